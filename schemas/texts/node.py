@@ -57,4 +57,40 @@ TEXTS: dict[str, Text] = {
         "详情见 {path} 中的日志；请先排除日志所述的问题。",
         "Its log in {path} has the details; remove the cause it names, then start again.",
     ),
+    "database_unreachable": Text(
+        "无法连接数据库 {database}：{reason}",
+        "The database {database} cannot be reached: {reason}",
+        "请检查 IDNODE_DATABASE_URL，并确认该数据库正在运行且允许本机连接。",
+        "Check IDNODE_DATABASE_URL, and that this database runs and admits this machine.",
+    ),
+    "database_too_old": Text(
+        "数据库为 PostgreSQL {version}，至少需要 {minimum}。",
+        "The database is PostgreSQL {version}; at least {minimum} is needed.",
+        "请升级数据库，或去掉 IDNODE_DATABASE_URL 使用内置数据库。",
+        "Upgrade it, or unset IDNODE_DATABASE_URL to use the embedded one.",
+    ),
+    "database_not_ours": Text(
+        "该数据库中有不属于本节点的表（{table}）。",
+        "The database holds tables that are not this node's ({table}).",
+        "请为节点新建一个空数据库，并在 IDNODE_DATABASE_URL 中指定它。",
+        "Make an empty database for the node and name it in IDNODE_DATABASE_URL.",
+    ),
+    "schema_older": Text(
+        "数据库结构停留在第 {found} 版，本程序需要第 {known} 版。",
+        "The schema of the database is at {found}; this program needs {known}.",
+        "请运行 idnode migrate。",
+        "Run idnode migrate.",
+    ),
+    "schema_newer": Text(
+        "数据库结构为第 {found} 版，比本程序认识的第 {known} 版更新。",
+        "The schema of the database is at {found}, newer than {known}, the last this program knows.",
+        "请运行更新版本的程序；升级后如需更改结构，再运行 idnode migrate。",
+        "Run a newer version of the program, then idnode migrate if it asks for it.",
+    ),
+    "schema_differs": Text(
+        "数据库结构中有本程序不认识的变更 {found}。",
+        "The schema of the database holds a change unknown to this program: {found}.",
+        "请运行建立该数据库的那个版本的程序，或更换数据库；idnode migrate 不会改动它。",
+        "Run the version that made this database, or take another one; idnode migrate leaves it alone.",
+    ),
 }

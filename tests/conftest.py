@@ -1,0 +1,43 @@
+"""Fixtures for all tests: `database_url`, `pool` and `connection` on a real PostgreSQL."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from tests import database
+
+
+@pytest.fixture(scope="session")
+def server_dsn() -> Iterator[str]:
+    """One PostgreSQL for the whole session; the database it names is empty and is for `CREATE DATABASE`."""
+    with database.run_server() as dsn:
+        yield dsn
+
+
+@pytest_asyncio.fixture(scope="module")
+async def database_url(server_dsn: str) -> AsyncIterator[str]:
+    """A migrated, empty database for this module alone."""
+    dsn = await database.create_database(server_dsn)
+    yield dsn
+    await database.drop_database(server_dsn, dsn)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
+    """A pool on the module's database."""
+    async with asyncpg.create_pool(database_url, min_size=1, max_size=4) as made:
+        yield made
+
+
+@pytest_asyncio.fixture
+async def connection(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
+    """A connection in a transaction that is rolled back when the test ends."""
+    async with pool.acquire() as taken:
+        transaction = taken.transaction()
+        await transaction.start()
+        try:
+            yield taken
+        finally:
+            await transaction.rollback()
