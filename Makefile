@@ -1,0 +1,68 @@
+# make run    a node with the demonstration data          make test   lint, types and all tests
+# make bench  the figures of loadtests/RESULTS.md          make lock   renew the lock files
+#
+# pip's own configuration (mirrors, proxies, certificates) is honoured. `make` itself ends with status 2 whenever
+# one of its commands fails; the commands below, such as `.venv/bin/idnode up`, end with 1.
+
+PYTHON ?= python3
+UV ?= uv
+PACKAGES := node resolver registry schemas
+
+.PHONY: run test bench lint types lock clean
+.DELETE_ON_ERROR:
+
+run: .venv/ready-to-run
+	@.venv/bin/idnode up --demo
+
+test: lint types
+	.venv/bin/python -m pytest
+
+bench: .venv/ready-to-test
+	.venv/bin/python -m loadtests.bench
+
+lint: .venv/ready-to-test
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: .venv/ready-to-test
+	.venv/bin/mypy --strict $(PACKAGES)
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# Names, versions and hashes only: no address of anyone's mirror. Takes the newest versions pyproject.toml allows;
+# uv.lock would record addresses and is therefore not kept.
+EXPORT := export --quiet --no-emit-project --no-header --no-annotate --format requirements-txt
+lock:
+	$(UV) $(EXPORT) --no-dev --group build -o requirements.lock
+	$(UV) $(EXPORT) --group dev --group build -o requirements-dev.lock
+	rm -f uv.lock
+
+# The stamps are as old as the lock file they were installed from: a second `make` takes no time.
+INSTALL := .venv/bin/python -m pip install --quiet
+
+.venv/ready-to-run: requirements.lock pyproject.toml | .venv/bin/pip
+	@echo "安装依赖 / installing dependencies: requirements.lock"
+	@$(INSTALL) --require-hashes -r requirements.lock
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/ready-to-test: requirements-dev.lock pyproject.toml | .venv/bin/pip
+	@echo "安装依赖 / installing dependencies: requirements-dev.lock"
+	@$(INSTALL) --require-hashes -r requirements-dev.lock
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# What is missing is said in one sentence, with $(error), so that it is the last line printed.
+HAS_PYTHON = $(shell $(PYTHON) -c 'import sys; print(sys.version_info >= (3, 11))' 2>/dev/null)
+HAS_VENV = $(shell $(PYTHON) -c 'import ensurepip, venv; print(True)' 2>/dev/null)
+
+.venv/bin/pip:
+	@$(if $(filter True,$(HAS_PYTHON)),,$(error \
+	  需要 Python 3.11 或更高版本，请安装（如 apt install python3）或用 make PYTHON=/path/to/python3 指定 / \
+	  Python 3.11 or later is needed: install it (apt install python3) or name it by make PYTHON=/path/to/python3))
+	@$(if $(filter True,$(HAS_VENV)),,$(error \
+	  $(PYTHON) 缺少 venv 模块，请安装：apt install python3-venv / \
+	  $(PYTHON) has no venv module, install it: apt install python3-venv))
+	@echo "建立虚拟环境 / creating the environment: .venv"
+	@$(PYTHON) -m venv .venv
