@@ -63,6 +63,12 @@ class Reader:
         """Several fixed-width integers at once."""
         return layout.unpack_from(self._data, self.skip(layout.size))
 
+    def peek_u8(self) -> int:
+        """The next byte, without moving past it."""
+        at = self.skip(1)
+        self._at = at
+        return self._data[at]
+
     def u8(self) -> int:
         return self._data[self.skip(1)]
 

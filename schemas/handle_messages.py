@@ -395,13 +395,13 @@ def find_answerable(error: MalformedMessage) -> Message | None:
     return Message(error.envelope, replace(header, flags=header.flags & ~(RRDG | CERT)), b"")
 
 
+# Before 2.5, 303 on the wire meant 7 and there was no 202; a prefix referral goes as a service referral.
+_OLD_CODES: dict[int, int] = {
+    ResponseCode.SERVER_BACKUP: ResponseCode.PREFIX_REFERRAL,
+    ResponseCode.PREFIX_REFERRAL: ResponseCode.SERVICE_REFERRAL,
+    ResponseCode.INVALID_VALUE: ResponseCode.VALUE_ALREADY_EXISTS,
+}
+
+
 def _code_for(version: Version, code: int) -> int:
-    """Before 2.5, 303 on the wire was 7 and 202 was 201; a prefix referral then goes as a service referral."""
-    if is_before(version, (2, 5)):
-        old = {
-            ResponseCode.SERVER_BACKUP: ResponseCode.PREFIX_REFERRAL,
-            ResponseCode.PREFIX_REFERRAL: ResponseCode.SERVICE_REFERRAL,
-            ResponseCode.INVALID_VALUE: ResponseCode.VALUE_ALREADY_EXISTS,
-        }
-        return dict[int, int](old).get(code, code)
-    return code
+    return _OLD_CODES.get(code, code) if is_before(version, (2, 5)) else code
