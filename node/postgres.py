@@ -4,12 +4,15 @@ Below `<data_dir>/postgres`: `binaries` (a copy, only when root runs the node), 
 and the supervisor's `lock`.
 """
 
+import contextlib
 import fcntl
+import hashlib
 import logging
 import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import threading
@@ -175,13 +178,12 @@ class EmbeddedPostgres:
             claim(directory, account)
 
     def _socket_dir(self, account: Account) -> Path:
+        """Our own, unless a path in it would be longer than the kernel takes; the same one at every start."""
         own = self.root / "socket"
         if len(os.fsencode(own / SOCKET_NAME)) <= SOCKET_PATH_BYTES:
             return own
         if self._borrowed_socket_dir is None:
-            parent = "/run" if os.geteuid() == 0 and os.access("/run", os.W_OK) else "/tmp"  # noqa: S108 - mkdtemp
-            self._borrowed_socket_dir = Path(tempfile.mkdtemp(prefix="idnode-", dir=parent))
-            claim(self._borrowed_socket_dir, account)
+            self._borrowed_socket_dir = borrow_socket_dir(self.data_dir, account)
         return self._borrowed_socket_dir
 
     def _launch(self, binaries: Binaries, account: Account) -> str:
@@ -220,6 +222,14 @@ def find_running(data_dir: Path) -> str | None:
     return dsn_of(socket_dir)
 
 
+def get_dsn(database_url: str | None, data_dir: Path) -> str:
+    """The configured database, else the embedded one if it runs; for every part but `idnode up`."""
+    dsn = database_url or find_running(data_dir)
+    if dsn is None:
+        raise SetupError("database_not_running", path=str(data_dir))
+    return dsn
+
+
 def read_version(cluster: Path) -> int | None:
     """The major version that made the cluster; None if there is no cluster yet."""
     try:
@@ -238,6 +248,20 @@ def make_directory(path: Path) -> None:
             make_directory(path.parent)
         path.mkdir(exist_ok=True)
         path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+
+
+def borrow_socket_dir(data_dir: Path, account: Account) -> Path:
+    """A private directory of a short name; the same one at every start, unless somebody else has taken its name."""
+    parent = Path("/run") if os.geteuid() == 0 and os.access("/run", os.W_OK) else Path("/tmp")  # noqa: S108
+    place = parent / f"idnode-{hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]}"
+    with contextlib.suppress(FileExistsError):
+        place.mkdir(mode=0o700)
+    status = place.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (account.uid, os.geteuid()):
+        place = Path(tempfile.mkdtemp(prefix="idnode-", dir=parent))
+    place.chmod(0o700)
+    claim(place, account)
+    return place
 
 
 def forget_stale_pid_files(cluster: Path, socket_dir: Path) -> None:

@@ -93,4 +93,34 @@ TEXTS: dict[str, Text] = {
         "请运行建立该数据库的那个版本的程序，或更换数据库；idnode migrate 不会改动它。",
         "Run the version that made this database, or take another one; idnode migrate leaves it alone.",
     ),
+    "database_not_running": Text(
+        "没有设置 IDNODE_DATABASE_URL，{path} 中的内置数据库也没有运行。",
+        "IDNODE_DATABASE_URL is not set, and no embedded database runs in {path}.",
+        "请先运行 idnode up，或设置 IDNODE_DATABASE_URL。",
+        "Start idnode up first, or set IDNODE_DATABASE_URL.",
+    ),
+    "setting_unknown": Text(
+        "{source} 中的设置“{name}”不存在，是否应为“{closest}”？",
+        "There is no setting “{name}” ({source}); did you mean “{closest}”?",
+        "请改正或删除它；全部设置见 docs。",
+        "Correct or remove it; docs lists all settings.",
+    ),
+    "setting_invalid": Text(
+        "设置“{name}”的值不正确：{reason}",
+        "The setting “{name}” is wrong: {reason}",
+        "请在环境变量或 idnode.toml 中改正它。",
+        "Correct it in the environment or in idnode.toml.",
+    ),
+    "settings_file_unreadable": Text(
+        "设置文件 {path} 无法读取：{reason}",
+        "The settings file {path} cannot be read: {reason}",
+        "请检查 IDNODE_CONFIG 和该文件的权限与 TOML 写法。",
+        "Check IDNODE_CONFIG, the mode of the file and that it is TOML.",
+    ),
+    "setting_given_twice": Text(
+        "“{name}”和“{name}_file”只能设置其中一个。",
+        "Only one of “{name}” and “{name}_file” may be set.",
+        "请删除其中一个。",
+        "Remove one of them.",
+    ),
 }

@@ -1,0 +1,257 @@
+"""All settings: environment `IDNODE_<NAME>`, then `<name>` in idnode.toml (or the file IDNODE_CONFIG names).
+
+What may hold a password (`SECRETS`) can be given as the path of a file that holds it: `IDNODE_<NAME>_FILE`, or
+`<name>_file`. A list is written with commas. An empty variable counts as not set.
+"""
+
+import difflib
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from schemas.errors import SetupError
+
+PREFIX = "IDNODE_"
+CONFIG_VARIABLE = "IDNODE_CONFIG"
+DEFAULT_CONFIG = "idnode.toml"
+SECRETS = ("database_url", "database_read_url")
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Chosen = TypeVar("Chosen", bound="SharedSettings")
+
+
+def split_list(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def check_web_address(value: str) -> str:
+    """Without the slash at its end, so that paths can be appended."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("expected http://host or https://host, with port and path if needed")
+    return value.rstrip("/")
+
+
+def check_database_url(value: str) -> str:
+    if urlsplit(value).scheme not in ("postgresql", "postgres"):
+        raise ValueError("expected postgresql://user:password@host:5432/database")
+    return value
+
+
+def check_prefix(value: str) -> str:
+    if not all(part.isascii() and part.isdecimal() for part in value.split(".")) or "." not in value:
+        raise ValueError("expected secondary prefixes such as 88.101")
+    return value
+
+
+def make_absolute(value: Path) -> Path:
+    return value.expanduser().absolute()
+
+
+def find_default_data_dir() -> Path:
+    return Path("/var/lib/idnode") if os.geteuid() == 0 else Path("~/.local/share/idnode")
+
+
+def find_default_language() -> Literal["zh", "en"]:
+    """English if the system speaks it, as the first of its variables that is set says; else Chinese."""
+    spoken = next(filter(None, (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
+    return "en" if spoken.startswith("en") else "zh"
+
+
+Directory = Annotated[Path, AfterValidator(make_absolute)]
+WebAddress = Annotated[str, AfterValidator(check_web_address)]
+DatabaseUrl = Annotated[str, AfterValidator(check_database_url)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+CommaList = (NoDecode, BeforeValidator(split_list))
+
+
+class SharedSettings(BaseSettings):
+    """What every process needs; the agent needs nothing else."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, validate_default=True
+    )
+
+    data_dir: Directory = Field(default_factory=find_default_data_dir)
+    database_url: DatabaseUrl | None = None  # None: the embedded PostgreSQL of the data directory
+    database_read_url: DatabaseUrl | None = None  # a standby for readers; None: the database itself
+    prefixes: Annotated[tuple[Annotated[str, AfterValidator(check_prefix)], ...], *CommaList] = ("88.101",)
+    public_url: WebAddress | None = None  # what is printed on goods
+    public_address: str | None = None  # the host in HS_SITE, routes and reports
+    bind: str = "127.0.0.1"
+    registry_port: Port = 8000
+    resolver_http_port: Port = 8081
+    handle_port: Port = 2641
+    trusted_proxies: Annotated[tuple[Network, ...], *CommaList] = ()
+    log_dir: Directory | None = None
+    language: Literal["zh", "en"] = Field(default_factory=find_default_language)
+
+    @field_validator("prefixes")
+    @classmethod
+    def _check_prefixes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or len(set(value)) < len(value):
+            raise ValueError("expected at least one prefix, each once")
+        return value
+
+    @field_validator("bind")
+    @classmethod
+    def _check_bind(cls, value: str) -> str:
+        return str(ipaddress.ip_address(value.strip("[]")))
+
+    @model_validator(mode="after")
+    def _check_ports(self) -> Self:
+        if len({self.registry_port, self.resolver_http_port, self.handle_port}) < 3:
+            raise ValueError("registry_port, resolver_http_port and handle_port must differ")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, whose content `load_settings` gives as arguments."""
+        return (env_settings, init_settings)
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets and pid files; nothing that must survive."""
+        return self.data_dir / "run"
+
+    @property
+    def jobs_dir(self) -> Path:
+        """Uploaded files and receipts."""
+        return self.data_dir / "jobs"
+
+    @property
+    def resolution_log_dir(self) -> Path:
+        return self.log_dir or self.data_dir / "resolution-log"
+
+    @property
+    def read_url(self) -> str | None:
+        """Where readers ask."""
+        return self.database_read_url or self.database_url
+
+    @property
+    def site_address(self) -> str:
+        """The host under which this node says it can be reached."""
+        if self.public_address:
+            return self.public_address
+        bound = ipaddress.ip_address(self.bind)
+        return self.bind if not bound.is_unspecified else ("127.0.0.1" if bound.version == 4 else "::1")
+
+    @property
+    def scan_url(self) -> str:
+        """What stands before the identifier on goods; made up while IDNODE_PUBLIC_URL is not set."""
+        return self.public_url or f"http://{format_host(self.site_address)}:{self.resolver_http_port}"
+
+
+class RegistrySettings(SharedSettings):
+    """The registry and its jobs."""
+
+    secret_key_file: Directory | None = None
+
+    @property
+    def secret_key_path(self) -> Path:
+        """The key that encrypts what must be read back; made at the first start."""
+        return self.secret_key_file or self.data_dir / "secret.key"
+
+
+class ResolverSettings(SharedSettings):
+    """One resolver worker."""
+
+    cache_megabytes: Annotated[int, Field(ge=1)] = 256  # of each worker
+    upstream_url: WebAddress | None = None  # Handle REST API that answers for foreign prefixes
+    upstream_allow_private: bool = False
+    upstream_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+
+
+class NodeSettings(RegistrySettings, ResolverSettings):
+    """The supervisor and the command line: every setting there is."""
+
+    database_user: str | None = None  # the account of the embedded PostgreSQL when root starts it
+    resolver_workers: Annotated[int, Field(ge=1, le=256)] = Field(
+        default_factory=lambda: min(2, len(os.sched_getaffinity(0)))
+    )
+
+
+AgentSettings = SharedSettings
+
+
+def format_host(host: str) -> str:
+    """As it stands in a URL: IPv6 addresses in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def load_settings(kind: type[Chosen]) -> Chosen:
+    """Read environment and file; SetupError names the first key that is unknown or wrong."""
+    path, content = read_config_file(os.environ.get(CONFIG_VARIABLE))
+    refuse_unknown(content, str(path))
+    variables = {name.lower().removeprefix("idnode_"): v for name, v in os.environ.items() if is_ours(name)}
+    refuse_unknown(variables, "environment")
+    arguments = content | read_secret_files(content) | read_secret_files(variables)
+    try:
+        return kind(**{name: arguments[name] for name in kind.model_fields if name in arguments})
+    except ValidationError as error:
+        raise explain(error) from None
+
+
+def is_ours(variable: str) -> bool:
+    return variable.startswith(PREFIX) and variable != CONFIG_VARIABLE
+
+
+def read_config_file(named: str | None) -> tuple[Path, dict[str, Any]]:
+    """The file IDNODE_CONFIG names, which must exist, or idnode.toml of the working directory, which may."""
+    path = Path(named or DEFAULT_CONFIG).absolute()
+    try:
+        return path, tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        if not named:
+            return path, {}
+        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
+        reason = str(error)
+    raise SetupError("settings_file_unreadable", path=str(path), reason=reason)
+
+
+def refuse_unknown(given: Mapping[str, object], source: str) -> None:
+    known = {*NodeSettings.model_fields, *(f"{name}_file" for name in SECRETS)}
+    for name in given:
+        if name not in known:
+            closest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.0)[0]
+            if source == "environment":
+                name, closest = PREFIX + name.upper(), PREFIX + closest.upper()
+            raise SetupError("setting_unknown", name=name, source=source, closest=closest)
+
+
+def read_secret_files(given: Mapping[str, Any]) -> dict[str, str]:
+    """The content of every `<secret>_file` given, without the newline at its end."""
+    found = {}
+    for name in SECRETS:
+        path = given.get(f"{name}_file")
+        if not path:
+            continue
+        if given.get(name):
+            raise SetupError("setting_given_twice", name=name)
+        try:
+            found[name] = Path(path).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            raise SetupError("setting_invalid", name=f"{name}_file", reason=str(error)) from error
+    return found
+
+
+def explain(error: ValidationError) -> SetupError:
+    """The first mistake; never the value, which may be a password."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    name = str(first["loc"][0]) if first["loc"] else "ports"
+    return SetupError("setting_invalid", field=name, name=name, reason=first["msg"].removeprefix("Value error, "))
