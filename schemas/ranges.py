@@ -1,15 +1,11 @@
 """Ranges: many serials under one record (design decision 2). A head, a number of digits, first and last."""
 
-import re
 from dataclasses import dataclass
 
 from schemas.errors import InvalidInput
 from schemas.identifiers import check_new_suffix, shorten
 
 MAX_WIDTH = 18
-CHECK_CHARACTERS = ("none", "mod11_2")
-_SERIAL = re.compile(r"(.*?)(\d+)", re.ASCII | re.DOTALL)
-_CHECKED_SERIAL = re.compile(r"(.*?)(\d+)([0-9X])", re.ASCII | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,44 +18,38 @@ class Shape:
 
 
 def parse_range(first: str, last: str, checked: bool = False) -> tuple[str, int, int, int]:
-    """(`SN00000001`, `SN10000000`) → (head, width, first, last); raises InvalidInput."""
-    check_new_suffix(first), check_new_suffix(last)
-    pattern = _CHECKED_SERIAL if checked else _SERIAL
-    one, other = pattern.fullmatch(first), pattern.fullmatch(last)
-    if one is None or other is None or len(first) != len(last):
-        raise InvalidInput("range_malformed", field="last", first=shorten(first), last=shorten(last))
-    head, digits, end = _split_digits(one.group(1) + one.group(2), other.group(1) + other.group(2))
-    if head is None:
+    """(`SN00000001`, `SN10000000`) → (head, width, first, last); raises InvalidInput.
+
+    All final digits belong to the number. With `checked`, the last character of both is their check character.
+    """
+    for suffix in (first, last):
+        check_new_suffix(suffix)
+    (head, digits), (last_head, last_digits) = (_split(suffix[:-1] if checked else suffix) for suffix in (first, last))
+    if not digits or head != last_head or len(digits) != len(last_digits):
         raise InvalidInput("range_malformed", field="last", first=shorten(first), last=shorten(last))
     if len(digits) > MAX_WIDTH:
-        raise InvalidInput("range_too_wide", field="first", width=len(digits))
-    if int(digits) > int(end):
+        head, digits, last_digits = _fix_leading_digits(head, digits, last_digits)
+    if int(digits) > int(last_digits):
         raise InvalidInput("range_backwards", field="last", first=shorten(first), last=shorten(last))
     if checked:
-        for written, number in ((first, digits), (last, end)):
-            if written[-1] != compute_check_character(number):
-                raise InvalidInput(
-                    "range_check_character",
-                    field="first",
-                    text=shorten(written),
-                    expected=compute_check_character(number),
-                )
-    return head, len(digits), int(digits), int(end)
+        for suffix, number in ((first, digits), (last, last_digits)):
+            expected = compute_check_character(number)
+            if suffix[-1].upper() != expected:
+                raise InvalidInput("range_check_character", field="first", text=shorten(suffix), expected=expected)
+    return head, len(digits), int(digits), int(last_digits)
 
 
-def _split_digits(first: str, last: str) -> tuple[str | None, str, str]:
-    """The final digits of both; what stands before them must be equal."""
-    width = len(first) - len(first.rstrip("0123456789"))
-    width = min(width, len(last) - len(last.rstrip("0123456789")))
-    head, end_head = first[: len(first) - width], last[: len(last) - width]
-    if width == 0 or head != end_head:
-        return None, "", ""
-    # Digits that both share stay part of the number: SN001…SN100 has width 3 and head SN.
-    if width > MAX_WIDTH:
-        shared = next((n for n in range(width) if first[-width + n] != last[-width + n]), width - 1)
-        cut = min(shared, width - 1)
-        head, width = first[: len(first) - width + cut], width - cut
-    return head, first[-width:], last[-width:]
+def _split(text: str) -> tuple[str, str]:
+    head = text.rstrip("0123456789")
+    return head, text[len(head) :]
+
+
+def _fix_leading_digits(head: str, digits: str, last_digits: str) -> tuple[str, str, str]:
+    """Serials of more than 18 digits keep the leading ones in the head, if both ends share them."""
+    extra = len(digits) - MAX_WIDTH
+    if digits[:extra] != last_digits[:extra]:
+        raise InvalidInput("range_too_wide", field="first", width=len(digits))
+    return head + digits[:extra], digits[extra:], last_digits[extra:]
 
 
 def find_member(suffix_key: str, shape: Shape) -> int | None:

@@ -57,6 +57,30 @@ TEXTS: dict[str, Text] = {
         "请核对编码；若是刚刚赋码的产品，请联系生产企业登记。",
         "Check the code; if the product was only just labelled, ask its manufacturer to register it.",
     ),
+    "identifier_not_issued_then": Text(
+        "标识 {identifier} 在 {at} 尚未发放，发放时间为 {created}。",
+        "The identifier {identifier} was not issued yet at {at}; it was issued at {created}.",
+        "请选择更晚的时间。",
+        "Choose a later time.",
+    ),
+    "prefix_not_found": Text(
+        "本节点没有前缀 {prefix}。",
+        "This node has no prefix {prefix}.",
+        "请核对前缀；前导零有意义，88.101.7 与 88.101.00007 不同。",
+        "Check the prefix; leading zeros count, 88.101.7 and 88.101.00007 differ.",
+    ),
+    "prefix_not_enabled": Text(
+        "前缀 {prefix} 未启用。",
+        "The prefix {prefix} is not enabled.",
+        "请等待审核通过，或联系节点运营方。",
+        "Wait for its approval, or ask the operator of the node.",
+    ),
+    "prefix_not_hosted": Text(
+        "前缀 {prefix} 由企业自建节点解析，不在本节点登记。",
+        "The prefix {prefix} is served by the enterprise's own node; nothing is registered under it here.",
+        "请在企业节点登记，或申请由本节点托管。",
+        "Register at the enterprise's node, or apply to be hosted here.",
+    ),
     "identifier_retired": Text(
         "标识 {identifier} 已停用。",
         "The identifier {identifier} is retired.",

@@ -1,0 +1,288 @@
+"""Issuing rules: creating and overwriting identifiers, one by one or ten thousand at a time (design 2, 4, 5).
+
+Every function here runs inside the caller's transaction. Nothing issued is ever issued again: a retired record
+stays as a row, and a member of a range counts as issued.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from asyncpg import Connection, Record
+
+from registry.store.changes import Act, append_change
+from registry.store.records import (
+    NewRecord,
+    PrefixRule,
+    StoredRecord,
+    copy_records,
+    fetch_ranges_of,
+    fetch_records,
+    fetch_shapes,
+    insert_new_records,
+    lock_for_issuing,
+    replace_records,
+)
+from schemas.changes import ChangeKind
+from schemas.errors import Conflict, Forbidden
+from schemas.identifiers import check_new_suffix, format_suffix_key
+from schemas.ranges import Shape, find_member
+from schemas.records import RecordState, pack_texts, pack_values, says_the_same, unpack
+from schemas.templates import Item, Template
+from schemas.values import Value
+
+PREFIX_ENABLED, HOSTED_HERE = 1, 4
+
+
+class Outcome(StrEnum):
+    """What became of one row."""
+
+    REGISTERED = "registered"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    DIFFERS = "differs"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A checked suffix with the packed record it is to get."""
+
+    suffix: str
+    template_id: int
+    packed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`code` and `details` say why, for differs and refused."""
+
+    outcome: Outcome
+    code: str = ""
+    details: dict[str, object] = field(default_factory=dict)
+
+
+_NEVER = datetime.fromtimestamp(0, UTC)
+REGISTERED, UPDATED, UNCHANGED = Result(Outcome.REGISTERED), Result(Outcome.UPDATED), Result(Outcome.UNCHANGED)
+
+
+def draft_record(template: Template, suffix: str, texts: dict[str, str]) -> Draft:
+    """Check a suffix and values by type against the template; raises InvalidInput or TooLarge."""
+    return pack_draft(template.template_id, check_new_suffix(suffix), template.check_values(texts))
+
+
+def pack_draft(template_id: int, suffix: str, values: Sequence[tuple[Item, str]]) -> Draft:
+    packed = pack_texts(template_id, [(item.index, item.type, text) for item, text in values])
+    return Draft(suffix, template_id, packed)
+
+
+def check_may_issue(rule: PrefixRule) -> None:
+    """Raise Forbidden unless the prefix is enabled and hosted here."""
+    if rule.state != PREFIX_ENABLED:
+        raise Forbidden("prefix_not_enabled", field="prefix", prefix=rule.prefix)
+    if rule.hosting != HOSTED_HERE:
+        raise Forbidden("prefix_not_hosted", field="prefix", prefix=rule.prefix)
+
+
+async def issue(
+    conn: Connection, rule: PrefixRule, drafts: Sequence[Draft], act: Act, *, update: bool = False
+) -> list[Result]:
+    """Issue up to 10,000 drafts of one template; the results stand in the order of the drafts."""
+    check_may_issue(rule)
+    await lock_for_issuing(conn, rule.prefix_id)
+    batch = _Batch(rule, drafts)
+    members = await find_members(conn, rule, batch.keys)
+    fresh = batch.list_new(members)
+    if not members and await copy_records(conn, rule.prefix_id, act.at, fresh):
+        written, existing = {new.suffix_key for new in fresh}, {}
+    else:
+        written = await insert_new_records(conn, rule.prefix_id, act.at, fresh)
+        taken = [key for key in batch.keys if key not in written]
+        existing = members | await fetch_records(conn, rule.prefix_id, taken, for_update=update)
+    results, overwritten = batch.judge(written, existing, update)
+    await _append_created(conn, rule, [new for new in fresh if new.suffix_key in written], act)
+    await overwrite(conn, rule, ChangeKind.CHANGED, overwritten, existing, act)
+    return results
+
+
+async def preview(conn: Connection, rule: PrefixRule, drafts: Sequence[Draft], *, update: bool = False) -> list[Result]:
+    """What `issue` would answer, writing nothing. Chunks of one connection see each other (a temporary table)."""
+    check_may_issue(rule)
+    await conn.execute(
+        'CREATE TEMPORARY TABLE IF NOT EXISTS previewed (suffix_key text COLLATE "C" PRIMARY KEY, packed bytea)'
+    )
+    batch = _Batch(rule, drafts)
+    existing = await find_members(conn, rule, batch.keys)
+    existing |= await fetch_records(conn, rule.prefix_id, batch.keys)
+    seen = await conn.fetch("SELECT suffix_key, packed FROM previewed WHERE suffix_key = ANY($1::text[])", batch.keys)
+    fresh = [draft for key, draft in batch.first.items() if key not in existing]
+    for row in seen:
+        batch.preview_seen(row["suffix_key"], row["packed"], existing)
+    written = {format_suffix_key(draft.suffix, rule.folds_case) for draft in fresh} - existing.keys()
+    results, overwritten = batch.judge(written, existing, update)
+    now = {key: batch.first[key].packed for key in written} | {new.suffix_key: new.packed for new in overwritten}
+    await conn.execute(
+        "INSERT INTO previewed SELECT * FROM unnest($1::text[], $2::bytea[])"
+        " ON CONFLICT (suffix_key) DO UPDATE SET packed = excluded.packed",
+        list(now),
+        list(now.values()),
+    )
+    return results
+
+
+class _Batch:
+    """Drafts by key; what stands twice in one batch is judged against its first appearance."""
+
+    def __init__(self, rule: PrefixRule, drafts: Sequence[Draft]) -> None:
+        self._rule = rule
+        self._drafts = drafts
+        self._keys_in_order = [format_suffix_key(draft.suffix, rule.folds_case) for draft in drafts]
+        self.first: dict[str, Draft] = {}
+        for key, draft in zip(self._keys_in_order, drafts, strict=True):
+            self.first.setdefault(key, draft)
+        self.keys = sorted(self.first)
+
+    def list_new(self, members: dict[str, StoredRecord]) -> list[NewRecord]:
+        """In order of key, which spares the index and rules out deadlocks between batches."""
+        return [
+            NewRecord(key, self.first[key].suffix, self.first[key].template_id, self.first[key].packed)
+            for key in self.keys
+            if key not in members
+        ]
+
+    def preview_seen(self, key: str, packed: bytes, existing: dict[str, StoredRecord]) -> None:
+        """An earlier chunk of this preview would have written this."""
+        draft, stored = self.first[key], existing.get(key)
+        now = stored.changed if stored else _NEVER
+        existing[key] = StoredRecord(key, draft.suffix, draft.template_id, packed, 0, 1, now, now, "")
+
+    def judge(
+        self, written: set[str], existing: dict[str, StoredRecord], update: bool
+    ) -> tuple[list[Result], list[NewRecord]]:
+        """The result of every draft, and the records that are to be overwritten (last writer of a key wins)."""
+        overwritten: dict[str, NewRecord] = {}
+        fresh = set(written)
+        results: list[Result] = []
+        for key, draft in zip(self._keys_in_order, self._drafts, strict=True):
+            if key in fresh:
+                fresh.discard(key)
+                results.append(REGISTERED)
+                continue
+            # A member's own answer is the range's, and issuing it again is refused whatever it says.
+            present = overwritten[key].packed if key in overwritten else None
+            result = self._judge_present(key, draft, existing.get(key), present, update)
+            if result.outcome is Outcome.UPDATED:
+                overwritten[key] = NewRecord(key, draft.suffix, draft.template_id, draft.packed)
+            results.append(result)
+        return results, [overwritten[key] for key in sorted(overwritten)]
+
+    def _judge_present(
+        self, key: str, draft: Draft, stored: StoredRecord | None, present: bytes | None, update: bool
+    ) -> Result:
+        identifier = f"{self._rule.prefix}/{draft.suffix}"
+        if stored is not None and stored.state == RecordState.RETIRED:
+            return Result(Outcome.REFUSED, "identifier_taken_retired", {"identifier": identifier})
+        packed = present or (stored.packed if stored else self.first[key].packed)
+        if says_the_same(packed, draft.packed):
+            return UNCHANGED
+        if not update:
+            return Result(Outcome.DIFFERS, "identifier_differs", {"identifier": identifier})
+        if stored is not None and stored.state == RecordState.FROZEN:
+            details: dict[str, object] = {"identifier": identifier, "notice": stored.note}
+            return Result(Outcome.REFUSED, "identifier_is_frozen", details)
+        return UPDATED
+
+
+async def overwrite(
+    conn: Connection,
+    rule: PrefixRule,
+    kind: ChangeKind,
+    records: Sequence[NewRecord],
+    existing: dict[str, StoredRecord],
+    act: Act,
+) -> None:
+    """Write new revisions; a member of a range gets a record of its own first, with the range's values as history."""
+    if not records:
+        return
+    own = [
+        NewRecord(s.suffix_key, new.suffix, s.template_id, s.packed, from_range=True, created=s.created,
+                  state=s.state, note=s.note or None)
+        for new in records
+        if (s := existing.get(new.suffix_key)) is not None and s.is_member
+    ]  # fmt: skip
+    if own:
+        await insert_new_records(conn, rule.prefix_id, act.at, own)
+    await replace_records(conn, rule.prefix_id, kind, [_keep_old_times(new, existing) for new in records], act)
+    moved: dict[tuple[int, int], list[str]] = {}
+    for new in records:
+        stored = existing.get(new.suffix_key)
+        old = stored.template_id if stored else new.template_id
+        moved.setdefault((old, new.template_id), []).append(new.suffix_key)
+    for (old, template_id), keys in moved.items():
+        await append_change(
+            conn, kind, rule.prefix_id, act, template_id=template_id,
+            old_template_id=old if old != template_id else None, suffix_keys=keys,
+        )  # fmt: skip
+
+
+def _keep_old_times(new: NewRecord, existing: dict[str, StoredRecord]) -> NewRecord:
+    """A value that says the same as before keeps the time of its last change."""
+    stored = existing.get(new.suffix_key)
+    if stored is None or stored.packed == new.packed:
+        return new
+    before = {value.index: value for value in unpack(stored.packed, int(stored.changed.timestamp()))[1]}
+    template_id, after = unpack(new.packed, 2**40)
+    kept = [_keep_time(value, before.get(value.index)) for value in after]
+    packed = pack_values(template_id, kept, 2**40)
+    return NewRecord(new.suffix_key, new.suffix, new.template_id, packed, new.from_range, new.created, new.state,
+                     new.note)  # fmt: skip
+
+
+def _keep_time(value: Value, old: Value | None) -> Value:
+    same = old is not None and (old.type, old.data, old.ttl_seconds, old.permissions) == (
+        value.type, value.data, value.ttl_seconds, value.permissions,
+    )  # fmt: skip
+    return old if same and old is not None else value
+
+
+async def _append_created(conn: Connection, rule: PrefixRule, created: list[NewRecord], act: Act) -> None:
+    by_template: dict[int, list[str]] = {}
+    for new in created:
+        by_template.setdefault(new.template_id, []).append(new.suffix_key)
+    for template_id, keys in by_template.items():
+        await append_change(conn, ChangeKind.CREATED, rule.prefix_id, act, template_id=template_id, suffix_keys=keys)
+
+
+async def find_members(conn: Connection, rule: PrefixRule, keys: Sequence[str]) -> dict[str, StoredRecord]:
+    """Those of the keys that are members of ranges, as records that say what their range says.
+
+    A member that got a record of its own is that record.
+    """
+    found: dict[str, StoredRecord] = {}
+    for shape in await fetch_shapes(conn, rule.prefix_id):
+        numbers = {key: number for key in keys if (number := find_member(key, shape)) is not None}
+        if not numbers:
+            continue
+        ranges = await fetch_ranges_of(conn, rule.prefix_id, shape, sorted(set(numbers.values())))
+        for key, number in numbers.items():
+            if (row := ranges.get(number)) is not None:
+                found[key] = _make_member(shape, key, row)
+    if found:
+        found |= await fetch_records(conn, rule.prefix_id, list(found))
+    return found
+
+
+def _make_member(shape: Shape, key: str, row: Record) -> StoredRecord:
+    return StoredRecord(
+        key, row["head"] + key[len(shape.head) :], row["template_id"], row["packed"], row["state"], row["revision"],
+        row["created"], row["changed"], row["note"], is_member=True,
+    )  # fmt: skip
+
+
+def raise_unless_registered(rule: PrefixRule, suffix: str, result: Result) -> None:
+    """For one identifier: a second issue is refused, also with equal values (101, 标识已存在)."""
+    if result.outcome is Outcome.REGISTERED:
+        return
+    code = result.code if result.code == "identifier_taken_retired" else "identifier_taken"
+    raise Conflict(code, field="identifier", identifier=f"{rule.prefix}/{suffix}")

@@ -1,0 +1,127 @@
+"""Creating ranges: many serials under one record, in one row (design decision 2)."""
+
+from dataclasses import dataclass
+
+from asyncpg import Connection, Record
+
+from registry.issuing import check_may_issue, pack_draft
+from registry.store.changes import Act, append_change
+from registry.store.records import PrefixRule, fetch_keys_between, fetch_ranges, insert_range, lock_for_range
+from schemas.changes import ChangeKind
+from schemas.errors import Conflict
+from schemas.identifiers import format_suffix_key
+from schemas.ranges import Shape, find_member, format_member, parse_range
+from schemas.templates import Template
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """`head` as first written; `checked` means that a check character follows the digits."""
+
+    head: str
+    width: int
+    first: int
+    last: int
+    checked: bool = False
+
+    @property
+    def members(self) -> int:
+        return self.last - self.first + 1
+
+    def format_first(self) -> str:
+        return format_member(self.head, self.width, self.first, self.checked)
+
+    def format_last(self) -> str:
+        return format_member(self.head, self.width, self.last, self.checked)
+
+
+@dataclass(frozen=True, slots=True)
+class RangeRequest:
+    """First and last suffix as written, and the values its members share, by type."""
+
+    first: str
+    last: str
+    texts: dict[str, str]
+    checked: bool = False
+
+
+async def create_range(
+    conn: Connection, rule: PrefixRule, template: Template, request: RangeRequest, act: Act
+) -> Range:
+    """Issue all serials from first to last; raises InvalidInput, or Conflict where any of them is issued already."""
+    head, width, first, last = parse_range(request.first, request.last, request.checked)
+    created = Range(head, width, first, last, request.checked)
+    draft = pack_draft(template.template_id, request.first, template.check_values(request.texts))
+    check_may_issue(rule)
+    await lock_for_range(conn, rule.prefix_id)
+    for row in await fetch_ranges(conn, rule.prefix_id):
+        if _overlap(rule, created, _read_range(row)):
+            other = _read_range(row)
+            raise Conflict("range_overlaps", field="first", first=other.format_first(), last=other.format_last())
+    await _check_free(conn, rule, created)
+    head_key = format_suffix_key(head, rule.folds_case)
+    stored = (head_key, head, width, request.checked, first, last, draft.template_id, draft.packed)
+    await insert_range(conn, rule.prefix_id, stored, act.at)
+    await append_change(
+        conn, ChangeKind.RANGE_CREATED, rule.prefix_id, act, template_id=draft.template_id, suffix_keys=[head_key],
+        members=created.members,
+    )  # fmt: skip
+    return created
+
+
+async def list_ranges(conn: Connection, rule: PrefixRule) -> list[tuple[Range, Record]]:
+    """Every range of a prefix beside its row."""
+    return [(_read_range(row), row) for row in await fetch_ranges(conn, rule.prefix_id)]
+
+
+def _read_range(row: Record) -> Range:
+    return Range(row["head"], row["width"], row["first"], row["last"], row["checked"])
+
+
+def _overlap(rule: PrefixRule, one: Range, other: Range) -> bool:
+    """Whether some suffix is a member of both. SN + 8 digits and SN0 + 7 digits can hold the same one.
+
+    With a check character against without: compared as if any digit could stand there, so that a refusal may be
+    wider than needed but never too narrow.
+    """
+    (head, first, last), (other_head, other_first, other_last) = _as_digits(rule, one), _as_digits(rule, other)
+    if len(head) > len(other_head):
+        (head, first, last), (other_head, other_first, other_last) = (
+            (other_head, other_first, other_last),
+            (head, first, last),
+        )
+    rest = other_head[len(head) :]
+    if len(head) + len(first) != len(other_head) + len(other_first) or not other_head.startswith(head):
+        return False
+    if rest and not (rest.isascii() and rest.isdigit()):
+        return False
+    return int(first) <= int(rest + other_last) and int(rest + other_first) <= int(last)
+
+
+def _as_digits(rule: PrefixRule, a_range: Range) -> tuple[str, str, str]:
+    first, last = f"{a_range.first:0{a_range.width}d}", f"{a_range.last:0{a_range.width}d}"
+    if a_range.checked:
+        first, last = first + "0", last + "9"
+    return format_suffix_key(a_range.head, rule.folds_case), first, last
+
+
+async def _check_free(conn: Connection, rule: PrefixRule, created: Range) -> None:
+    """Raise Conflict if a record within the range exists, live or retired."""
+    head_key = format_suffix_key(created.head, rule.folds_case)
+    shape = Shape(head_key, created.width, created.checked)
+    low = head_key + f"{created.first:0{created.width}d}" + ("0" if created.checked else "")
+    high = head_key + f"{created.last:0{created.width}d}" + ("X" if created.checked else "")
+    while keys := await fetch_keys_between(conn, rule.prefix_id, low, high):
+        taken = [key for key in keys if find_member(key, shape) is not None]
+        if taken:
+            raise Conflict(
+                "range_holds_identifiers", field="first", count=len(taken), identifier=f"{rule.prefix}/{taken[0]}"
+            )
+        if len(keys) < 1_000:
+            return
+        low = _next_key(keys[-1])
+
+
+def _next_key(key: str) -> str:
+    """The least text of the same length after `key`, which ends in a character below the last code point."""
+    return key[:-1] + chr(ord(key[-1]) + 1)

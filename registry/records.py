@@ -1,0 +1,260 @@
+"""One identifier at a time: reading, changing, retiring, restoring, freezing, and what it was at another time."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from asyncpg import Connection
+
+from registry.issuing import Outcome, draft_record, find_members, issue, overwrite, raise_unless_registered
+from registry.store.changes import Act
+from registry.store.records import (
+    NewRecord,
+    PrefixRule,
+    StoredRecord,
+    fetch_history,
+    fetch_records,
+    find_prefix_rule,
+    find_revision_at,
+    lock_for_issuing,
+)
+from schemas.changes import ChangeKind
+from schemas.errors import Conflict, InvalidInput, NotFound, PreconditionFailed, Retired
+from schemas.identifiers import Identifier, format_suffix_key, shorten
+from schemas.records import Record, RecordState, says_the_same, unpack
+from schemas.templates import Template
+
+MAX_NOTICE_CHARACTERS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A stored record with the prefix it belongs to."""
+
+    rule: PrefixRule
+    stored: StoredRecord
+
+    @property
+    def identifier(self) -> str:
+        return f"{self.rule.prefix}/{self.stored.suffix}"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One state of a record in time. `action`, `actor` and `reason` tell how it came to its end, if it did."""
+
+    revision: int
+    record: Record
+    since: datetime
+    until: datetime | None
+    action: ChangeKind | None = None
+    actor: str = ""
+    reason: str = ""
+
+
+def to_record(prefix_id: int, stored: StoredRecord) -> Record:
+    """Unpack a stored record into values."""
+    template_id, values = unpack(stored.packed, int(stored.changed.timestamp()))
+    return Record(prefix_id, stored.suffix, template_id, tuple(values), RecordState(stored.state), stored.created,
+                  stored.changed, stored.revision, stored.note)  # fmt: skip
+
+
+async def get_rule(conn: Connection, prefix: str) -> PrefixRule:
+    """The prefix, as we store it; raises NotFound."""
+    rule = await find_prefix_rule(conn, prefix)
+    if rule is None:
+        raise NotFound("prefix_not_found", field="prefix", prefix=shorten(prefix))
+    return rule
+
+
+async def get_stored(conn: Connection, identifier: Identifier, *, for_update: bool = False) -> Located:
+    """The record of an identifier, or its range's if it is a member; raises NotFound. Retired ones are found."""
+    rule = await find_prefix_rule(conn, identifier.prefix)
+    if rule is None:
+        raise _not_found(identifier)
+    key = format_suffix_key(identifier.suffix, rule.folds_case)
+    if "\0" in key or not _is_storable(key):
+        raise _not_found(identifier)
+    if for_update:
+        await lock_for_issuing(conn, rule.prefix_id)
+    found = await fetch_records(conn, rule.prefix_id, [key], for_update=for_update)
+    stored = found.get(key) or (await find_members(conn, rule, [key])).get(key)
+    if stored is None:
+        raise _not_found(identifier)
+    return Located(rule, stored)
+
+
+def _is_storable(key: str) -> bool:
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _not_found(identifier: Identifier) -> NotFound:
+    return NotFound("identifier_not_found", field="identifier", identifier=shorten(str(identifier)))
+
+
+async def register(
+    conn: Connection, rule: PrefixRule, template: Template, suffix: str, texts: dict[str, str], act: Act
+) -> Located:
+    """Create one identifier; raises Conflict if it was ever issued."""
+    draft = draft_record(template, suffix, texts)
+    (result,) = await issue(conn, rule, [draft], act)
+    raise_unless_registered(rule, suffix, result)
+    return await get_stored(conn, Identifier(rule.prefix, suffix))
+
+
+async def change(
+    conn: Connection,
+    located: Located,
+    template: Template,
+    texts: dict[str, str],
+    act: Act,
+    *,
+    keep_others: bool = True,
+) -> Outcome:
+    """Give new values by type; an empty text removes one. `keep_others` false replaces the whole record.
+
+    `located` was read with `for_update` in this transaction. Answers updated or unchanged.
+    """
+    stored = located.stored
+    _check_not_retired(located)
+    if stored.state == RecordState.FROZEN:
+        raise Conflict("identifier_is_frozen", field="identifier", identifier=located.identifier, notice=stored.note)
+    given = {template.get_item(item_type).type: text for item_type, text in texts.items()}
+    if keep_others:
+        before = {value.type: value.data.decode() for value in unpack(stored.packed)[1]}
+        disabled = {item.type for item in template.items if not item.enabled} - given.keys()
+        merged = {t: text for t, text in (before | given).items() if t not in disabled and t.lower() in
+                  template.items_by_type}  # fmt: skip
+    else:
+        merged = given
+    draft = draft_record(template, stored.suffix, merged)
+    if says_the_same(stored.packed, draft.packed):
+        return Outcome.UNCHANGED
+    await _write(conn, located, ChangeKind.CHANGED, act, packed=draft.packed, template_id=template.template_id)
+    return Outcome.UPDATED
+
+
+async def retire(conn: Connection, located: Located, act: Act, successor: Identifier | None = None) -> None:
+    """Leave a tombstone; the successor, if any, must exist and be another identifier."""
+    _check_not_retired(located)
+    note = None
+    if successor is not None:
+        try:
+            target = await get_stored(conn, successor)
+        except NotFound:
+            raise InvalidInput("successor_not_found", field="successor", successor=shorten(str(successor))) from None
+        if (target.rule.prefix_id, target.stored.suffix_key) == (located.rule.prefix_id, located.stored.suffix_key):
+            raise InvalidInput("successor_is_itself", field="successor", identifier=located.identifier)
+        note = target.identifier
+    await _write(conn, located, ChangeKind.RETIRED, act, state=RecordState.RETIRED, note=note)
+
+
+async def restore(conn: Connection, located: Located, act: Act) -> None:
+    if located.stored.state != RecordState.RETIRED:
+        raise Conflict("identifier_not_retired", field="identifier", identifier=located.identifier)
+    await _write(conn, located, ChangeKind.RESTORED, act, state=RecordState.LIVE, note=None)
+
+
+async def freeze(conn: Connection, located: Located, notice: str, act: Act) -> None:
+    """Answer with a notice beside the values from now on; a frozen one gets the new notice."""
+    _check_not_retired(located)
+    notice = notice.strip()
+    if not notice:
+        raise InvalidInput("notice_missing", field="notice")
+    if len(notice) > MAX_NOTICE_CHARACTERS:
+        raise InvalidInput("notice_too_long", field="notice", length=len(notice))
+    await _write(conn, located, ChangeKind.FROZEN, act, state=RecordState.FROZEN, note=notice)
+
+
+async def unfreeze(conn: Connection, located: Located, act: Act) -> None:
+    if located.stored.state != RecordState.FROZEN:
+        raise Conflict("identifier_not_frozen", field="identifier", identifier=located.identifier)
+    await _write(conn, located, ChangeKind.UNFROZEN, act, state=RecordState.LIVE, note=None)
+
+
+def check_revision(located: Located, expected: int | None) -> None:
+    """Raise PreconditionFailed if the caller saw another revision (If-Match)."""
+    if expected is not None and located.stored.revision != expected:
+        raise PreconditionFailed(
+            "identifier_changed_meanwhile",
+            field="If-Match",
+            identifier=located.identifier,
+            revision=located.stored.revision,
+        )
+
+
+def _check_not_retired(located: Located) -> None:
+    if located.stored.state == RecordState.RETIRED:
+        raise Retired(
+            "identifier_retired", field="identifier", identifier=located.identifier,
+            successor=located.stored.note or "—",
+        )  # fmt: skip
+
+
+async def _write(
+    conn: Connection,
+    located: Located,
+    kind: ChangeKind,
+    act: Act,
+    *,
+    packed: bytes | None = None,
+    template_id: int | None = None,
+    state: RecordState | None = None,
+    note: str | None = None,
+) -> None:
+    """One new revision. The clock may have gone back: a revision never ends before it began."""
+    stored = located.stored
+    new = NewRecord(
+        stored.suffix_key,
+        stored.suffix,
+        stored.template_id if template_id is None else template_id,
+        stored.packed if packed is None else packed,
+        state=stored.state if state is None else state,
+        note=note,
+    )
+    act = replace(act, at=max(act.at, stored.changed))
+    await overwrite(conn, located.rule, kind, [new], {stored.suffix_key: stored}, act)
+
+
+async def list_revisions(conn: Connection, located: Located) -> list[Revision]:
+    """All revisions, newest first; of a range's member without a record of its own, the present one only."""
+    stored = located.stored
+    present = Revision(stored.revision, to_record(located.rule.prefix_id, stored), stored.changed, None)
+    if stored.is_member:
+        return [present]
+    rows = await fetch_history(conn, located.rule.prefix_id, stored.suffix_key)
+    return [present] + [
+        Revision(
+            row["revision"],
+            to_record(
+                located.rule.prefix_id,
+                replace(stored, template_id=row["template_id"], packed=row["packed"], state=row["state"],
+                        revision=row["revision"], changed=row["since"], note=row["note"]),
+            ),
+            row["since"],
+            row["until"],
+            ChangeKind(row["action"]),
+            row["actor"],
+            row["reason"],
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+async def get_record_at(conn: Connection, located: Located, at: datetime) -> Record:
+    """The record as it was at that instant; raises NotFound if it was not issued yet."""
+    stored = located.stored
+    if at >= stored.changed:
+        return to_record(located.rule.prefix_id, stored)
+    row = await find_revision_at(conn, located.rule.prefix_id, stored.suffix_key, at)
+    if row is None:
+        raise NotFound(
+            "identifier_not_issued_then", field="at", identifier=located.identifier, at=at.isoformat(),
+            created=stored.created.isoformat(),
+        )  # fmt: skip
+    then = replace(stored, template_id=row["template_id"], packed=row["packed"], state=row["state"],
+                   revision=row["revision"], changed=row["since"], note=row["note"])  # fmt: skip
+    return to_record(located.rule.prefix_id, then)

@@ -1,0 +1,242 @@
+"""SQL of records, their history and ranges. Keys are folded suffixes; batches come sorted by key (no deadlocks)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from asyncpg import Connection, Record, UniqueViolationError
+
+from registry.store.changes import Act
+from schemas.changes import ChangeKind
+from schemas.ranges import Shape
+
+# First member of pg_advisory_xact_lock(int4, int4): locks of prefixes, for issuing against creating ranges.
+_ISSUING_LOCK = 7_241
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixRule:
+    """What issuing needs to know of a prefix."""
+
+    prefix_id: int
+    prefix: str
+    folds_case: bool
+    state: int
+    hosting: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A row of `records`, or what a range says of one of its members (`is_member`)."""
+
+    suffix_key: str
+    suffix: str
+    template_id: int
+    packed: bytes
+    state: int
+    revision: int
+    created: datetime
+    changed: datetime
+    note: str
+    is_member: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """`suffix` as first written, `packed` as schemas.records packs it."""
+
+    suffix_key: str
+    suffix: str
+    template_id: int
+    packed: bytes
+    from_range: bool = False
+    created: datetime | None = None
+    state: int = 0
+    note: str | None = None
+
+
+async def find_prefix_rule(conn: Connection, prefix: str) -> PrefixRule | None:
+    row = await conn.fetchrow(
+        "SELECT prefix_id, prefix, folds_case, state, hosting FROM prefixes WHERE prefix = $1", prefix
+    )
+    return PrefixRule(**row) if row else None
+
+
+async def lock_for_issuing(conn: Connection, prefix_id: int) -> None:
+    """Shared with other issuers; waits while a range of the prefix is being created."""
+    await conn.execute("SELECT pg_advisory_xact_lock_shared($1, $2)", _ISSUING_LOCK, prefix_id)
+
+
+async def lock_for_range(conn: Connection, prefix_id: int) -> None:
+    await conn.execute("SELECT pg_advisory_xact_lock($1, $2)", _ISSUING_LOCK, prefix_id)
+
+
+_COLUMNS = (
+    "created", "changed", "prefix_id", "template_id", "state", "from_range", "suffix_key", "suffix", "packed", "note",
+)  # fmt: skip
+
+
+def _row(prefix_id: int, at: datetime, new: NewRecord) -> tuple[object, ...]:
+    suffix = None if new.suffix == new.suffix_key else new.suffix
+    return (new.created or at, at, prefix_id, new.template_id, new.state, new.from_range, new.suffix_key, suffix,
+            new.packed, new.note)  # fmt: skip
+
+
+async def copy_records(conn: Connection, prefix_id: int, at: datetime, records: Sequence[NewRecord]) -> bool:
+    """Insert all by COPY; False, and nothing written, if any key exists already."""
+    try:
+        async with conn.transaction():
+            await conn.copy_records_to_table(
+                "records", columns=_COLUMNS, records=[_row(prefix_id, at, new) for new in records]
+            )
+    except UniqueViolationError:
+        return False
+    return True
+
+
+async def insert_new_records(conn: Connection, prefix_id: int, at: datetime, records: Sequence[NewRecord]) -> set[str]:
+    """Insert those whose keys are free; returns the keys that were written."""
+    if not records:
+        return set()
+    columns = list(zip(*(_row(prefix_id, at, new) for new in records), strict=True))
+    rows = await conn.fetch(
+        "INSERT INTO records (created, changed, prefix_id, template_id, state, from_range, suffix_key, suffix, packed,"
+        " note) SELECT * FROM unnest($1::timestamptz[], $2::timestamptz[], $3::int4[], $4::int4[], $5::int2[],"
+        " $6::bool[], $7::text[], $8::text[], $9::bytea[], $10::text[])"
+        " ON CONFLICT DO NOTHING RETURNING suffix_key",
+        *columns,
+    )
+    return {row["suffix_key"] for row in rows}
+
+
+async def fetch_records(
+    conn: Connection, prefix_id: int, suffix_keys: Sequence[str], *, for_update: bool = False
+) -> dict[str, StoredRecord]:
+    """The rows of these keys; members of ranges are not among them."""
+    lock = " FOR UPDATE" if for_update else ""
+    rows = await conn.fetch(
+        "SELECT r.* FROM unnest($2::text[]) AS asked(suffix_key) CROSS JOIN LATERAL ("  # noqa: S608
+        " SELECT suffix_key, coalesce(suffix, suffix_key) AS suffix, template_id, packed, state, revision, created,"
+        " changed, coalesce(note, '') AS note FROM records"
+        f" WHERE prefix_id = $1 AND suffix_key = asked.suffix_key{lock}) AS r",
+        prefix_id,
+        list(suffix_keys),
+    )
+    return {row["suffix_key"]: StoredRecord(**row) for row in rows}
+
+
+async def fetch_shapes(conn: Connection, prefix_id: int) -> list[Shape]:
+    rows = await conn.fetch("SELECT DISTINCT head_key, width, checked FROM ranges WHERE prefix_id = $1", prefix_id)
+    return [Shape(row["head_key"], row["width"], row["checked"]) for row in rows]
+
+
+async def fetch_ranges_of(conn: Connection, prefix_id: int, shape: Shape, numbers: Sequence[int]) -> dict[int, Record]:
+    """Number → the range of this shape that holds it."""
+    rows = await conn.fetch(
+        "SELECT asked.number, r.* FROM unnest($5::int8[]) AS asked(number) CROSS JOIN LATERAL ("
+        " SELECT head, template_id, packed, state, revision, created, changed, coalesce(note, '') AS note, last"
+        " FROM ranges WHERE prefix_id = $1 AND head_key = $2 AND width = $3 AND checked = $4"
+        " AND first <= asked.number ORDER BY first DESC LIMIT 1) AS r WHERE r.last >= asked.number",
+        prefix_id,
+        shape.head,
+        shape.width,
+        shape.checked,
+        list(numbers),
+    )
+    return {row["number"]: row for row in rows}
+
+
+async def fetch_ranges(conn: Connection, prefix_id: int) -> list[Record]:
+    return await conn.fetch(
+        "SELECT head_key, head, width, checked, first, last, template_id, packed, state, revision, created, changed,"
+        " coalesce(note, '') AS note FROM ranges WHERE prefix_id = $1 ORDER BY head_key, width, first",
+        prefix_id,
+    )
+
+
+async def insert_range(conn: Connection, prefix_id: int, row: tuple[object, ...], at: datetime) -> None:
+    """`row`: head_key, head, width, checked, first, last, template_id, packed."""
+    await conn.execute(
+        "INSERT INTO ranges (prefix_id, head_key, head, width, checked, first, last, template_id, packed, created,"
+        " changed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
+        prefix_id,
+        *row,
+        at,
+    )
+
+
+async def fetch_keys_between(conn: Connection, prefix_id: int, low: str, high: str, limit: int = 1_000) -> list[str]:
+    """Keys of equal length from low to high, in order."""
+    rows = await conn.fetch(
+        "SELECT suffix_key FROM records WHERE prefix_id = $1 AND suffix_key >= $2 AND suffix_key <= $3"
+        " AND length(suffix_key) = length($2) ORDER BY suffix_key LIMIT $4",
+        prefix_id,
+        low,
+        high,
+        limit,
+    )
+    return [row["suffix_key"] for row in rows]
+
+
+async def replace_records(
+    conn: Connection, prefix_id: int, kind: ChangeKind, records: Sequence[NewRecord], act: Act
+) -> None:
+    """Keep the present revision of each key in the history, then write the new one. The rows are locked."""
+    keys = [new.suffix_key for new in records]
+    await conn.execute(
+        "INSERT INTO record_history (until, since, prefix_id, revision, template_id, state, action, suffix_key, packed,"
+        " note, actor, reason)"
+        " SELECT $3, r.changed, r.prefix_id, r.revision, r.template_id, r.state, $4, r.suffix_key, r.packed, r.note,"
+        " $5, $6 FROM unnest($2::text[]) AS asked(suffix_key) CROSS JOIN LATERAL ("
+        " SELECT * FROM records WHERE prefix_id = $1 AND suffix_key = asked.suffix_key) AS r",
+        prefix_id, keys, act.at, int(kind), act.actor, act.reason,
+    )  # fmt: skip
+    await conn.execute(
+        "UPDATE records AS r SET changed = $2, revision = r.revision + 1, template_id = n.template_id,"
+        " state = n.state, packed = n.packed, note = n.note"
+        " FROM unnest($3::text[], $4::int4[], $5::int2[], $6::bytea[], $7::text[])"
+        " AS n(suffix_key, template_id, state, packed, note)"
+        " WHERE r.prefix_id = $1 AND r.suffix_key = n.suffix_key",
+        prefix_id, act.at, keys, [new.template_id for new in records], [new.state for new in records],
+        [new.packed for new in records], [new.note for new in records],
+    )  # fmt: skip
+
+
+async def fetch_history(conn: Connection, prefix_id: int, suffix_key: str, limit: int = 1_000) -> list[Record]:
+    """Former revisions, newest first."""
+    return await conn.fetch(
+        "SELECT revision, template_id, state, packed, coalesce(note, '') AS note, since, until, action, actor, reason"
+        " FROM record_history WHERE prefix_id = $1 AND suffix_key = $2 ORDER BY revision DESC LIMIT $3",
+        prefix_id,
+        suffix_key,
+        limit,
+    )
+
+
+async def find_revision_at(conn: Connection, prefix_id: int, suffix_key: str, at: datetime) -> Record | None:
+    """The former revision that was valid at that instant."""
+    return await conn.fetchrow(
+        "SELECT revision, template_id, state, packed, coalesce(note, '') AS note, since, until FROM record_history"
+        " WHERE prefix_id = $1 AND suffix_key = $2 AND since <= $3 AND until > $3 ORDER BY revision LIMIT 1",
+        prefix_id,
+        suffix_key,
+        at,
+    )
+
+
+async def fetch_page(
+    conn: Connection, prefix_id: int, starts_with: str, after_key: str, limit: int
+) -> list[StoredRecord]:
+    """Identifiers of a prefix in order of key, after a cursor; `starts_with` is folded."""
+    upper = starts_with + "\U0010ffff"
+    rows = await conn.fetch(
+        "SELECT suffix_key, coalesce(suffix, suffix_key) AS suffix, template_id, packed, state, revision, created,"
+        " changed, coalesce(note, '') AS note FROM records WHERE prefix_id = $1 AND suffix_key >= $2"
+        " AND suffix_key < $3 AND suffix_key > $4 ORDER BY suffix_key LIMIT $5",
+        prefix_id,
+        starts_with,
+        upper,
+        after_key,
+        limit,
+    )
+    return [StoredRecord(**row) for row in rows]

@@ -1,0 +1,125 @@
+"""Ten million serials are one row, and no serial is issued twice."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from asyncpg import Connection
+
+from registry.issuing import draft_record, issue
+from registry.ranges import RangeRequest, create_range
+from registry.store.records import PrefixRule
+from schemas.errors import Conflict, InvalidInput
+from schemas.ranges import compute_check_character
+from schemas.templates import Template
+from tests.registry.issuing_world import ACT, make_prefix, make_template
+
+World = tuple[Connection, PrefixRule, Template]
+
+
+@pytest.fixture
+async def world(connection: Connection) -> World:
+    rule = await make_prefix(connection)
+    return connection, rule, await make_template(connection, rule)
+
+
+async def make(world: World, first: str, last: str, checked: bool = False) -> int:
+    conn, rule, template = world
+    async with conn.transaction():
+        request = RangeRequest(first, last, {"model": "W"}, checked)
+        return (await create_range(conn, rule, template, request, ACT)).members
+
+
+async def test_ten_million_serials_are_one_row_and_one_change(world: World) -> None:
+    assert await make(world, "SN00000001", "SN10000000") == 10_000_000
+    assert await world[0].fetchval("SELECT count(*) FROM ranges") == 1
+    assert await world[0].fetchval("SELECT members FROM changes_pending") == 10_000_000
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ("SN00000500", "SN00000500"),  # inside
+        ("sn00000999", "sn00002000"),  # across the end, other letters
+        ("SN00000000", "SN00009999"),  # around
+    ],
+)
+async def test_ranges_do_not_overlap(world: World, first: str, last: str) -> None:
+    await make(world, "SN00000100", "SN00001000")
+    with pytest.raises(Conflict, match="overlaps"):
+        await make(world, first, last)
+
+
+async def test_ranges_of_other_shapes_overlap_where_their_texts_do(world: World) -> None:
+    await make(world, "9" + "0" * 15 + "0100", "9" + "0" * 15 + "0200")  # 20 digits: head 90, width 18
+    with pytest.raises(Conflict, match="overlaps"):
+        await make(world, "9" + "0" * 15 + "0150", "9" + "0" * 15 + "0160")
+    with pytest.raises(Conflict, match="overlaps"):  # another head that reaches over it
+        await make(world, "90" + "0" * 18, "90" + "9" * 18)
+
+
+@pytest.mark.parametrize(("first", "last"), [("SN001001", "SN002000"), ("SN0100", "SN0200"), ("TN000100", "TN001000")])
+async def test_neighbours_other_lengths_and_other_heads_are_free(world: World, first: str, last: str) -> None:
+    await make(world, "SN000100", "SN001000")
+    assert await make(world, first, last) > 0
+
+
+async def test_a_range_over_issued_identifiers_is_refused(world: World) -> None:
+    conn, rule, template = world
+    await issue(conn, rule, [draft_record(template, "sn0050", {"model": "x"})], ACT)
+    with pytest.raises(Conflict, match=r"88\.101\.5/SN0050"):
+        await make(world, "SN0001", "SN0100")
+    assert await make(world, "SN0051", "SN0100") == 50
+
+
+async def test_texts_between_that_are_no_serials_do_not_matter(world: World) -> None:
+    conn, rule, template = world
+    await issue(conn, rule, [draft_record(template, f"SN00{n}A", {"model": "x"}) for n in range(10)], ACT)
+    assert await make(world, "SN0001", "SN0100") == 100
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "code"),
+    [
+        ("SN10", "SN01", "range_backwards"),
+        ("SN10", "TN20", "range_malformed"),
+        ("SN1", "SN10", "range_malformed"),  # the serials would not be of one length
+        ("ABC", "ABD", "range_malformed"),
+        ("", "SN1", "suffix_empty"),
+        ("SN 1\x00", "SN 2\x00", "suffix_control_character"),
+    ],
+)
+async def test_what_is_no_range_is_refused_with_the_reason(world: World, first: str, last: str, code: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        await make(world, first, last)
+    assert raised.value.code == code
+
+
+async def test_a_checked_range_wants_right_check_characters(world: World) -> None:
+    first, wrong, last = (digits + compute_check_character(digits) for digits in ("001", "002", "900"))
+    assert await make(world, "V" + first, "V" + last, checked=True) == 900
+    with pytest.raises(InvalidInput, match="check character"):
+        await make(world, "W001" + wrong[-1], "W" + last, checked=True)
+
+
+async def test_a_range_and_single_issues_at_once_never_share_a_serial(pool: asyncpg.Pool) -> None:
+    async with pool.acquire() as conn:
+        rule = await make_prefix(conn, "88.101.88")
+        template = await make_template(conn, rule)
+
+    async def single(n: int) -> bool:
+        async with pool.acquire() as conn, conn.transaction():
+            (result,) = await issue(conn, rule, [draft_record(template, f"K{n:04d}", {"model": "w"})], ACT)
+            return result.outcome == "registered"
+
+    async def whole() -> bool:
+        try:
+            async with pool.acquire() as conn, conn.transaction():
+                await create_range(conn, rule, template, RangeRequest("K0000", "K9999", {"model": "W"}), ACT)
+        except Conflict:
+            return False
+        return True
+
+    got = await asyncio.gather(*(single(n) for n in range(10)), whole(), *(single(n) for n in range(10, 20)))
+    range_made, singles = got[10], got[:10] + got[11:]
+    assert range_made != any(singles), "either the range was first, or it was refused"
