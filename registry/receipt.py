@@ -1,0 +1,41 @@
+"""The receipt of an import: CSV that any spreadsheet opens, with one line per row of the file."""
+
+import csv
+import re
+from collections.abc import Callable, Iterable
+from typing import TextIO
+
+from registry.tables.model import Row
+
+OUTCOMES = ("registered", "updated", "unchanged", "differs", "refused")
+RECEIPT_COLUMNS = ("row", "outcome", "identifier", "scan_url", "reason")
+ReceiptLine = tuple[Row, str, str, str]
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+
+
+def write_receipt(
+    file: TextIO, columns: list[str], lines: Iterable[ReceiptLine], format_url: Callable[[str], str]
+) -> int:
+    """Write line by line and return their number. `lines` are (row, outcome, identifier or "", reason or "").
+
+    The file must be opened with encoding utf-8 and newline=""; the mark that tells spreadsheets UTF-8 is written here.
+    """
+    file.write("\ufeff")
+    writer = csv.writer(file)
+    writer.writerow([*RECEIPT_COLUMNS, *map(defuse, columns)])
+    count = 0
+    for row, outcome, identifier, reason in lines:
+        url = format_url(identifier) if identifier else ""
+        cells = [row.number, outcome, defuse(identifier), url, defuse(reason)]
+        writer.writerow([*cells, *map(defuse, row.texts)])
+        count += 1
+    return count
+
+
+def defuse(text: str) -> str:
+    """A cell that a spreadsheet would compute gets an apostrophe in front; numbers such as -5 stay as they are."""
+    if text.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(text):
+        return "'" + text
+    return text

@@ -1,0 +1,259 @@
+"""Reading .xlsx: the sheet is streamed, every cell becomes the text the factory sees (ecosystem of formats: §18.3)."""
+
+import zipfile
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from registry.tables.headers import SCANNED_ROWS, choose_sheet
+from registry.tables.model import CellNote, FileRefused, Row, Table, TableOptions, Wanted, is_blank
+from registry.tables.number_formats import BUILTIN_FORMATS, ERROR_NOTE, FORMULA_NOTE, Shown, compile_format
+from registry.tables.xlsx_package import (
+    CHUNK_BYTES,
+    MAX_ROWS,
+    Sheet,
+    Workbook,
+    feed,
+    make_parser,
+    open_package,
+    open_part,
+    parse_column,
+    read_strings,
+    read_workbook,
+    survey_sheet,
+    unescape,
+)
+
+MAX_SHEETS = 100
+Merges = dict[int, list[tuple[int, int]]]
+
+
+def open_xlsx(path: Path, wanted: Wanted, options: TableOptions) -> Table:
+    """Raises FileRefused if the file is damaged or too large, or if sheet or header are in doubt."""
+    with open_package(path) as package:
+        workbook = read_workbook(package)
+        strings = read_strings(package, workbook.strings)
+        if len(workbook.sheets) > MAX_SHEETS:
+            raise FileRefused("file_too_many_parts", limit=MAX_SHEETS)
+        shows = _compile_styles(workbook)
+        count = max(SCANNED_ROWS, options.header_row or 0)
+        samples = {
+            sheet.name: list(islice(_sample_rows(package, sheet, shows, strings), count)) for sheet in workbook.sheets
+        }
+        hidden = frozenset(sheet.name for sheet in workbook.sheets if sheet.is_hidden)
+        chosen = choose_sheet(samples, wanted, options, hidden)
+        sheet = next(sheet for sheet in workbook.sheets if sheet.name == chosen.sheet)
+        survey = survey_sheet(package, sheet.part)
+    width = len(chosen.header.columns)
+
+    def read() -> Iterator[Row]:
+        with open_package(path) as package:
+            for row in stream_rows(package, sheet, shows, strings):
+                if (fitted := _fit(row, width)) is not None:
+                    yield fitted
+
+    rows = fill_merges(read, survey.merges) if survey.merges else read
+    estimate = max(survey.rows - chosen.header.row, 0)
+    return Table("xlsx", chosen.header.columns, chosen.header.row, estimate, rows, sheet.name)
+
+
+def _sample_rows(
+    package: zipfile.ZipFile, sheet: Sheet, shows: list[Callable[[str], Shown]], strings: list[str]
+) -> Iterator[Row]:
+    """The first rows with something in them. Merges stand at the end of a sheet, so headers do without them."""
+    return (row for row in stream_rows(package, sheet, shows, strings) if not is_blank(row.texts))
+
+
+def _fit(row: Row, width: int) -> Row | None:
+    """Exactly `width` cells; what stands beside the table is not part of it. None if nothing is left."""
+    texts, notes = row.texts, row.notes
+    if len(texts) != width:
+        texts = texts[:width] + [""] * (width - len(texts))
+        notes = {c: note for c, note in notes.items() if c < width} if notes else None
+    return None if is_blank(texts) else Row(row.number, texts, notes or None)
+
+
+def fill_merges(read: Callable[[], Iterator[Row]], merges: Merges) -> Callable[[], Iterator[Row]]:
+    """A cell merged over several rows stands beside each of them, so each of them has it."""
+
+    def read_filled() -> Iterator[Row]:
+        active: dict[int, tuple[int, str, CellNote | None]] = {}
+        for row in read():
+            number, texts, notes, problem = row
+            for column, (last, text, note) in list(active.items()):
+                if number > last:
+                    del active[column]
+                elif not texts[column]:
+                    texts[column] = text
+                    notes = {**(notes or {}), column: note} if note else notes
+            for column, last in merges.get(number, ()):
+                if column < len(texts):
+                    active[column] = (last, texts[column], (notes or {}).get(column))
+            yield Row(number, texts, notes, problem)
+
+    return read_filled
+
+
+def _compile_styles(workbook: Workbook) -> list[Callable[[str], Shown]]:
+    compiled: dict[str, Callable[[str], Shown]] = {}
+    shows = []
+    for given in workbook.formats or [0]:
+        code = BUILTIN_FORMATS.get(given, "General") if isinstance(given, int) else given
+        if code not in compiled:
+            compiled[code] = compile_format(code, workbook.is_1904)
+        shows.append(compiled[code])
+    return shows
+
+
+def stream_rows(
+    package: zipfile.ZipFile, sheet: Sheet, shows: list[Callable[[str], Shown]], strings: list[str]
+) -> Iterator[Row]:
+    """Rows as they come out of the zip; memory holds one chunk of them. Raises FileRefused."""
+    rows: list[Row] = []
+    parser = make_parser()
+    reader = _SheetReader(rows, shows, strings)
+    parser.StartElementHandler = reader.start
+    parser.EndElementHandler = reader.end
+    parser.CharacterDataHandler = reader.data
+    with open_part(package, sheet.part) as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            feed(parser, chunk, False)
+            yield from rows
+            rows.clear()
+        feed(parser, b"", True)
+        yield from rows
+
+
+class _SheetReader:
+    """The handlers of one sheet's XML. Short branches in order of frequency: this is where the time goes."""
+
+    def __init__(self, rows: list[Row], shows: list[Callable[[str], Shown]], strings: list[str]) -> None:
+        self._rows = rows
+        self._shows = shows
+        self._strings = strings
+        self._columns: dict[str, int] = {}
+        self._number = 0
+        self._texts: list[str] = []
+        self._notes: dict[int, CellNote] = {}
+        self._cell: dict[str, str] = {}
+        self._column = -1
+        self._parts: list[str] = []
+        self._value = self._inline = ""
+        self._formula: str | None = None
+        self._capture = self._phonetic = False
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        if tag == "c":
+            self._cell = attributes
+            self._value = self._inline = ""
+            self._formula = None
+            reference = attributes.get("r")
+            self._column = self._find_column(reference) if reference else self._column + 1
+        elif tag in ("v", "t", "f"):
+            self._capture = not self._phonetic
+            self._parts.clear()
+        elif tag == "row":
+            self._start_row(attributes)
+        elif tag == "rPh":
+            self._phonetic = True
+        elif ":" in tag:
+            self.start(tag.rpartition(":")[2], attributes)
+
+    def data(self, text: str) -> None:
+        if self._capture:
+            self._parts.append(text)
+
+    def end(self, tag: str) -> None:
+        if tag == "c":
+            self._end_cell()
+        elif tag == "v":
+            self._value = "".join(self._parts)
+            self._capture = False
+        elif tag == "t":
+            if not self._phonetic:
+                self._inline += "".join(self._parts)
+            self._capture = False
+        elif tag == "f":
+            self._formula = "".join(self._parts)
+            self._capture = False
+        elif tag == "row":
+            if self._texts:
+                self._rows.append(Row(self._number, self._texts, self._notes or None))
+        elif tag == "rPh":
+            self._phonetic = False
+        elif ":" in tag:
+            self.end(tag.rpartition(":")[2])
+
+    def _start_row(self, attributes: dict[str, str]) -> None:
+        try:
+            self._number = int(attributes.get("r", self._number + 1))
+        except ValueError as error:
+            raise FileRefused("file_damaged") from error
+        if self._number > MAX_ROWS:
+            raise FileRefused("file_too_many_rows", rows=self._number, limit=MAX_ROWS)
+        self._column = -1
+        self._texts, self._notes = [], {}
+
+    def _find_column(self, reference: str) -> int:
+        letters = reference.rstrip("0123456789")
+        column = self._columns.get(letters)
+        if column is None:
+            if not (1 <= len(letters) <= 3 and letters.isascii() and letters.isalpha()):
+                raise FileRefused("file_damaged")
+            column = self._columns[letters] = parse_column(letters.upper())
+        return column
+
+    def _end_cell(self) -> None:
+        text, note = self._read_cell()
+        if not text:
+            return
+        texts, column = self._texts, self._column
+        missing = column - len(texts)
+        if missing >= 0:
+            texts.extend([""] * missing)
+            texts.append(text)
+        else:
+            texts[column] = text
+        if note is not None:
+            self._notes[column] = note
+
+    def _read_cell(self) -> Shown:
+        kind, value = self._cell.get("t", "n"), self._value
+        if self._formula is not None and not value and kind != "str":
+            return "=" + self._formula, FORMULA_NOTE
+        if kind == "inlineStr":
+            return unescape(self._inline), None
+        if not value:
+            return "", None
+        try:
+            if kind == "s":
+                return self._strings[int(value)], None
+            if kind == "n":
+                return self._shows[int(self._cell.get("s", "0"))](value)
+        except (ValueError, IndexError) as error:
+            raise FileRefused("file_damaged") from error
+        return _READ_KINDS.get(kind, _read_text)(value)
+
+
+def _read_text(value: str) -> Shown:
+    return unescape(value), None
+
+
+def _read_boolean(value: str) -> Shown:
+    return ("TRUE" if value in ("1", "true") else "FALSE"), None
+
+
+def _read_error(value: str) -> Shown:
+    return value, ERROR_NOTE
+
+
+def _read_iso_date(value: str) -> Shown:
+    return value.removesuffix("Z").removesuffix("T00:00:00"), None
+
+
+_READ_KINDS: dict[str, Callable[[str], Shown]] = {
+    "str": _read_text,
+    "b": _read_boolean,
+    "e": _read_error,
+    "d": _read_iso_date,
+}
