@@ -90,11 +90,16 @@ class Reader:
 
     def bytes_(self) -> bytes:
         """A wire `str` as the bytes it is."""
-        return self.take(self.i32())
+        start = self.skip(4) + 4
+        stop: int = start + _I32.unpack_from(self._data, start - 4)[0]
+        if not start <= stop <= self._end:
+            raise MalformedMessage(f"{stop - start} bytes announced, {self._end - start} left")
+        self._at = stop
+        return self._data[start:stop]
 
     def text(self) -> str:
         """A wire `str` as text; bytes that are not UTF-8 survive as surrogate escapes."""
-        return self.take(self.i32()).decode("utf-8", "surrogateescape")
+        return self.bytes_().decode("utf-8", "surrogateescape")
 
     def count(self, smallest_item_bytes: int) -> int:
         """How many items follow; refused before anybody loops if the bytes left cannot hold them."""

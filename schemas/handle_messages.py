@@ -180,11 +180,12 @@ def check_length(envelope: Envelope, limit: int) -> None:
         raise error
 
 
-def encode_envelope(envelope: Envelope) -> bytes:
+def encode_envelope(envelope: Envelope, length: int | None = None) -> bytes:
+    """The envelope, with another message length if one is given."""
     third = envelope.flags | envelope.suggested_major
     return _ENVELOPE.pack(
-        envelope.major, envelope.minor, third, envelope.suggested_minor,
-        envelope.session_id, envelope.request_id, envelope.sequence, envelope.length,
+        envelope.major, envelope.minor, third, envelope.suggested_minor, envelope.session_id,
+        envelope.request_id, envelope.sequence, envelope.length if length is None else length,
     )  # fmt: skip
 
 
@@ -239,7 +240,7 @@ def encode_message(message: Message) -> bytes:
     """The whole message; the length in its envelope is set from what follows."""
     trailer = b"" if message.credential is None else encode_bytes(message.credential)
     payload = message.header_and_body + trailer
-    return encode_envelope(replace(message.envelope, length=len(payload))) + payload
+    return encode_envelope(message.envelope, len(payload)) + payload
 
 
 # Credentials (1.5)
@@ -358,9 +359,7 @@ def make_response(
         asked.opcode, _code_for(version, response_code), flags, site_serial,
         asked.recursion_count, min(now + EXPIRATION_SECONDS, 0x7FFF_FFFF),
     )  # fmt: skip
-    envelope = Envelope(
-        *version, 0, *HIGHEST_VERSION, request.envelope.session_id, request.envelope.request_id, 0, 0
-    )
+    envelope = Envelope(*version, 0, *HIGHEST_VERSION, request.envelope.session_id, request.envelope.request_id, 0, 0)
     return Message(envelope, header, body)
 
 
@@ -369,9 +368,7 @@ def encode_response(
 ) -> bytes:
     """make_response as bytes."""
     return encode_message(
-        make_response(
-            request, response_code, body, now=now, site_serial=site_serial, authoritative=authoritative
-        )
+        make_response(request, response_code, body, now=now, site_serial=site_serial, authoritative=authoritative)
     )
 
 

@@ -39,8 +39,8 @@ class FrameReader:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Take what the peer sent; yield the messages that are now complete, envelopes included.
 
-        Yields, so that what was complete before a bad frame is still served. A refused length raises
-        MalformedMessage with the envelope; a first byte that no Handle client sends raises at once, without.
+        Yields, so that what was complete before a bad frame is still served; iterate to the end. A refused
+        length raises MalformedMessage with the envelope; a first byte of another protocol raises without.
         """
         buffer = self._buffer
         buffer += data
@@ -130,6 +130,8 @@ class Reassembler:
         Raises MalformedMessage for what can be no part of a message; the waiting fragments stay.
         """
         self.expire(now)
+        if self._is_whole(datagram):
+            return datagram
         envelope = decode_envelope(datagram)
         check_length(envelope, self._limits.message_bytes)
         fragment = datagram[ENVELOPE_BYTES:]
@@ -147,6 +149,17 @@ class Reassembler:
             if now - oldest.started < self._limits.seconds:
                 return
             self._drop(key)
+
+    def _is_whole(self, datagram: bytes) -> bool:
+        """A sound message in one packet, as nearly all are: nothing to put together, nothing to correct."""
+        length = int.from_bytes(datagram[16:20], "big")
+        return (
+            len(datagram) == ENVELOPE_BYTES + length
+            and HEADER_BYTES <= length <= self._limits.message_bytes
+            and 1 <= datagram[0] <= 5
+            and not datagram[2] & TRUNCATED
+            and datagram[12:16] == b"\0\0\0\0"
+        )
 
     def _add(self, key: _Key, envelope: Envelope, number: int, fragment: bytes, now: float) -> bytes | None:
         waiting = self._sets.get(key)

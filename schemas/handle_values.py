@@ -23,6 +23,7 @@ from schemas.values import Reference, Value
 _VALUE_HEAD = Struct(">iIBiB")  # index, timestamp, ttl type, ttl, permissions
 _SITE_HEAD = Struct(">HBBHBB")  # format, major, minor, serial, primary mask, hash option
 _INTERFACE = Struct(">BBi")
+_NO_REFERENCES = bytes(4)
 MIN_VALUE_BYTES = 26
 _MIN_REFERENCE_BYTES = 8
 _MIN_ATTRIBUTE_BYTES = 8
@@ -44,11 +45,11 @@ def decode_value(reader: Reader) -> Value:
 
 
 def encode_value(value: Value) -> bytes:
-    head = _VALUE_HEAD.pack(
-        value.index, value.timestamp, value.ttl_is_absolute, value.ttl_seconds, value.permissions
-    )
-    references = encode_list(_encode_reference(r) for r in value.references)
-    return head + encode_text(value.type) + encode_bytes(value.data) + references
+    type_ = value.type.encode("utf-8", "surrogateescape")
+    head = _VALUE_HEAD.pack(value.index, value.timestamp, value.ttl_is_absolute, value.ttl_seconds, value.permissions)
+    references = encode_list(map(_encode_reference, value.references)) if value.references else _NO_REFERENCES
+    lengths = encode_i32(len(type_)), encode_i32(len(value.data))
+    return b"".join((head, lengths[0], type_, lengths[1], value.data, references))
 
 
 def decode_values(reader: Reader) -> list[Value]:
