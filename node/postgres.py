@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from node.postgres_account import Account, can_reach, choose_account, claim
-from node.postgres_binaries import Binaries, choose_binaries
+from node.postgres_binaries import Binaries, choose_binaries, version_unknown
 from node.postgres_probe import (
     DATABASE,
     ROLE,
@@ -99,6 +99,8 @@ class EmbeddedPostgres:
         """Start the server, making the cluster if there is none; its DSN once it answers. Raises SetupError."""
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("PR_SET_PDEATHSIG follows the thread; start the server from the main one")
+        if self.is_running():
+            raise RuntimeError("the server runs already")
         try:
             self._take_lock()
             account = choose_account(self.user, self.cluster)
@@ -206,11 +208,12 @@ class EmbeddedPostgres:
                 preexec_fn=account.prepare_child(os.getpid()),
                 **account.popen_arguments(),
             )
-        deadline = time.monotonic() + START_SECONDS
+        started = time.monotonic()
         while probe(socket_dir) is not Probe.READY:
-            if process.poll() is not None or time.monotonic() > deadline:
+            waited = time.monotonic() - started
+            if process.poll() is not None or waited > START_SECONDS:
                 raise start_failure(self.data_dir, self.log_dir, said_before)
-            time.sleep(0.02)
+            time.sleep(pause_after(waited))
         return dsn_of(socket_dir)
 
 
@@ -237,7 +240,7 @@ def read_version(cluster: Path) -> int | None:
     except FileNotFoundError:
         return None
     if not (text.isascii() and text.isdecimal()):
-        raise SetupError("database_version_unknown", path=str(cluster), version=text[:20] or "?", found="-")
+        raise version_unknown(cluster, text[:20] or "?")
     return int(text)
 
 
@@ -282,7 +285,12 @@ def wait_for_orphans(cluster: Path) -> None:
         # Our own were told to stop when their supervisor died. One that goes on serving is somebody else's.
         if waited > ORPHAN_SECONDS or (serving and waited > SERVING_ORPHAN_SECONDS):
             raise SetupError("database_runs_already", path=str(cluster), pid=min(processes))
-        time.sleep(0.05)
+        time.sleep(pause_after(waited))
+
+
+def pause_after(waited_seconds: float) -> float:
+    """Seconds until the next look: prompt at first, then seldom, since the server logs every refusal."""
+    return min(0.02 + waited_seconds / 20, 0.5)
 
 
 def make_cluster(cluster: Path, binaries: Binaries, account: Account) -> None:
@@ -326,5 +334,5 @@ def start_failure(data_dir: Path, log_dir: Path, said_before: dict[Path, int]) -
     reason = (fatal or lines or ["?"])[-1]
     if "incompatible with server" in reason:
         version = read_version(data_dir / "postgres" / "cluster")
-        return SetupError("database_version_unknown", path=str(data_dir), version=version, found="-")
+        return version_unknown(data_dir, version)
     return SetupError("database_not_started", path=str(log_dir), reason=reason)

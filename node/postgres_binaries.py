@@ -39,13 +39,18 @@ def choose_binaries(root: Path, wanted_major: int | None, account: Account) -> B
     found = list(find_binaries())
     fitting = [b for b in found if b.major >= MINIMUM_MAJOR and wanted_major in (None, b.major)]
     if not fitting and wanted_major is not None:
-        majors = ", ".join(str(b.major) for b in found) or "-"
-        raise SetupError("database_version_unknown", path=str(root), version=wanted_major, found=majors)
+        raise version_unknown(root, wanted_major)
     if not fitting:
         raise SetupError("database_programs_missing", minimum=MINIMUM_MAJOR)
     if fitting[0].from_wheel and account.switch:
         return copy_binaries(fitting[0], root / "binaries")
     return fitting[0]
+
+
+def version_unknown(path: Path, version: object) -> SetupError:
+    majors = sorted({found.major for found in find_binaries() if found.major >= MINIMUM_MAJOR})
+    listed = ", ".join(map(str, majors)) or "-"
+    return SetupError("database_version_unknown", path=str(path), version=version, found=listed)
 
 
 def find_binaries() -> Iterator[Binaries]:
