@@ -38,7 +38,7 @@ from schemas.errors import SetupError
 START_SECONDS = 900.0  # recovery after a crash reads up to max_wal_size again, on slow disks for minutes
 # Fast, then immediate (what is lost of it is recovered at the next start), then none.
 STOPPING = ((signal.SIGINT, 120.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0))
-ORPHAN_SECONDS = 120.0
+ORPHAN_SECONDS = 300.0
 SERVING_ORPHAN_SECONDS = 10.0
 SOCKET_PATH_BYTES = 107  # sun_path without its NUL
 NOT_A_REASON = "the database system is (starting up|not yet accepting|shutting down)"  # answers to our own probes
@@ -102,10 +102,10 @@ class EmbeddedPostgres:
         if self.is_running():
             raise RuntimeError("the server runs already")
         try:
-            self._take_lock()
             account = choose_account(self.user, self.cluster)
-            if not can_reach(self.root, account):
+            if not can_reach(self.root, account):  # before anything is made there
                 raise SetupError("data_dir_unreachable", path=str(self.data_dir), account=account.name)
+            self._take_lock()
             wait_for_orphans(self.cluster)
             binaries = choose_binaries(self.root, read_version(self.cluster), account)
             self._claim_directories(account)

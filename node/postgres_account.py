@@ -87,9 +87,15 @@ def find_owner(path: Path) -> Account | None:
 
 
 def can_reach(path: Path, account: Account) -> bool:
-    """Whether the account may pass all directories down to `path`, by their modes; never ours to change."""
+    """Whether the account may pass all directories down to `path`, by the modes of those that exist.
+
+    They are never ours to change: opening /root for a database would open it for everyone.
+    """
     for directory in (path, *path.parents):
-        status = directory.stat()
+        try:
+            status = directory.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
         if status.st_uid == account.uid:
             needed = stat.S_IXUSR
         else:

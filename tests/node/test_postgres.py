@@ -245,6 +245,7 @@ def test_the_account_must_be_able_to_pass_every_directory(mode: int, reachable: 
         (place / "closed" / "data").mkdir(parents=True)
         (place / "closed").chmod(mode)
         assert can_reach(place / "closed" / "data", stranger) is reachable
+        assert can_reach(place / "closed" / "not" / "yet", stranger) is reachable
         (place / "closed").chmod(0o700)
 
 
