@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import dropwhile
 from typing import NamedTuple
 
 from schemas.errors import InvalidInput
@@ -91,7 +92,7 @@ class Table:
     def rows(self, after: int = 0) -> Iterator[Row]:
         """Rows that hold something, below the header and after the row of that number. Raises FileRefused."""
         start = max(after, self.header_row)
-        return (row for row in self.read() if row.number > start)
+        return dropwhile(lambda row: row.number <= start, self.read())
 
 
 def is_blank(texts: list[str]) -> bool:
