@@ -1,0 +1,119 @@
+"""Misses on their way to the database: a few connections, each asking for everything that is waiting at once."""
+
+import asyncio
+from collections.abc import Callable
+from logging import getLogger
+from typing import Any
+
+import asyncpg
+
+from resolver.cache import Entry, Fill, RecordCache
+from resolver.entry import make_entry, make_fixed
+from resolver.prefixes import Lookup
+from resolver.store import fetch_rows, fetch_templates, prepare_fetch
+from schemas.errors import ServiceError
+from schemas.records import RecordState
+from schemas.resolution_log import Outcome
+from schemas.templates import Template
+
+MAX_BATCH = 512
+QUERY_SECONDS = 5.0
+_DATABASE_TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+_log = getLogger(__name__)
+# A statement that sees 500 keys now and one later shall keep its plan; compiling it would cost more than running it.
+SERVER_SETTINGS = {"jit": "off", "plan_cache_mode": "force_generic_plan", "application_name": "idnode resolver"}
+
+
+class TemplateShelf:
+    """Templates by id, read when a record first needs them."""
+
+    def __init__(self) -> None:
+        self._templates: dict[int, Template | None] = {0: None}
+        self._epoch = 0
+
+    def find(self, template_id: int) -> Template | None:
+        return self._templates.get(template_id)
+
+    def forget(self) -> None:
+        """Templates changed; those being read meanwhile are not kept."""
+        self._epoch += 1
+        self._templates = {0: None}
+
+    async def read(self, connection: Any, template_ids: set[int]) -> dict[int, Template | None]:
+        """Those templates; an id without a template has None."""
+        missing = sorted(template_ids - self._templates.keys())
+        wanted = {n: self._templates.get(n) for n in template_ids}
+        if missing:
+            epoch = self._epoch
+            read = {t.template_id: t for t in await fetch_templates(connection, missing)}
+            wanted |= read
+            if epoch == self._epoch:
+                self._templates |= {n: read.get(n) for n in missing}
+        return wanted
+
+
+class Filler:
+    """Answers the cache's questions over one connection of its own, for as long as it runs."""
+
+    def __init__(self, cache: RecordCache, templates: TemplateShelf, connect: Callable[[], Any]) -> None:
+        self._cache = cache
+        self._templates = templates
+        self._connect = connect
+        self._connection: Any = None
+        self._statement: Any = None
+
+    async def run(self) -> None:
+        """Until cancelled; what is under way then is answered "not now"."""
+        try:
+            while True:
+                await self._cache.asked.wait()
+                fills = self._cache.take_questions(MAX_BATCH)
+                if fills:
+                    await self._answer(fills)
+        finally:
+            if self._connection is not None:
+                self._connection.terminate()
+
+    async def _answer(self, fills: list[Fill]) -> None:
+        entries: list[Entry | None] = [None] * len(fills)
+        try:
+            async with asyncio.timeout(QUERY_SECONDS):
+                entries = list(await self._ask([fill.lookup for fill in fills]))
+        except _DATABASE_TROUBLE as error:
+            _log.warning("the database does not answer: %s", error or type(error).__name__)
+            self._disconnect()
+        except (ServiceError, ValueError):
+            _log.exception("a record or a template cannot be read")
+        finally:
+            for fill, entry in zip(fills, entries, strict=True):
+                self._cache.settle(fill, entry)
+
+    async def _ask(self, lookups: list[Lookup]) -> list[Entry]:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await self._connect()
+            self._statement = await prepare_fetch(self._connection)
+        rows = await fetch_rows(self._statement, lookups)
+        templates = await self._templates.read(self._connection, {row[2] for row in rows})
+        found: list[Entry | None] = [None] * len(lookups)
+        for n, is_member, template_id, state, changed, packed, note in rows:
+            if is_member and found[n] is not None:
+                continue  # a record of its own stands before its range
+            entry = make_entry(
+                lookups[n].prefix.prefix_id, templates[template_id], RecordState(state), changed, packed, note or ""
+            )
+            entry.is_member = is_member
+            found[n] = entry
+        return [entry or _make_absent(lookup) for entry, lookup in zip(found, lookups, strict=True)]
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+
+def _make_absent(lookup: Lookup) -> Entry:
+    if lookup.otherwise is None:
+        return make_fixed(Outcome.NOT_FOUND, lookup.prefix.prefix_id)
+    lookup.otherwise.is_member = True  # a record of its own would come before it
+    return lookup.otherwise

@@ -1,0 +1,148 @@
+"""What the resolver reads from the database, as SQL. It writes nothing but the numbering of the change log."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+from asyncpg import Connection
+
+from resolver.prefixes import Lookup, Prefix
+from schemas.changes import ChangeKind
+from schemas.ranges import Shape
+from schemas.templates import Template, bind_template, parse_template
+
+# One statement for all questions of a batch: the primary key of records, and the ranges a suffix fits, which are
+# probed by their last start at or below the serial number.
+_FETCH = """
+SELECT k.n, false AS is_member, r.template_id, r.state, r.changed, r.packed, r.note
+FROM unnest($1::int8[], $2::int4[], $3::text[]) AS k(n, prefix_id, suffix_key)
+CROSS JOIN LATERAL (
+    SELECT template_id, state, extract(epoch FROM changed)::int8 AS changed, packed, note
+    FROM records
+    WHERE prefix_id = k.prefix_id AND suffix_key = k.suffix_key
+    LIMIT 1) r
+UNION ALL
+SELECT k.n, true, r.template_id, r.state, r.changed, r.packed, r.note
+FROM unnest($4::int8[], $5::int4[], $6::text[], $7::int2[], $8::bool[], $9::int8[])
+    AS k(n, prefix_id, head_key, width, checked, number)
+CROSS JOIN LATERAL (
+    SELECT last, template_id, state, extract(epoch FROM changed)::int8 AS changed, packed, note
+    FROM ranges
+    WHERE prefix_id = k.prefix_id AND head_key = k.head_key AND width = k.width AND checked = k.checked
+        AND first <= k.number
+    ORDER BY first DESC
+    LIMIT 1) r
+WHERE r.last >= k.number
+"""
+
+_PREFIXES = """
+SELECT p.prefix_id, p.prefix, p.state, p.hosting, p.site, p.folds_case, extract(epoch FROM p.changed)::int8 AS changed,
+    coalesce(owner.name, '') AS enterprise
+FROM prefixes p
+LEFT JOIN LATERAL (
+    SELECT e.name FROM prefix_owners o JOIN enterprises e USING (enterprise_id)
+    WHERE o.prefix_id = p.prefix_id AND o.to_day IS NULL
+    ORDER BY o.from_day DESC
+    LIMIT 1) owner ON true
+"""
+
+
+async def prepare_fetch(conn: Connection) -> Any:
+    """The statement that `fetch_rows` runs, prepared once per connection."""
+    return await conn.prepare(_FETCH)
+
+
+async def fetch_rows(statement: Any, lookups: Sequence[Lookup]) -> list[Any]:
+    """Rows (n, is_member, template_id, state, changed in unix seconds, packed, note); n is the place in `lookups`.
+
+    A record of its own comes before the range that it belongs to.
+    """
+    members = [
+        (n, lookup.prefix.prefix_id, shape, number)
+        for n, lookup in enumerate(lookups)
+        if lookup.prefix.shapes
+        for shape, number in lookup.list_members()
+    ]
+    rows: list[Any] = await statement.fetch(
+        range(len(lookups)),
+        [lookup.prefix.prefix_id for lookup in lookups],
+        [lookup.suffix_key for lookup in lookups],
+        [n for n, _, _, _ in members],
+        [prefix_id for _, prefix_id, _, _ in members],
+        [shape.head for _, _, shape, _ in members],
+        [shape.width for _, _, shape, _ in members],
+        [shape.checked for _, _, shape, _ in members],
+        [number for _, _, _, number in members],
+    )
+    return rows
+
+
+async def fetch_templates(conn: Connection, template_ids: Sequence[int]) -> list[Template]:
+    rows = await conn.fetch(
+        "SELECT t.template_id, p.prefix, t.document"
+        " FROM templates t JOIN prefixes p USING (prefix_id) WHERE t.template_id = ANY($1::int4[])",
+        template_ids,
+    )
+    return [
+        bind_template(parse_template(orjson.loads(row["document"])), row["prefix"], row["template_id"]) for row in rows
+    ]
+
+
+async def fetch_prefixes(conn: Connection) -> list[Prefix]:
+    """All prefixes with the shapes of their ranges and their owners' names."""
+    shapes: dict[int, list[Shape]] = {}
+    for row in await conn.fetch("SELECT DISTINCT prefix_id, head_key, width, checked FROM ranges"):
+        shapes.setdefault(row["prefix_id"], []).append(Shape(row["head_key"], row["width"], row["checked"]))
+    return [
+        Prefix(
+            row["prefix_id"], row["prefix"], row["state"], row["hosting"], row["site"], row["folds_case"],
+            row["changed"], row["enterprise"], tuple(shapes.get(row["prefix_id"], ())),
+        )
+        for row in await conn.fetch(_PREFIXES)
+    ]  # fmt: skip
+
+
+async def fetch_shapes(conn: Connection, prefix_id: int) -> tuple[Shape, ...]:
+    """The shapes of one prefix's ranges."""
+    rows = await conn.fetch("SELECT DISTINCT head_key, width, checked FROM ranges WHERE prefix_id = $1", prefix_id)
+    return tuple(Shape(row["head_key"], row["width"], row["checked"]) for row in rows)
+
+
+async def number_changes(conn: Connection) -> None:
+    """Give positions to what was committed; a standby only reads."""
+    if not await conn.fetchval("SELECT pg_is_in_recovery()"):
+        await conn.execute("SELECT number_changes()")
+
+
+async def fetch_log_end(conn: Connection) -> tuple[UUID, int]:
+    """Which log this is, and its last position."""
+    (row,) = await conn.fetch("SELECT log_id, position FROM change_log")
+    return row["log_id"], row["position"]
+
+
+class Change:
+    """One entry of the change log. The suffixes stay one text, because most entries need not be looked at."""
+
+    __slots__ = ("_suffixes", "kind", "position", "prefix_id", "template_id")
+
+    def __init__(self, position: int, kind: ChangeKind, prefix_id: int, template_id: int, suffixes: str) -> None:
+        self.position, self.kind = position, kind
+        self.prefix_id, self.template_id, self._suffixes = prefix_id, template_id, suffixes
+
+    def split_suffix_keys(self) -> list[str]:
+        return self._suffixes.split("\n") if self._suffixes else []
+
+
+async def fetch_changes(conn: Connection, after: int, limit: int) -> list[Change]:
+    """Entries behind a position, in order. A line feed separates suffixes: nothing issued contains one."""
+    rows = await conn.fetch(
+        "SELECT position, kind, prefix_id, template_id, array_to_string(suffix_keys, E'\\n') AS suffixes"
+        " FROM changes WHERE position > $1 ORDER BY position LIMIT $2",
+        after,
+        limit,
+    )
+    return [
+        Change(row["position"], ChangeKind(row["kind"]), row["prefix_id"], row["template_id"], row["suffixes"])
+        for row in rows
+    ]
