@@ -11,6 +11,7 @@ import os
 import re
 import struct
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from time import time_ns
 
@@ -20,7 +21,7 @@ from schemas.resolution_log import (
     GAP,
     GAP_AT,
     HEADER_BYTES,
-    IDENTIFIER_BYTES,
+    LONGEST_BODY,
     SegmentHeader,
     encode_header,
 )
@@ -35,15 +36,20 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _RESERVED = 4  # for the end mark
 
 
-class _Packers(dict[int, struct.Struct]):
-    """The whole body in one packing, by the size of address and identifier."""
+class _Packings(dict[int, tuple[Callable[..., None], int, int]]):
+    """By the size of address and identifier: how to pack a body in one go, its size, and that of the record.
 
-    def __missing__(self, tail_bytes: int) -> struct.Struct:
-        self[tail_bytes] = made = struct.Struct(f"{BODY.format}{tail_bytes}s")
+    What is longer than a record may be is cut off, as packing does with too long a string.
+    """
+
+    def __missing__(self, tail_bytes: int) -> tuple[Callable[..., None], int, int]:
+        body = struct.Struct(f"{BODY.format}{min(tail_bytes, LONGEST_BODY - BODY.size)}s")
+        made = (body.pack_into, body.size, (4 + body.size + 3) & ~3)
+        self[tail_bytes] = made
         return made
 
 
-_PACKERS = _Packers()
+_PACKINGS = _Packings()
 
 
 class _Segment:
@@ -123,20 +129,19 @@ class SegmentWriter:
         address: bytes = b"",
     ) -> None:
         """Log one answer, before it is handed to the kernel. `address`: 0, 4 or 16 bytes."""
-        tail = address + identifier[:IDENTIFIER_BYTES]
-        size = BODY.size + len(tail)
-        at = self._at
-        end = (at + size + 7) & ~3  # 4 for the length word, 3 to round up
+        tail = address + identifier
+        pack_body, body_bytes, record_bytes = _PACKINGS[len(tail)]
+        end = self._at + record_bytes
         if end > self._limit:
-            if not self._make_room(end - at):
+            if not self._make_room(record_bytes):
                 return
-            at = self._at
-            end = (at + size + 7) & ~3
-        _PACKERS[len(tail)].pack_into(
+            end = self._at + record_bytes
+        at = self._at
+        pack_body(
             self._map, at + 4, time_ns() // 1000, prefix_id, template_id,
             transport, outcome, client_class, len(address), tail,
         )  # fmt: skip
-        self._words[at >> 2] = size
+        self._words[at >> 2] = body_bytes
         self._at = end
 
     def close(self) -> None:
