@@ -295,10 +295,10 @@ def pause_after(waited_seconds: float) -> float:
 
 def make_cluster(cluster: Path, binaries: Binaries, account: Account) -> None:
     """Make a cluster with our database in it, in place only when it is complete."""
-    fresh = cluster.with_name("cluster.new")
-    if fresh.exists():
-        shutil.rmtree(fresh)
-    fresh.mkdir(mode=0o700)
+    for left in cluster.parent.glob("new-*"):
+        # The programs of a killed supervisor may still write there for a moment; then the next start removes it.
+        shutil.rmtree(left, ignore_errors=True)
+    fresh = Path(tempfile.mkdtemp(prefix="new-", dir=cluster.parent))
     claim(fresh, account)
     locale = ["--locale=C.UTF-8"] + (["--locale-provider=builtin"] if binaries.major >= 17 else [])
     options = ["-U", ROLE, "-E", "UTF8", "--data-checksums", "--auth=trust"]

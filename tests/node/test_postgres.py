@@ -281,15 +281,15 @@ async def test_a_path_too_long_for_a_socket_is_no_hindrance(made: Path) -> None:
 
 def test_what_an_interrupted_beginning_left_is_made_anew() -> None:
     with open_data_dir() as place:
-        (place / "postgres" / "cluster.new" / "base").mkdir(parents=True)
-        (place / "postgres" / "cluster.new" / "PG_VERSION").write_text("18")
+        (place / "postgres" / "new-1" / "base").mkdir(parents=True)
+        (place / "postgres" / "new-1" / "PG_VERSION").write_text("18")
         (place / "postgres").chmod(0o711)
         server = EmbeddedPostgres(place, parameters=SMALL)
         try:
             server.start()
         finally:
             server.stop()
-        assert not (place / "postgres" / "cluster.new").exists()
+        assert list((place / "postgres").glob("new-*")) == []
 
 
 def test_a_server_that_does_not_start_says_why_and_leaves_nothing_behind(made: Path) -> None:
