@@ -1,0 +1,58 @@
+"""The command `idnode`: the entry point, and how errors of every command are said."""
+
+import os
+import sys
+import tempfile
+import traceback
+
+import typer
+
+from node.cli.frame import LANGUAGE_VARIABLE, complain, take_language
+from schemas.errors import ServiceError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def main() -> None:
+    """Exit status 0 on success only; 1: refused or failed; 2: the command line itself is wrong; 130: Ctrl-C."""
+    status = run_command(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(status)
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run one command line and return its exit status; nothing is ever answered with a stack trace."""
+    arguments, language = take_language(arguments)
+    if language is not None:
+        os.environ[LANGUAGE_VARIABLE] = language  # children and settings see it too
+    as_json = "--json" in arguments
+    try:
+        from node.cli.commands import app
+
+        result = app(args=arguments, prog_name="idnode", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except ServiceError as error:
+        complain(error, as_json)
+        return 1
+    except typer.Exit as error:
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except typer.TyperException as error:  # an unknown option, a value that is none
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        complain(ServiceError("internal_error", error=type(error).__name__, path=keep_trace()), as_json)
+        return 1
+
+
+def keep_trace() -> str:
+    """Write the present exception to a file for whoever repairs it; its path."""
+    with tempfile.NamedTemporaryFile("w", prefix="idnode-error-", suffix=".txt", delete=False) as file:
+        traceback.print_exc(file=file)
+    return file.name

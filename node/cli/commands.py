@@ -1,0 +1,29 @@
+"""All commands of `idnode`, gathered in one application."""
+
+from typing import Annotated
+
+import typer
+
+from node.cli import process_commands
+
+# Plain help and plain errors: rich would take a tenth of a second of every command.
+app = typer.Typer(
+    name="idnode",
+    help="工业互联网标识解析二级节点 / A secondary node of industrial internet identifier resolution",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def choose_output(
+    lang: Annotated[str | None, typer.Option("--lang", metavar="zh|en", help="语言 / language")] = None,
+) -> None:
+    """工业互联网标识解析二级节点 / A secondary node of industrial internet identifier resolution"""
+    if lang is not None:  # a known language was taken before the command line was read
+        raise typer.BadParameter("zh, en", param_hint="--lang")
+
+
+process_commands.add_to(app)

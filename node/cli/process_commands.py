@@ -1,0 +1,90 @@
+"""Commands that run the node or parts of it, prepare its database, load the demonstration, and say what is wrong."""
+
+from typing import Annotated
+
+import typer
+
+from node.cli.frame import AsJson, complain, get_language, load, open_database, print_json, run, say, show_progress
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (up, registry, resolver, agent, migrate, demo, doctor):
+        app.command()(command)
+
+
+def up(
+    with_demo: Annotated[bool, typer.Option("--demo", help="并导入演示数据 / with the demonstration data")] = False,
+) -> None:
+    """启动整个节点，Ctrl-C 停止 / Start the whole node; Ctrl-C stops it"""
+    from node.supervisor import Supervisor
+
+    raise typer.Exit(Supervisor(load(), with_demo=with_demo).run())
+
+
+def registry() -> None:
+    """只启动登记服务 / Start the registry alone"""
+    from node.processes import run_registry_alone
+
+    run_registry_alone(load())
+
+
+def resolver() -> None:
+    """只启动一个解析进程 / Start one resolver worker alone"""
+    from node.processes import run_resolver_alone
+
+    run_resolver_alone(load())
+
+
+def agent() -> None:
+    """只启动统计进程 / Start the agent alone"""
+    from node.processes import run_agent_alone
+
+    run_agent_alone(load())
+
+
+def migrate(as_json: AsJson = False) -> None:
+    """使数据库结构与本程序一致 / Bring the schema of the database up to date"""
+    from node.migrations import migrate as apply_migrations
+    from node.postgres import get_dsn
+    from schemas.texts.supervisor import LABELS
+
+    settings = load()
+    applied = run(apply_migrations(get_dsn(settings.database_url, settings.data_dir)))
+    if as_json:
+        print_json({"applied": [{"number": m.number, "name": m.name} for m in applied]})
+        return
+    for migration in applied:
+        print(f"{migration.number:04} {migration.name}")
+    print(say(LABELS["migrated"], settings.language, count=len(applied)))
+
+
+def demo(as_json: AsJson = False) -> None:
+    """导入演示数据；已有真实企业的节点会拒绝 / Load the demonstration data into a node without real enterprises"""
+    from node.demo import load_demo
+    from schemas.texts.supervisor import LABELS
+
+    settings = load()
+
+    async def work() -> dict[str, int]:
+        async with open_database(settings) as conn:
+            with show_progress(say(LABELS["demo_title"], settings.language)) as report:
+                return await load_demo(conn, settings, report)
+
+    counts = run(work())
+    if as_json:
+        print_json(counts)
+    else:
+        print(say(LABELS["demo_loaded"], settings.language, **counts))
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """检查节点：哪里不对、该怎么办 / Say what is wrong with the node and what to do about it"""
+    from node.doctor import examine, format_findings
+
+    settings = load()
+    findings = run(examine(settings))
+    if as_json:
+        print_json([finding.to_json(settings.language) for finding in findings])
+    else:
+        print(format_findings(findings, settings.language))
+    raise typer.Exit(1 if any(finding.state == "error" for finding in findings) else 0)

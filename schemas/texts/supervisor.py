@@ -1,0 +1,82 @@
+"""Running the node: what `idnode up` says while it starts, runs and stops, and errors of the command line."""
+
+from schemas.texts.table import Text
+
+TEXTS: dict[str, Text] = {
+    "port_taken": Text(
+        "端口 {port}（{protocol}，{address}）已被占用：{holder}。",
+        "Port {port} ({protocol}, {address}) is taken by {holder}.",
+        "请停止该程序，或用 {setting} 指定另一端口，例如 {setting}={free} idnode up。",
+        "Stop that program, or name another port: {setting}={free} idnode up.",
+    ),
+    "port_not_allowed": Text(
+        "不允许使用端口 {port}（{protocol}，{address}）：{reason}。",
+        "Port {port} ({protocol}, {address}) may not be used: {reason}.",
+        "请用 {setting} 指定 1024 以上的端口，或授予 CAP_NET_BIND_SERVICE 权限。",
+        "Name a port above 1023 in {setting}, or grant CAP_NET_BIND_SERVICE.",
+    ),
+    "address_not_here": Text(
+        "本机没有地址 {address}：{reason}。",
+        "This machine has no address {address}: {reason}.",
+        "请把 IDNODE_BIND 设为本机的地址，例如 127.0.0.1、0.0.0.0 或 ::。",
+        "Set IDNODE_BIND to an address of this machine, such as 127.0.0.1, 0.0.0.0 or ::.",
+    ),
+    "child_not_started": Text(
+        "进程 {name} 无法启动：{reason}",
+        "The process {name} does not start: {reason}",
+        "详情见日志 {path}；请先排除其中所述的问题。",
+        "Its log {path} has the details; remove the cause it names, then start again.",
+    ),
+    "child_not_ready": Text(
+        "{name} 启动后 {seconds} 秒内没有应答：{reason}",
+        "{name} did not answer within {seconds} seconds: {reason}",
+        "详情见目录 {path} 中的日志。",
+        "The logs in {path} have the details.",
+    ),
+    "internal_error": Text(
+        "程序出现内部错误（{error}）。",
+        "The program failed for a reason of its own ({error}).",
+        "请把文件 {path} 交给维护人员。",
+        "Give the file {path} to those who maintain the program.",
+    ),
+    "database_connection_lost": Text(
+        "与数据库的连接中断：{reason}",
+        "The connection to the database was lost: {reason}",
+        "请用 idnode doctor 检查数据库，恢复后重试；已确认的内容不会丢失。",
+        "Check the database by idnode doctor, then try again; what was acknowledged is kept.",
+    ),
+    "database_without_room": Text(
+        "数据库资源不足：{reason}",
+        "The database has run out of room: {reason}",
+        "请清理磁盘或减少连接后重试；已确认的内容不会丢失。",
+        "Make room on the disk or close connections, then try again; what was acknowledged is kept.",
+    ),
+    "demo_refused": Text(
+        "本节点已有 {count} 家真实企业，不能导入演示数据。",
+        "This node holds {count} real enterprises; the demonstration is not mixed with them.",
+        "请用 IDNODE_DATA_DIR 指定一个新目录来运行演示节点；现有节点请用 idnode up 启动。",
+        "Run the demonstration in a new directory, IDNODE_DATA_DIR; start this node by idnode up.",
+    ),
+    "demo_data_missing": Text(
+        "没有找到演示数据 {path}。",
+        "The demonstration data are not at {path}.",
+        "请在源代码目录中运行，或用 IDNODE_DEMO_DIR 指定包含这些文件的目录。",
+        "Run it from a source directory, or name the directory that holds them in IDNODE_DEMO_DIR.",
+    ),
+    "demo_incomplete": Text(
+        "演示数据导入不完整：{file} 的结果为 {counts}。",
+        "The demonstration was not loaded whole: {file} came to {counts}.",
+        "请检查该文件是否被修改，然后重新运行 idnode demo；已导入的内容不会重复。",
+        "Check whether the file was changed, then run idnode demo again; nothing is loaded twice.",
+    ),
+}
+
+# What is said when nothing is wrong.
+LABELS: dict[str, tuple[str, str]] = {
+    "migrated": ("已应用 {count} 个结构变更。", "{count} migrations applied."),
+    "demo_title": ("导入演示数据", "Loading the demonstration"),
+    "demo_loaded": (
+        "演示数据：{enterprises} 家企业，{identifiers} 个标识。",
+        "Demonstration: {enterprises} enterprises, {identifiers} identifiers.",
+    ),
+}
