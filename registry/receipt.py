@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TextIO
 
 from registry.tables.model import Row
@@ -15,23 +15,22 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 
 
-def write_receipt(
-    file: TextIO, columns: list[str], lines: Iterable[ReceiptLine], format_url: Callable[[str], str]
-) -> int:
-    """Write line by line and return their number. `lines` are (row, outcome, identifier or "", reason or "").
+def open_receipt(file: TextIO, columns: list[str], format_url: Callable[[str], str]) -> Callable[[ReceiptLine], None]:
+    """Write the header and return what writes a line: (row, outcome, identifier or "", reason or "").
 
     The file must be opened with encoding utf-8 and newline=""; the mark that tells spreadsheets UTF-8 is written here.
     """
     file.write("\ufeff")
     writer = csv.writer(file)
     writer.writerow([*RECEIPT_COLUMNS, *map(defuse, columns)])
-    count = 0
-    for row, outcome, identifier, reason in lines:
+
+    def write_line(line: ReceiptLine) -> None:
+        row, outcome, identifier, reason = line
         url = format_url(identifier) if identifier else ""
         cells = [row.number, outcome, defuse(identifier), url, defuse(reason)]
         writer.writerow([*cells, *map(defuse, row.texts)])
-        count += 1
-    return count
+
+    return write_line
 
 
 def defuse(text: str) -> str:

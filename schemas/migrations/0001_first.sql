@@ -87,7 +87,7 @@ CREATE TABLE units (
     UNIQUE (division_code, name)
 );
 
--- state: 0 draft, 1 pending, 2 reviewing, 3 approved, 4 refused, 5 suspended, 6 closed (domain.md §c.12)
+-- state: 0 draft, 1 pending, 2 reviewing, 3 approved, 4 refused, 5 suspended, 6 closed, 7 change pending
 CREATE TABLE enterprises (
     enterprise_id int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     certificate_type smallint NOT NULL DEFAULT 1,   -- 1 unified social credit code, 2 other
@@ -97,7 +97,9 @@ CREATE TABLE enterprises (
     verification smallint NOT NULL DEFAULT 0,       -- 0 none, 1 pending, 2 pass, 3 fail, 4 unavailable
     connected_on date,                              -- from the file, or the day a prefix was first enabled
     dossier jsonb NOT NULL DEFAULT '{}',            -- what may be read by who reads the enterprise
-    personal bytea,                                 -- contacts and legal person, encrypted, with the key's id
+    personal bytea,                                 -- contacts and legal person, sealed (schemas.sealing)
+    proposed bytea,                                 -- the dossier that waits in state 7, sealed
+    missing text[] NOT NULL DEFAULT '{}',           -- the to-do list: fields a complete dossier needs
     registered_capital_yuan bigint,
     created timestamptz NOT NULL,
     changed timestamptz NOT NULL,
@@ -110,9 +112,9 @@ CREATE TABLE placements (
     enterprise_id int4 NOT NULL REFERENCES enterprises,
     from_day date NOT NULL,
     to_day date,
-    division_code text NOT NULL,
-    unit_id int4 REFERENCES units,
-    industry text[] NOT NULL,                       -- four codes of GB/T 4754
+    division_code text NOT NULL,                    -- empty: not known yet
+    unit_id int4 REFERENCES units,                  -- null: reports to no unit
+    industry text[] NOT NULL,                       -- four codes of GB/T 4754, or empty
     PRIMARY KEY (enterprise_id, from_day)
 );
 
@@ -128,8 +130,8 @@ CREATE TABLE enterprise_tags (
     PRIMARY KEY (enterprise_id, tag_id)
 );
 
--- Applications and what was decided on them. subject: enterprise or prefix; decision: applied, reviewing,
--- approved, refused, resubmitted, suspended, resumed, closed, moved.
+-- Applications and what was decided on them; prefix is null where the enterprise itself is meant. decision: a key of
+-- ENTERPRISE_DECISIONS or PREFIX_DECISIONS in schemas, or moved, transferred, hosting, tags, verification, revealed.
 CREATE TABLE decisions (
     decision_id int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     enterprise_id int4 NOT NULL REFERENCES enterprises,
@@ -193,10 +195,13 @@ CREATE TABLE templates (
     template_id int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     prefix_id int4 NOT NULL REFERENCES prefixes,
     version text NOT NULL,
+    suffix_key text COLLATE "C" NOT NULL,           -- of the template's own record, which counts as no registration
     document jsonb NOT NULL,                        -- as schemas.templates formats it
     created timestamptz NOT NULL,
     changed timestamptz NOT NULL,
-    UNIQUE (prefix_id, version)
+    deleted timestamptz,                            -- the row stays: a version never gets another meaning
+    UNIQUE (prefix_id, version),
+    UNIQUE (prefix_id, suffix_key)
 );
 
 -- Records --------------------------------------------------------------------------------------------------------
@@ -301,20 +306,33 @@ CREATE TABLE resolution_counts (
     PRIMARY KEY (prefix_id, day, hour, template_id, transport, outcome, client_class)
 ) PARTITION BY HASH (prefix_id);
 
--- The first addresses of a prefix and day by name, the rest as '::'; their sum is all requests of the day.
+-- The same by day alone, for pages and reports. uncounted: answers to classes that are shown apart.
+CREATE TABLE resolution_days (
+    prefix_id int4 NOT NULL,
+    day date NOT NULL,
+    template_id int4 NOT NULL,
+    resolutions bigint NOT NULL,
+    resolutions_ok bigint NOT NULL,
+    uncounted bigint NOT NULL,
+    PRIMARY KEY (prefix_id, day, template_id)
+) PARTITION BY HASH (prefix_id);
+
+-- The first 1,000 addresses of a prefix, day and client class by name, the rest as '::'; their sum is all answers of
+-- that class, and the sum of the counted classes is `resolutions`.
 CREATE TABLE resolution_clients (
     prefix_id int4 NOT NULL,
     day date NOT NULL,
+    client_class smallint NOT NULL,
     address inet NOT NULL,
     answers bigint NOT NULL,
-    PRIMARY KEY (prefix_id, day, address)
+    PRIMARY KEY (prefix_id, day, client_class, address)
 ) PARTITION BY HASH (prefix_id);
 
 DO $$
 DECLARE name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['records', 'record_history', 'ranges', 'range_history', 'registration_counts',
-                                'resolution_counts', 'resolution_clients'] LOOP
+                                'resolution_counts', 'resolution_days', 'resolution_clients'] LOOP
         FOR part IN 0..15 LOOP
             EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES WITH (MODULUS 16, REMAINDER %s)',
                            name || '_' || part, name, part);
@@ -328,24 +346,29 @@ CREATE TABLE counted_changes (
     log_id uuid NOT NULL,
     position bigint NOT NULL
 );
+-- directory: which log directory (of several machines) it stands in. state: open (may get more), closed (all counted),
+-- compressed, purged, damaged (counted up to what cannot be read), lost (the file is gone).
 CREATE TABLE counted_segments (
     name text PRIMARY KEY,
+    directory uuid NOT NULL,
     counted_bytes bigint NOT NULL,
     records bigint NOT NULL,
     first_at timestamptz,
     last_at timestamptz,
-    state text NOT NULL DEFAULT 'open',             -- open, closed, compressed, purged
+    state text NOT NULL DEFAULT 'open',
     changed timestamptz NOT NULL
 );
--- Times for which the resolution log is known to lack answers, and why.
+-- Times for which the resolution log is known to lack answers. reason: no_room (answered while the disk was full),
+-- damaged, lost, purged_for_room. missing is null where nobody can know.
 CREATE TABLE log_gaps (
     gap_id int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     segment text NOT NULL,
-    from_at timestamptz NOT NULL,
-    to_at timestamptz NOT NULL,
-    missing bigint NOT NULL,
     reason text NOT NULL,
-    UNIQUE (segment, from_at)
+    from_at timestamptz,
+    to_at timestamptz,
+    missing bigint,
+    details text NOT NULL DEFAULT '',
+    UNIQUE (segment, reason)
 );
 
 -- Jobs -----------------------------------------------------------------------------------------------------------
@@ -361,6 +384,7 @@ CREATE TABLE jobs (
     options jsonb NOT NULL,
     state text NOT NULL DEFAULT 'queued',
     rows_done bigint NOT NULL DEFAULT 0,            -- rows whose outcome is stored
+    last_row bigint NOT NULL DEFAULT 0,             -- number of the last of them in the file
     rows_total bigint,
     counts jsonb NOT NULL DEFAULT '{}',
     summary jsonb NOT NULL DEFAULT '{}',

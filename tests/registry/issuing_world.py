@@ -37,7 +37,8 @@ async def make_prefix(conn: Connection, prefix: str = "88.101.5", *, folds_case:
 async def make_template(conn: Connection, rule: PrefixRule) -> Template:
     template = parse_template(DOCUMENT, rule.prefix)
     template_id = await conn.fetchval(
-        "INSERT INTO templates (prefix_id, version, document, created, changed) VALUES ($1, $2, '{}', $3, $3)"
+        "INSERT INTO templates (prefix_id, version, suffix_key, document, created, changed)"
+        " VALUES ($1, $2, upper('META_' || $2), '{}', $3, $3)"
         " RETURNING template_id",
         rule.prefix_id,
         template.version,

@@ -1,0 +1,207 @@
+"""A factory's file goes in as a job: every row has its outcome, and a crash changes nothing in the receipt."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import pytest
+from asyncpg import Connection
+
+from registry.jobs import ImportOptions, create_import, get_job, run_import, write_job_receipt
+from registry.store.changes import Act
+from registry.store.jobs import Job, cancel_job
+from registry.store.records import PrefixRule
+from schemas.errors import InvalidInput
+from schemas.templates import Template, bind_template, format_template, parse_template
+from tests.registry.issuing_world import make_prefix
+
+DATA = Path(__file__).parents[2] / "data"
+HEADER, REST = "产品编码,型号,批次,生产日期", "WQ15,B240102,2024-01-02"
+PATTERN = "{产品代码}-{生产日期:yyyyMMdd}-{批号}"
+Target = tuple[PrefixRule, Template]
+
+
+async def make_target(conn: Connection, prefix: str, document: Path) -> Target:
+    rule = await make_prefix(conn, prefix)
+    template = parse_template(json.loads(document.read_text(encoding="utf-8")), prefix)
+    template_id = await conn.fetchval(
+        "INSERT INTO templates (prefix_id, version, suffix_key, document, created, changed)"
+        " VALUES ($1, $2, upper('META_' || $2), $3, now(), now())"
+        " RETURNING template_id",
+        rule.prefix_id,
+        template.version,
+        json.dumps(format_template(template)),
+    )
+    return rule, bind_template(template, prefix, template_id)
+
+
+@pytest.fixture(scope="module")
+async def conn(database_url: str) -> asyncpg.Connection:
+    return await asyncpg.connect(database_url)
+
+
+@pytest.fixture(scope="module")
+async def tofu(conn: Connection) -> Target:
+    return await make_target(conn, "88.101.10", DATA / "batches-tofu-works.template.json")
+
+
+@pytest.fixture(scope="module")
+async def pumps(conn: Connection) -> Target:
+    return await make_target(conn, "88.101.5", DATA / "products-pump-works.template.json")
+
+
+async def queue(conn: Connection, jobs_dir: Path, target: Target, source: Path, options: ImportOptions) -> UUID:
+    act = Act("clerk", datetime.now(UTC))
+    return await create_import(conn, jobs_dir, source, target, source.name, act, options)
+
+
+async def run(conn: Connection, jobs_dir: Path, target: Target, source: Path, options: ImportOptions) -> Job:
+    job = await run_import(conn, jobs_dir, await queue(conn, jobs_dir, target, source, options))
+    assert job is not None
+    return job
+
+
+async def read_receipt(conn: Connection, jobs_dir: Path, job: Job, language: str = "zh") -> list[dict[str, str]]:
+    file = io.StringIO(newline="")
+    await write_job_receipt(conn, jobs_dir, job, file, language, "https://id.example.com")
+    text = file.getvalue()
+    assert text.startswith("\ufeff")
+    return list(csv.DictReader(io.StringIO(text[1:], newline="")))
+
+
+async def test_the_batches_come_out_row_by_row_as_expected(conn: Connection, tofu: Target, tmp_path: Path) -> None:
+    source, options = DATA / "batches-tofu-works.xlsx", ImportOptions(identifier=PATTERN)
+    preview = await run(conn, tmp_path, tofu, source, ImportOptions(identifier=PATTERN, dry_run=True))
+    assert await conn.fetchval("SELECT count(*) FROM records WHERE prefix_id = $1", tofu[0].prefix_id) == 0
+    job = await run(conn, tmp_path, tofu, source, options)
+    assert job.counts == preview.counts
+    lines = await read_receipt(conn, tmp_path, job)
+    assert lines == await read_receipt(conn, tmp_path, preview)
+    with (DATA / "batches-tofu-works.expected.csv").open(encoding="utf-8-sig", newline="") as file:
+        expected = [(e["sheet_row"], e["outcome"], e["identifier"]) for e in csv.DictReader(file)]
+    assert [(x["row"], x["outcome"], x["identifier"]) for x in lines] == expected
+    for line in lines:
+        assert bool(line["reason"]) == (line["outcome"] in ("refused", "differs"))
+
+
+async def test_twenty_thousand_products_are_registered_once(conn: Connection, pumps: Target, tmp_path: Path) -> None:
+    source, options = DATA / "products-pump-works.csv", ImportOptions(identifier_column="产品编码")
+    first = await run(conn, tmp_path, pumps, source, options)
+    second = await run(conn, tmp_path, pumps, source, options)
+    assert Counter(first.counts)["registered"] == 20_000
+    assert Counter(second.counts)["unchanged"] == 20_000
+    with source.open(encoding="utf-8-sig", newline="") as file:
+        codes = [row["产品编码"] for row in csv.DictReader(file)]
+    stored = await conn.fetch(
+        "SELECT coalesce(suffix, suffix_key) AS suffix FROM records WHERE prefix_id = $1", pumps[0].prefix_id
+    )
+    assert sorted(row["suffix"] for row in stored) == sorted(codes)
+
+
+async def test_a_killed_job_goes_on_where_its_last_chunk_ended(
+    conn: Connection, database_url: str, tmp_path: Path
+) -> None:
+    target = await make_target(conn, "88.101.55", DATA / "products-pump-works.template.json")
+    job_id = await queue(conn, tmp_path, target, DATA / "products-pump-works.csv",
+                         ImportOptions(identifier_column="产品编码"))  # fmt: skip
+    program = (
+        "import asyncio, asyncpg, os, signal, sys, uuid\n"
+        "from pathlib import Path\n"
+        "from registry.jobs import run_import\n"
+        "async def main():\n"
+        "    conn = await asyncpg.connect(sys.argv[1])\n"
+        "    def report(job):\n"
+        "        if job.rows_done >= 6000: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    await run_import(conn, Path(sys.argv[2]), uuid.UUID(sys.argv[3]), report)\n"
+        "asyncio.run(main())\n"
+    )
+    died = subprocess.run(
+        [sys.executable, "-c", program, database_url, str(tmp_path), str(job_id)],
+        cwd=DATA.parent, env={**os.environ}, check=False,
+    )  # fmt: skip
+    assert died.returncode == -signal.SIGKILL
+    half = await get_job(conn, job_id)
+    assert half.state == "running" and 6_000 <= half.rows_done < 20_000
+    finished = None
+    while finished is None:  # the dead process's lock goes with its connection
+        finished = await run_import(conn, tmp_path, job_id)
+    assert (finished.state, finished.counts["registered"]) == ("done", 20_000)
+    lines = await read_receipt(conn, tmp_path, finished)
+    assert [line["outcome"] for line in lines] == ["registered"] * 20_000
+    assert [int(line["row"]) for line in lines] == list(range(2, 20_002))
+
+
+async def test_a_job_with_bad_rows_still_does_the_good_ones(conn: Connection, pumps: Target, tmp_path: Path) -> None:
+    source = tmp_path / "some.csv"
+    source.write_text(
+        f"{HEADER},颜色\nNEW-1,{REST},红\n,{REST},红\n NEW-2,{REST},蓝\nNEW-3,{REST},\n", encoding="gb18030"
+    )
+    job = await run(conn, tmp_path, pumps, source, ImportOptions(identifier_column="产品编码"))
+    assert (job.state, job.counts["registered"] + job.counts["refused"]) == ("done", 4)
+    assert job.counts["refused"] == 2
+    assert job.summary["left"] == ["颜色"]
+    for language, word in (("zh", "产品编码"), ("en", "Column")):
+        refused = [x for x in await read_receipt(conn, tmp_path, job, language) if x["outcome"] == "refused"]
+        assert any(word in line["reason"] for line in refused)
+
+
+async def test_update_overwrites_what_differs(conn: Connection, pumps: Target, tmp_path: Path) -> None:
+    source = tmp_path / "one.csv"
+    for model, update, outcome in (("A", False, "registered"), ("B", False, "differs"), ("B", True, "updated")):
+        source.write_text(f"{HEADER}\nUPD-1,{REST.replace('WQ15', model)}\n", encoding="utf-8")
+        options = ImportOptions(identifier_column="产品编码", update=update)
+        job = await run(conn, tmp_path, pumps, source, options)
+        assert job.counts[outcome] == 1, (model, update)
+
+
+async def test_a_file_that_cannot_be_imported_is_refused_before_it_is_queued(
+    conn: Connection, pumps: Target, tmp_path: Path
+) -> None:
+    source = tmp_path / "wrong.csv"
+    source.write_text("名称,型号\nx,y\n", encoding="utf-8")
+    with pytest.raises(InvalidInput):
+        await queue(conn, tmp_path, pumps, source, ImportOptions(identifier_column="产品编码"))
+    assert not list(tmp_path.glob("*.upload"))
+
+
+async def test_a_cancelled_job_stops_and_keeps_what_is_done(
+    conn: Connection, database_url: str, tmp_path: Path
+) -> None:
+    target = await make_target(conn, "88.101.56", DATA / "products-pump-works.template.json")
+    job_id = await queue(conn, tmp_path, target, DATA / "products-pump-works.csv",
+                         ImportOptions(identifier_column="产品编码"))  # fmt: skip
+    other = await asyncpg.connect(database_url)
+
+    class Stop(Exception):
+        pass
+
+    def stop(job: Job) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        await run_import(other, tmp_path, job_id, stop)
+    assert await cancel_job(conn, job_id, datetime.now(UTC))
+    job = await run_import(other, tmp_path, job_id)
+    await other.close()
+    assert job is not None and job.state == "cancelled"
+    count = await conn.fetchval("SELECT count(*) FROM records WHERE prefix_id = $1", target[0].prefix_id)
+    assert count == job.counts["registered"] == job.rows_done
+
+
+async def test_two_processes_never_run_one_job(conn: Connection, database_url: str, tmp_path: Path) -> None:
+    target = await make_target(conn, "88.101.57", DATA / "products-pump-works.template.json")
+    job_id = await queue(conn, tmp_path, target, DATA / "products-pump-works.csv",
+                         ImportOptions(identifier_column="产品编码"))  # fmt: skip
+    other = await asyncpg.connect(database_url)
+    await other.execute("SELECT pg_advisory_lock($1)", 7_242_000_000 + job_id.int % 1_000_000)
+    assert await run_import(conn, tmp_path, job_id) is None
+    await other.close()
