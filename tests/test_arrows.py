@@ -15,7 +15,7 @@ ALLOWED = {
     "node": {"node", "registry", "resolver", "schemas"},
 }
 # Pure functions and bytes: no sockets, no queries, no loops.
-NOT_IN_SCHEMAS = {"asyncio", "socket", "selectors", "ssl", "threading", "subprocess", "asyncpg", "aiohttp", "fastapi"}
+NOT_IN_SCHEMAS = {"asyncio", "socket", "selectors", "ssl", "subprocess", "asyncpg", "aiohttp", "fastapi"}
 
 
 def find_imports(source: str) -> Iterator[str]:
