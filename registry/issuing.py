@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from asyncpg import Connection, Record
 
@@ -45,8 +46,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A checked suffix with the packed record it is to get."""
 
     suffix: str
@@ -95,13 +95,16 @@ async def issue(
     members = await find_members(conn, rule, batch.keys)
     fresh = batch.list_new(members)
     if not members and await copy_records(conn, rule.prefix_id, act.at, fresh):
-        written, existing = {new.suffix_key for new in fresh}, {}
+        await _append_created(conn, rule, fresh, act)
+        if len(fresh) == len(drafts):
+            return [REGISTERED] * len(drafts)
+        written, existing = set(batch.keys), {}
     else:
         written = await insert_new_records(conn, rule.prefix_id, act.at, fresh)
         taken = [key for key in batch.keys if key not in written]
         existing = members | await fetch_records(conn, rule.prefix_id, taken, for_update=update)
+        await _append_created(conn, rule, [new for new in fresh if new.suffix_key in written], act)
     results, overwritten = batch.judge(written, existing, update)
-    await _append_created(conn, rule, [new for new in fresh if new.suffix_key in written], act)
     await overwrite(conn, rule, ChangeKind.CHANGED, overwritten, existing, act)
     return results
 
@@ -138,9 +141,8 @@ class _Batch:
         self._rule = rule
         self._drafts = drafts
         self._keys_in_order = [format_suffix_key(draft.suffix, rule.folds_case) for draft in drafts]
-        self.first: dict[str, Draft] = {}
-        for key, draft in zip(self._keys_in_order, drafts, strict=True):
-            self.first.setdefault(key, draft)
+        # Backwards, so that the first of a key is what stays.
+        self.first = dict(zip(reversed(self._keys_in_order), reversed(drafts), strict=True))
         self.keys = sorted(self.first)
 
     def list_new(self, members: dict[str, StoredRecord]) -> list[NewRecord]:

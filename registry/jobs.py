@@ -8,7 +8,8 @@ import asyncio
 import hashlib
 import shutil
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -146,8 +147,7 @@ async def run_import(
         table, plan = open_plan(find_upload(jobs_dir, job_id), rule, template, options, job.file_name)
         await begin_job(conn, job_id, table.rows_estimate, _summarise(table, plan), datetime.now(UTC))
         runner = _Runner(conn, rule, template, options)
-        async for progress in runner.run(job, table, plan):
-            report(progress)
+        await runner.run(job, table, plan, report)
         state, error = "cancelled" if runner.cancelled else "done", None
     except ServiceError as refused:
         state, error = "failed", _format_error(refused)
@@ -181,24 +181,36 @@ class _Runner:
         self._types = {item.index: item.type for item in template.items}
         self.cancelled = False
 
-    async def run(self, job: Job, table: Table, plan: RowPlan) -> AsyncIterator[Job]:
+    async def run(self, job: Job, table: Table, plan: RowPlan, report: Callable[[Job], None]) -> None:
+        """While the database writes one chunk, the next is read and decided in a thread."""
         rows = table.rows(after=job.last_row)
         chunk, size = await count_chunks(self._conn, job.job_id), FIRST_CHUNK_ROWS
-        while batch := list(islice(rows, size)):
-            started = monotonic()
-            decisions = [plan.decide(row) for row in batch]
-            async with self._conn.transaction():
-                current = await find_job(self._conn, job.job_id)
-                if current is None or not current.is_open:
-                    self.cancelled = True
-                    return
-                outcomes = await self._write(job, decisions)
-                job = _advance(job, batch, outcomes)
-                await store_chunk(self._conn, job, chunk, _pack_outcomes(outcomes), datetime.now(UTC))
-            yield job
+        decisions = await asyncio.to_thread(_decide, rows, plan, size)
+        while decisions and not self.cancelled:
+            following = asyncio.create_task(asyncio.to_thread(_decide, rows, plan, size))
+            try:
+                started = monotonic()
+                job = await self._commit(job, chunk, decisions)
+                took = monotonic() - started
+            except BaseException:
+                await asyncio.wait([following])  # the file is being read until then
+                raise
+            report(job)
             chunk += 1
-            took = monotonic() - started
             size = max(100, size // 2) if took > CHUNK_SECONDS else min(MAX_CHUNK_ROWS, size * 2)
+            decisions = await following
+
+    async def _commit(self, job: Job, chunk: int, decisions: list[Decision]) -> Job:
+        """One chunk in one transaction; unchanged, and nothing written, if the job was cancelled meanwhile."""
+        async with self._conn.transaction():
+            current = await find_job(self._conn, job.job_id)
+            if current is None or not current.is_open:
+                self.cancelled = True
+                return job
+            outcomes = await self._write(job, decisions)
+            job = _advance(job, outcomes)
+            await store_chunk(self._conn, job, chunk, _pack_outcomes(outcomes), datetime.now(UTC))
+        return job
 
     async def _write(self, job: Job, decisions: Sequence[Decision]) -> list[tuple[Any, ...]]:
         """Issue (or preview) the good rows; the outcome of every row in order."""
@@ -222,6 +234,11 @@ class _Runner:
         return Draft(decision.suffix, self._template_id, packed)
 
 
+def _decide(rows: Iterator[Row], plan: RowPlan, size: int) -> list[Decision]:
+    decide = plan.decide
+    return [decide(row) for row in islice(rows, size)]
+
+
 def _describe(number: int, suffix: str, result: Result) -> tuple[Any, ...]:
     if not result.code:
         return (number, result.outcome, suffix)
@@ -232,11 +249,10 @@ def _plain(details: Any) -> dict[str, str]:
     return {name: str(value) for name, value in details.items()}
 
 
-def _advance(job: Job, batch: list[Row], outcomes: list[tuple[Any, ...]]) -> Job:
-    counts = {str(outcome): job.counts.get(str(outcome), 0) for outcome in Outcome}
-    for outcome in outcomes:
-        counts[str(outcome[1])] += 1
-    return replace(job, rows_done=job.rows_done + len(batch), last_row=batch[-1].number, counts=counts)
+def _advance(job: Job, outcomes: list[tuple[Any, ...]]) -> Job:
+    new = Counter(outcome[1] for outcome in outcomes)
+    counts = {str(outcome): job.counts.get(str(outcome), 0) + new[outcome] for outcome in Outcome}
+    return replace(job, rows_done=job.rows_done + len(outcomes), last_row=outcomes[-1][0], counts=counts)
 
 
 def _pack_outcomes(outcomes: list[tuple[Any, ...]]) -> bytes:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from asyncpg import Connection, Record, UniqueViolationError
 
@@ -41,8 +42,7 @@ class StoredRecord:
     is_member: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class NewRecord:
+class NewRecord(NamedTuple):
     """`suffix` as first written, `packed` as schemas.records packs it."""
 
     suffix_key: str
