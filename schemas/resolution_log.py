@@ -54,6 +54,8 @@ END = 0xFFFFFFFF
 LONGEST_BODY = BODY.size + 16 + IDENTIFIER_BYTES
 LONGEST_RECORD = 4 + LONGEST_BODY  # a multiple of 4
 
+LATEST_US = 253_402_200_000_000_000  # near the end of the year 9999, as far as dates go
+
 MAGIC = b"IDNLOG\x00\x01"  # the last byte is the format
 OWNER_BYTES = 63
 _BYTE_ORDER_MARK = 0x0A0B0C0D
@@ -107,6 +109,9 @@ class Damage:
 
     offset: int
     reason: str
+
+    def __str__(self) -> str:
+        return f"at {self.offset}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +174,7 @@ def check_record(data: bytes, at: int, size: int) -> str | None:
     if not BODY.size <= size <= LONGEST_BODY:
         return f"length word {size:#010x}"
     time_us, prefix_id, template_id, transport, outcome, client_class, address_size = BODY.unpack_from(data, at + 4)
-    if time_us <= 0 or prefix_id < 0 or template_id < 0:
+    if not 0 < time_us < LATEST_US or prefix_id < 0 or template_id < 0:
         return f"time {time_us}, prefix {prefix_id}, template {template_id}"
     if not (0 < transport <= len(Transport) and 0 < outcome <= len(Outcome) and 0 < client_class <= len(ClientClass)):
         return f"transport {transport}, outcome {outcome}, client class {client_class}"
@@ -201,4 +206,3 @@ def decode_answers(data: bytes, at: int = HEADER_BYTES) -> Iterator[LoggedAnswer
         yield LoggedAnswer(time_us, prefix_id, template_id, transport, outcome, client_class, address, identifier)
         at = (stop + 3) & ~3
     yield End(at, finished=False)
-

@@ -1,0 +1,80 @@
+"""The agent's process: counts twice a second, looks after the segments, and stops on SIGTERM."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from signal import SIGINT, SIGTERM
+
+import asyncpg
+from asyncpg import Connection
+
+from node.counting import count_changes, count_segments
+from node.postgres import get_dsn
+from node.segment_keeping import choose_reserve_bytes, keep_segments
+from node.settings import AgentSettings
+from node.store.counting import set_fact
+
+COUNT_SECONDS = 0.5
+KEEP_SECONDS = 10.0
+RETRY_SECONDS = 1.0
+LAST_PASS_SECONDS = 10.0
+SEEN_FACT = "agent_seen"  # node_facts: when the agent last finished a pass, ISO 8601
+
+log = logging.getLogger("idnode.agent")
+
+
+async def run_agent(settings: AgentSettings) -> None:
+    """Run until SIGTERM or SIGINT; then count once more what the other processes left."""
+    stop = asyncio.Event()
+    for number in (SIGTERM, SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    dsn = get_dsn(settings.database_url, settings.data_dir)
+    directory = settings.resolution_log_dir
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_repeat(dsn, lambda conn: _count(conn, directory), COUNT_SECONDS, stop))
+        tasks.create_task(_repeat(dsn, lambda conn: _keep(conn, directory), KEEP_SECONDS, stop))
+    with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        async with asyncio.timeout(LAST_PASS_SECONDS):
+            conn = await asyncpg.connect(dsn)
+            try:
+                await _count(conn, directory)
+            finally:
+                await conn.close()
+
+
+async def _count(conn: Connection, directory: Path) -> None:
+    """Count until nothing is left."""
+    while await count_changes(conn):
+        pass
+    while await count_segments(conn, directory, datetime.now(UTC)):
+        pass
+    await set_fact(conn, SEEN_FACT, datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+async def _keep(conn: Connection, directory: Path) -> None:
+    await keep_segments(conn, directory, datetime.now(UTC), choose_reserve_bytes(directory))
+
+
+async def _repeat(dsn: str, work: Callable[[Connection], Awaitable[None]], seconds: float, stop: asyncio.Event) -> None:
+    """Do the work every so many seconds on a connection of its own; after a failure, on a new one."""
+    conn: Connection | None = None
+    while not stop.is_set():
+        pause = seconds
+        try:
+            if conn is None:
+                conn = await asyncpg.connect(dsn, timeout=20)
+            await work(conn)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.error("will try again: %s: %s", type(error).__name__, error)
+            pause = RETRY_SECONDS
+            if conn is not None:
+                conn.terminate()
+            conn = None
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), pause)
+    if conn is not None:
+        with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await conn.close(timeout=5)

@@ -1,0 +1,216 @@
+"""The files of the resolution log as the agent sees them: reading, compressing, removing."""
+
+import fcntl
+import gzip
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+from uuid import UUID, uuid4
+
+from node.tally import Extent, Tally, find_extent, tally_records
+from schemas.resolution_log import (
+    END,
+    HEADER_BYTES,
+    LONGEST_RECORD,
+    WORD,
+    Damage,
+    SegmentDamaged,
+    SegmentHeader,
+    decode_header,
+    encode_end,
+)
+from schemas.segments import SUFFIX
+
+COMPRESSED_SUFFIX = SUFFIX + ".gz"
+READ_BYTES = 4 * 1024 * 1024
+IDENTITY = "directory-id"
+ABANDONED_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """What was read of a segment: sums of complete records up to `stop`, and how it stands there."""
+
+    tally: Tally
+    stop: int
+    finished: bool  # nothing more will come
+    damage: Damage | None = None
+    header: SegmentHeader | None = None
+
+
+def identify_directory(directory: Path) -> UUID:
+    """The name of this log directory in the database; made at first use. Several machines may share a database."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / IDENTITY
+    if not path.exists():
+        new = directory / f"{IDENTITY}.{uuid4()}"
+        new.write_text(f"{uuid4()}\n", encoding="ascii")
+        try:
+            os.link(new, path)
+        except FileExistsError:
+            pass  # another process was quicker; its name holds
+        finally:
+            new.unlink()
+    return UUID(path.read_text(encoding="ascii").strip())
+
+
+def list_segments(directory: Path) -> dict[str, Path]:
+    """Segments that are not compressed, by name, oldest first."""
+    paths = [path for path in directory.glob(f"*{SUFFIX}") if path.is_file()]
+    return {path.name: path for path in sorted(paths, key=_get_age)}
+
+
+def _get_age(path: Path) -> tuple[int, str]:
+    """By the time it was opened, which stands in the name."""
+    opened = path.name.split(".")[1:2]
+    return (int(opened[0]) if opened and opened[0].isdigit() else 0, path.name)
+
+
+def get_compressed_path(directory: Path, name: str) -> Path:
+    return directory / (name.removesuffix(SUFFIX) + COMPRESSED_SUFFIX)
+
+
+def is_owned(descriptor: int) -> bool:
+    """Whether the process that writes this segment lives."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
+
+
+def read_portion(path: Path, at: int, limit: int = READ_BYTES) -> Portion:
+    """Sum what a segment holds from offset `at` on, at most `limit` bytes of it, and force that to the disk.
+
+    Counted records must survive a power cut, or the log could not prove the counters.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        owned = is_owned(descriptor)  # asked first: what a dead process wrote is all there
+        try:
+            header = decode_header(os.pread(descriptor, HEADER_BYTES, 0))
+        except SegmentDamaged as error:
+            return Portion(Tally(), at, finished=not owned, damage=Damage(error.offset, error.reason))
+        at = max(at, HEADER_BYTES)
+        data = os.pread(descriptor, limit, at)
+        extent = find_extent(data)
+        # Read again: a length word may have been seen before the record that belongs to it.
+        data = os.pread(descriptor, extent.stop, at)
+        if extent.stop:
+            os.fdatasync(descriptor)
+        if not owned and extent.damage is None:
+            extent = _look_beyond(os.pread(descriptor, LONGEST_RECORD, at + extent.stop), extent)
+        return _sum(data, at, extent, extent.finished, header)
+    finally:
+        os.close(descriptor)
+
+
+def _look_beyond(data: bytes, extent: Extent) -> Extent:
+    """Nobody writes any more: if no complete record begins after the extent, it is finished, or was cut off."""
+    if find_extent(data).stop:
+        return extent
+    if len(data) >= WORD.size and WORD.unpack_from(data)[0] not in (0, END):
+        return Extent(extent.stop, True, Damage(extent.stop, "the file ends within a record"))
+    return Extent(extent.stop, True)
+
+
+def _sum(data: bytes, at: int, extent: Extent, finished: bool, header: SegmentHeader) -> Portion:
+    tally, stop, damage = tally_records(data, 0, extent.stop), extent.stop, extent.damage
+    if isinstance(tally, Damage):
+        damage, stop = tally, tally.offset
+        before = tally_records(data, 0, stop)
+        tally = before if isinstance(before, Tally) else Tally()
+    if damage is not None:
+        damage = Damage(at + damage.offset, damage.reason)
+    return Portion(tally, at + stop, finished, damage, header)
+
+
+def read_whole(path: Path, until: int | None = None) -> Iterator[Portion]:
+    """All of a segment, compressed or not, portion by portion, up to offset `until`; ends with the first damage."""
+    with open_segment(path) as file:
+        at, rest = HEADER_BYTES, b""
+        try:
+            header = decode_header(file.read(HEADER_BYTES))
+            while chunk := file.read(READ_BYTES if until is None else min(READ_BYTES, max(until - at - len(rest), 0))):
+                data = rest + chunk
+                portion = _sum(data, at, extent := find_extent(data), extent.finished, header)
+                yield portion
+                if portion.damage is not None or extent.finished:
+                    return
+                rest, at = data[extent.stop :], at + extent.stop
+            if rest:
+                yield Portion(Tally(), at, True, Damage(at, "the file ends within a record"), header)
+        except SegmentDamaged as error:
+            yield Portion(Tally(), error.offset, True, Damage(error.offset, error.reason))
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            yield Portion(Tally(), at, True, Damage(at, f"cannot be decompressed: {error}"))
+
+
+@contextmanager
+def open_segment(path: Path) -> Iterator[BinaryIO]:
+    with path.open("rb") as raw:
+        if path.name.endswith(COMPRESSED_SUFFIX):
+            with gzip.GzipFile(fileobj=raw) as file:
+                yield cast(BinaryIO, file)
+        else:
+            yield raw
+
+
+def list_compressed(directory: Path) -> list[str]:
+    """Names of the segments that are there in compressed form."""
+    return sorted(p.name.removesuffix(COMPRESSED_SUFFIX) + SUFFIX for p in directory.glob(f"*{COMPRESSED_SUFFIX}"))
+
+
+def compress(path: Path, until: int) -> Path:
+    """Write the first `until` bytes and an end mark beside the segment, compressed and synced; the segment stays."""
+    target = get_compressed_path(path.parent, path.name)
+    new = target.with_suffix(".gz.new")
+    with path.open("rb") as source, new.open("wb") as raw:
+        with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
+            while until > 0 and (chunk := source.read(min(READ_BYTES, until))):
+                packed.write(chunk)
+                until -= len(chunk)
+            packed.write(encode_end())
+        raw.flush()
+        os.fsync(raw.fileno())
+    os.rename(new, target)
+    _sync_directory(path.parent)
+    return target
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_abandoned(directory: Path, now: float | None = None) -> list[str]:
+    """Remove what processes that died were about to make; their names."""
+    removed = []
+    for path in directory.glob("*.new"):
+        try:
+            if (time.time() if now is None else now) - path.stat().st_mtime < ABANDONED_SECONDS:
+                continue
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        try:
+            if not is_owned(descriptor):
+                path.unlink(missing_ok=True)
+                removed.append(path.name)
+        finally:
+            os.close(descriptor)
+    return removed
+
+
+def get_free_bytes(directory: Path) -> int:
+    return shutil.disk_usage(directory).free

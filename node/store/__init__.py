@@ -1,0 +1,1 @@
+"""SQL of the node as a whole: named functions that take a connection; the caller owns the transaction."""
