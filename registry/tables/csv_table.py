@@ -118,10 +118,18 @@ def _check_line(source: _Source, line: str) -> None:
         raise _Broken("row_line_too_long")
 
 
+def _is_well_quoted(lines: list[str], separator: str, width: int) -> bool:
+    """Whether a record of several lines is one by the strict rules too; else its first mark is none."""
+    try:
+        return [len(cells) for cells in csv.reader(lines, delimiter=separator, strict=True)] == [width]
+    except csv.Error:
+        return False
+
+
 def read_records(file: TextIO, separator: str, width: int | None = None) -> Iterator[Row]:
     """Every record with the line it begins at. Of a broken one the first line is refused, the rest read again.
 
-    A record of several lines that has not `width` cells began with a quotation mark that is not meant as one.
+    A record of several lines must have `width` cells and faultless quotation marks, or else it is none.
     """
     source = _Source(file, deque(), [])
     taken = source.taken
@@ -130,7 +138,7 @@ def read_records(file: TextIO, separator: str, width: int | None = None) -> Iter
     while True:
         try:
             for texts in csv.reader(_lines(source), delimiter=separator):
-                if len(taken) > 1 and width is not None and len(texts) != width:
+                if len(taken) > 1 and width is not None and not _is_well_quoted(taken, separator, width):
                     raise _Broken("row_quote_unclosed")
                 yield new(Row, (number, texts, None, None))  # a third of the cost of Row(...)
                 number += len(taken)

@@ -109,3 +109,8 @@ def fit_width(row: Row, width: int) -> Row:
         problem = RowProblem("row_too_many_cells", "", {"cells": len(texts), "columns": width})
         return row._replace(texts=texts[:width], problem=row.problem or problem)
     return row._replace(texts=texts[:width])
+
+
+def mend_surrogates(text: str) -> str:
+    """Halves of a character beyond U+FFFF are joined; a half alone is no text and becomes U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

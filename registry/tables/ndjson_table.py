@@ -7,14 +7,23 @@ from pathlib import Path
 import orjson
 
 from registry.tables.csv_table import MAX_LINE_CHARACTERS
-from registry.tables.model import MAX_COLUMNS, FileRefused, Row, RowProblem, Table, TableOptions, is_blank
+from registry.tables.model import (
+    MAX_COLUMNS,
+    FileRefused,
+    Row,
+    RowProblem,
+    Table,
+    TableOptions,
+    is_blank,
+    mend_surrogates,
+)
 from registry.tables.text_encoding import survey_text
 
 
 def open_ndjson(path: Path, options: TableOptions) -> Table:
     """The columns are the keys of all lines, in the order they first appear. Raises FileRefused."""
     survey = survey_text(path, options.encoding)
-    columns = _collect_keys(path)
+    columns = _collect_keys(path, survey.encoding)
 
     def read() -> Iterator[Row]:
         positions = {column: position for position, column in enumerate(columns)}
@@ -34,13 +43,13 @@ def open_ndjson(path: Path, options: TableOptions) -> Table:
     return Table("ndjson", columns, 0, survey.lines, read)
 
 
-def _collect_keys(path: Path) -> list[str]:
+def _collect_keys(path: Path, encoding: str) -> list[str]:
     keys: dict[str, None] = {}
-    with path.open("rb") as file:
+    with path.open(encoding=encoding, errors="replace", newline="") as file:
         while line := file.readline(MAX_LINE_CHARACTERS):
             try:
-                found = orjson.loads(line.removeprefix(b"\xef\xbb\xbf"))
-            except orjson.JSONDecodeError:
+                found = _load_quickly(line)
+            except (ValueError, RecursionError):
                 continue
             if isinstance(found, dict):
                 keys.update(dict.fromkeys(found))
@@ -51,6 +60,13 @@ def _collect_keys(path: Path) -> list[str]:
     return list(keys)
 
 
+def _load_quickly(line: str) -> object:
+    try:
+        return orjson.loads(line)
+    except ValueError:
+        return json.loads(line)  # it takes what orjson does not, such as half a surrogate pair
+
+
 def _refuse_constant(name: str) -> object:
     raise ValueError(name)
 
@@ -58,7 +74,7 @@ def _refuse_constant(name: str) -> object:
 def _read_line(number: int, line: str, positions: dict[str, int], columns: list[str]) -> Row:
     try:
         pairs = json.loads(
-            line.removeprefix("\ufeff"),
+            line,
             object_pairs_hook=list,
             parse_int=str,  # the digits of the file: 1.50 stays 1.50, twenty digits stay twenty
             parse_float=str,
@@ -66,19 +82,19 @@ def _read_line(number: int, line: str, positions: dict[str, int], columns: list[
         )
     except (ValueError, RecursionError):
         return _refuse(number, line, columns, "row_not_json")
-    if not line.lstrip("\ufeff \t").startswith("{"):
+    if not line.lstrip().startswith("{"):
         return _refuse(number, line, columns, "row_not_json")
     texts = [""] * len(columns)
     seen: set[str] = set()
     for key, value in pairs:
         if key in seen:
-            return _refuse(number, line, columns, "row_key_twice", key)
+            return _refuse(number, line, columns, "row_key_twice", mend_surrogates(key))
         seen.add(key)
         if isinstance(value, list):
-            return _refuse(number, line, columns, "row_value_nested", key)
+            return _refuse(number, line, columns, "row_value_nested", mend_surrogates(key))
         position = positions.get(key)
         if position is not None:
-            texts[position] = _format_value(value)
+            texts[position] = mend_surrogates(_format_value(value))
     return Row(number, texts)
 
 

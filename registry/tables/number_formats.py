@@ -6,7 +6,7 @@ Dates are not shown as displayed but as yyyy-MM-dd, with the time if there is on
 import re
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import NamedTuple
 
 from registry.tables.model import CellNote
@@ -14,6 +14,8 @@ from registry.tables.model import CellNote
 Shown = tuple[str, CellNote | None]
 FIRST_ROUNDED = 10**15  # a spreadsheet keeps 15 digits; from the 16th on it writes zeros
 MEMO_SIZE = 4_096
+_LAST_SERIAL = 2_958_466  # the day after 9999-12-31
+_WIDE = Context(prec=700)  # 1E+308 with every place a format can ask for
 
 ERROR_NOTE = CellNote(problem="cell_error")
 FORMULA_NOTE = CellNote(problem="cell_formula_without_value")
@@ -129,7 +131,7 @@ def _compile_dates(section: list[_Token], is_1904: bool) -> Callable[[Decimal], 
 
 def read_serial(serial: float, is_1904: bool) -> datetime | None:
     """The moment a spreadsheet means, to the second; None outside the years it can show. 1900 had no 29 February."""
-    if not 0 <= serial < 2_958_466:
+    if not 0 <= serial < _LAST_SERIAL:
         return None
     first_day = date(1904, 1, 1) if is_1904 else date(1899, 12, 30)
     if not is_1904 and serial < 60:
@@ -140,7 +142,7 @@ def read_serial(serial: float, is_1904: bool) -> datetime | None:
 
 
 def _show_time(number: Decimal, elapsed: bool) -> Shown:
-    if number < 0:
+    if not 0 <= number < _LAST_SERIAL:
         return "########", ERROR_NOTE
     seconds = round(float(number) * 86_400)
     hours = seconds // 3_600 if elapsed else seconds // 3_600 % 24
@@ -188,7 +190,7 @@ def format_general(number: Decimal) -> str:
 
 
 def _round(number: Decimal, places: int) -> Decimal:
-    return number.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
+    return number.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP, context=_WIDE)
 
 
 def _format_section(section: list[_Token], number: Decimal) -> str:

@@ -45,7 +45,7 @@ def survey_text(path: Path, asked: str | None = None) -> TextSurvey:
     survey = _count_lines(path, candidates[0])
     if _is_wholly(path, candidates[0]):
         return survey
-    return survey._replace(encoding=_judge_lines(path, candidates))
+    return survey._replace(encoding=_judge_lines(path, candidates, survey.ends_with_newline))
 
 
 def _count_lines(path: Path, encoding: str) -> TextSurvey:
@@ -70,26 +70,26 @@ def _is_wholly(path: Path, encoding: str) -> bool:
     return True
 
 
-def _judge_lines(path: Path, candidates: tuple[str, ...]) -> str:
+def _judge_lines(path: Path, candidates: tuple[str, ...], ends_with_newline: bool) -> str:
     """The first encoding that fits most of the lines that tell anything.
 
     Text in GB18030 is hardly ever valid UTF-8, while the reverse happens often: so UTF-8 is asked first, and single
-    damaged lines do not make a UTF-8 file a GB18030 one. The last line is left out, it may be cut off.
+    damaged lines do not make a UTF-8 file a GB18030 one. A last line without its end counts only if it is alone.
     """
     failed = dict.fromkeys(candidates, 0)
     judged = 0
     with path.open("rb") as file:
-        line = file.readline(CHUNK_BYTES)
-        while line and judged < JUDGED_LINES:
-            following = file.readline(CHUNK_BYTES)
-            if following and not line.isascii():
+        while judged < JUDGED_LINES and (line := file.readline(CHUNK_BYTES)):
+            is_whole = line.endswith(b"\n")
+            if not line.isascii() and (is_whole or judged == 0):
                 judged += 1
                 for encoding in candidates:
                     failed[encoding] += not _decodes(line, encoding)
-            line = following
     for encoding in candidates:
         if failed[encoding] * 2 <= judged:
             return encoding
+    if judged == 1 and not ends_with_newline:
+        return candidates[0]  # nothing but a row that was cut off; it will be refused as such
     raise FileRefused("file_encoding_wrong", field="encoding", encoding=" / ".join(candidates))
 
 

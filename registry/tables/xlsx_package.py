@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 from xml.parsers import expat
 
-from registry.tables.model import FileRefused
+from registry.tables.model import FileRefused, mend_surrogates
 
 MAX_PART_BYTES = 100 * 1024 * 1024
 MAX_SMALL_PART_BYTES = 16 * 1024 * 1024
@@ -196,7 +196,7 @@ def unescape(text: str) -> str:
     """`_x0007_` is how the format spells a character XML cannot hold (ECMA-376 part 1, §22.4.2.4)."""
     if "_x" not in text:
         return text
-    return _ESCAPE.sub(lambda found: chr(int(found.group(1), 16)), text)
+    return mend_surrogates(_ESCAPE.sub(lambda found: chr(int(found.group(1), 16)), text))
 
 
 def read_strings(package: zipfile.ZipFile, part: str | None) -> list[str]:
