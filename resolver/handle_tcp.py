@@ -1,0 +1,198 @@
+"""The Handle protocol over TCP: connections stay open, requests are pipelined, hits are answered at once (1.7)."""
+
+import asyncio
+import resource
+import socket
+from dataclasses import dataclass
+from typing import cast
+
+from resolver.addresses import pack_address
+from resolver.handle_answers import HandleAnswers
+from schemas.handle_bytes import MalformedMessage
+from schemas.handle_stream import FrameReader
+
+_FLUSH_BYTES = 65_536
+_BACKLOG = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class TcpLimits:
+    """`message_seconds` is from the first byte of a message to its last, whatever trickles in between.
+
+    `waiting` answers may be outstanding per connection before nothing more is read from it.
+    """
+
+    idle_seconds: float = 300.0
+    message_seconds: float = 30.0
+    unread_seconds: float = 60.0  # a peer that does not take its answers
+    waiting: int = 256
+    sweep_seconds: float = 1.0
+
+
+class HandleConnection(asyncio.Protocol):
+    """One client. Everything it sends is answered, refused or ends its own connection, and no other."""
+
+    def __init__(self, server: "HandleTcpServer") -> None:
+        self.address = b""
+        self._server = server
+        self._answers = server.answers
+        self._frames = FrameReader()
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until connection_made
+        self._waiting = 0  # answers that will come later
+        self._held = False  # reading is paused
+        self._full = False  # the peer does not take what we write
+        self._ended = False  # the peer will send nothing more, or nothing that could be understood
+        self._active_at = self._message_at = self._full_at = server.now
+        self._is_mid_message = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self.address = pack_address(peer[0]) if isinstance(peer, tuple) else b""
+        self._server.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._ended = True
+        self._server.connections.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._ended:  # what follows a lost framing means nothing
+            return
+        self._active_at = self._server.now
+        self._serve(data)
+
+    def eof_received(self) -> bool:
+        """Who has only shut down its sending half still gets its answers."""
+        self._ended = True
+        return self._waiting > 0 or self._full or self._held
+
+    def pause_writing(self) -> None:
+        self._full, self._full_at = True, self._server.now
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._go_on()
+
+    def send_later(self, reply: bytes) -> None:
+        """An answer that was not there at once."""
+        self._waiting -= 1
+        if self._transport.is_closing():
+            return
+        self._active_at = self._server.now
+        if reply:
+            self._transport.write(reply)
+        self._go_on()
+
+    def close(self) -> None:
+        """The worker stops."""
+        self._transport.close()
+
+    def check_deadlines(self, now: float, limits: TcpLimits) -> None:
+        """Close a connection that is idle, sends a message too slowly or does not take its answers."""
+        if self._full:
+            late = now - self._full_at >= limits.unread_seconds
+        elif self._is_mid_message and not self._held:
+            late = now - self._message_at >= limits.message_seconds
+        else:
+            late = not self._waiting and now - self._active_at >= limits.idle_seconds
+        if late:
+            self._transport.abort()
+
+    def _serve(self, data: bytes) -> None:
+        """Answer what is complete, as far as the peer takes the answers."""
+        replies: list[bytes] = []
+        size, served = 0, False
+        answer = self._answers.answer
+        try:
+            for message in self._frames.feed(data):
+                served = True
+                reply = answer(message, self)
+                if reply is None:
+                    self._waiting += 1
+                    if self._waiting >= self._server.limits.waiting:
+                        break
+                    continue
+                replies.append(reply)
+                size += len(reply)
+                if size >= _FLUSH_BYTES:
+                    self._transport.write(b"".join(replies))
+                    replies, size = [], 0
+                    if self._full:
+                        break
+        except MalformedMessage as error:  # the framing is lost; TLS, HTTP and the like get no answer at all
+            replies.append(self._answers.answer_malformed(error))
+            self._frames, self._ended = FrameReader(), True
+        if replies:
+            self._transport.write(replies[0] if len(replies) == 1 else b"".join(replies))
+        self._follow_up(served)
+
+    def _follow_up(self, served: bool) -> None:
+        """Note where the stream stands, hold it if need be, close it if it is over."""
+        buffered = self._frames.buffered > 0
+        if buffered and (served or not self._is_mid_message):
+            self._message_at = self._server.now
+        self._is_mid_message = buffered
+        if self._is_blocked():
+            if not self._held and not self._ended:
+                self._transport.pause_reading()
+            self._held = True
+        elif self._ended and not self._waiting:
+            self._transport.close()  # what was written is still sent
+
+    def _is_blocked(self) -> bool:
+        return self._full or self._waiting >= self._server.limits.waiting
+
+    def _go_on(self) -> None:
+        """After something was taken or delivered: serve what is already here, then read on."""
+        if self._is_blocked() or self._transport.is_closing():
+            return
+        if self._held:
+            self._held = False
+            self._message_at = self._server.now
+            self._serve(b"")
+            if not self._held and not self._ended and not self._transport.is_closing():
+                self._transport.resume_reading()
+        elif self._ended and not self._waiting:
+            self._transport.close()
+
+
+class HandleTcpServer:
+    """All TCP connections of a worker."""
+
+    def __init__(self, answers: HandleAnswers, limits: TcpLimits | None = None) -> None:
+        self.answers = answers
+        self.limits = limits or TcpLimits()
+        self.connections: set[HandleConnection] = set()
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time()  # as of the last sweep: precise enough for deadlines
+        self._listener: asyncio.Server | None = None
+        self._timer = self._loop.call_later(self.limits.sweep_seconds, self._sweep)
+
+    async def listen(self, listening: socket.socket) -> None:
+        """Serve on a bound socket."""
+        raise_file_limit()
+        self._listener = await self._loop.create_server(
+            lambda: HandleConnection(self), sock=listening, backlog=_BACKLOG
+        )
+
+    async def close(self) -> None:
+        """Stop listening and end every connection; what was answered is still sent."""
+        self._timer.cancel()
+        if self._listener is not None:
+            self._listener.close()
+        for connection in list(self.connections):
+            connection.close()
+        await asyncio.sleep(0)
+
+    def _sweep(self) -> None:
+        self.now = self._loop.time()
+        for connection in list(self.connections):
+            connection.check_deadlines(self.now, self.limits)
+        self._timer = self._loop.call_later(self.limits.sweep_seconds, self._sweep)
+
+
+def raise_file_limit() -> None:
+    """Thousands of connections need as many descriptors: take as many as are allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
