@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from registry.tables.headers import SCANNED_ROWS, choose_sheet
-from registry.tables.model import CellNote, FileRefused, Row, Table, TableOptions, Wanted, is_blank
+from registry.tables.model import MAX_COLUMNS, CellNote, FileRefused, Row, Table, TableOptions, Wanted, is_blank
 from registry.tables.number_formats import BUILTIN_FORMATS, ERROR_NOTE, FORMULA_NOTE, Shown, compile_format
 from registry.tables.xlsx_package import (
     CHUNK_BYTES,
@@ -208,6 +208,8 @@ class _SheetReader:
         if not text:
             return
         texts, column = self._texts, self._column
+        if column > MAX_COLUMNS:
+            return  # one cell in column XFD must not make a list of 16,384; as a header it is refused all the same
         missing = column - len(texts)
         if missing >= 0:
             texts.extend([""] * missing)

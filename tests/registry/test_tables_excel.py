@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import xlsxwriter
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from registry.tables import CellNote, FileRefused, Table, TableOptions, Wanted, open_table
 from registry.tables.number_formats import ERROR_NOTE, FORMULA_NOTE
@@ -228,6 +230,39 @@ def test_xml_that_makes_no_sense_is_refused(tmp_path: Path, cell: str) -> None:
     with pytest.raises(FileRefused) as refused:
         list(open_cell(tmp_path, cell).rows())
     assert refused.value.code == "file_damaged"
+
+
+def test_a_header_of_too_many_columns_is_refused_and_a_far_cell_costs_nothing(tmp_path: Path) -> None:
+    far = '<c r="XFD{}" t="str"><v>x</v></c>'
+    rows = HEADER + make_row(2, inline("A1") + far.format(2))
+    assert read_texts(open_table(write_xlsx(tmp_path / "f.xlsx", {"S": rows}), WANTED)) == [(2, ["A1", ""])]
+    wide = make_row(1, inline("编码", *map(str, range(1_100))))
+    assert _refused(write_xlsx(tmp_path / "g.xlsx", {"S": wide})) == "file_too_many_columns"
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    part=st.sampled_from(["xl/worksheets/s1.xml", "xl/workbook.xml", "xl/styles.xml", "xl/_rels/workbook.xml.rels"]),
+    at=st.integers(0, 2_000),
+    removed=st.integers(0, 12),
+    put=st.sampled_from([b"", b"9", b"-1", b"9" * 40, b'"', b"<v>", b"</row>", b'<c r="ZZZZ1">', b"\xff", b"_x0000_"]),
+)
+def test_whatever_happened_to_a_part_it_is_read_or_refused(
+    tmp_path: Path, part: str, at: int, removed: int, put: bytes
+) -> None:
+    rows = HEADER + make_row(2, inline("A1") + '<c s="0"><v>1.5</v></c>')
+    with zipfile.ZipFile(write_xlsx(tmp_path / "f.xlsx", {"S": rows})) as package:
+        parts = {name: package.read(name) for name in package.namelist()}
+    at %= len(parts[part])
+    parts[part] = parts[part][:at] + put + parts[part][at + removed :]
+    with zipfile.ZipFile(tmp_path / "g.xlsx", "w") as package:
+        for name, content in parts.items():
+            package.writestr(name, content)
+    try:
+        found = read_texts(open_table(tmp_path / "g.xlsx", WANTED))
+    except FileRefused:
+        return
+    assert all(len(texts) == len(found[0][1]) for _, texts in found)
 
 
 @pytest.mark.parametrize(("letters", "column"), [("A", 0), ("Z", 25), ("AA", 26), ("XFD", 16_383)])
