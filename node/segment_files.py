@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 from uuid import UUID, uuid4
 
-from node.tally import Extent, Tally, find_extent, tally_records
+from node.tally import Extent, Tally, tally_records
 from schemas.resolution_log import (
     END,
     HEADER_BYTES,
@@ -99,37 +99,31 @@ def read_portion(path: Path, at: int, limit: int = READ_BYTES) -> Portion:
         except SegmentDamaged as error:
             return Portion(Tally(), at, finished=not owned, damage=Damage(error.offset, error.reason))
         at = max(at, HEADER_BYTES)
-        data = os.pread(descriptor, limit, at)
-        extent = find_extent(data)
+        seen = os.pread(descriptor, limit, at)
         # Read again: a length word may have been seen before the record that belongs to it.
-        data = os.pread(descriptor, extent.stop, at)
+        tally, extent = tally_records(os.pread(descriptor, len(seen), at), seen)
         if extent.stop:
             os.fdatasync(descriptor)
-        if not owned and extent.damage is None:
+        if not owned and extent.damage is None and not extent.finished:
             extent = _look_beyond(os.pread(descriptor, LONGEST_RECORD, at + extent.stop), extent)
-        return _sum(data, at, extent, extent.finished, header)
+        return _make_portion(tally, at, extent, header)
     finally:
         os.close(descriptor)
 
 
 def _look_beyond(data: bytes, extent: Extent) -> Extent:
     """Nobody writes any more: if no complete record begins after the extent, it is finished, or was cut off."""
-    if find_extent(data).stop:
+    _, beyond = tally_records(data)
+    if beyond.stop:
         return extent
     if len(data) >= WORD.size and WORD.unpack_from(data)[0] not in (0, END):
         return Extent(extent.stop, True, Damage(extent.stop, "the file ends within a record"))
     return Extent(extent.stop, True)
 
 
-def _sum(data: bytes, at: int, extent: Extent, finished: bool, header: SegmentHeader) -> Portion:
-    tally, stop, damage = tally_records(data, 0, extent.stop), extent.stop, extent.damage
-    if isinstance(tally, Damage):
-        damage, stop = tally, tally.offset
-        before = tally_records(data, 0, stop)
-        tally = before if isinstance(before, Tally) else Tally()
-    if damage is not None:
-        damage = Damage(at + damage.offset, damage.reason)
-    return Portion(tally, at + stop, finished, damage, header)
+def _make_portion(tally: Tally, at: int, extent: Extent, header: SegmentHeader) -> Portion:
+    damage = extent.damage and Damage(at + extent.damage.offset, extent.damage.reason)
+    return Portion(tally, at + extent.stop, extent.finished, damage, header)
 
 
 def read_whole(path: Path, until: int | None = None) -> Iterator[Portion]:
@@ -140,8 +134,8 @@ def read_whole(path: Path, until: int | None = None) -> Iterator[Portion]:
             header = decode_header(file.read(HEADER_BYTES))
             while chunk := file.read(READ_BYTES if until is None else min(READ_BYTES, max(until - at - len(rest), 0))):
                 data = rest + chunk
-                portion = _sum(data, at, extent := find_extent(data), extent.finished, header)
-                yield portion
+                tally, extent = tally_records(data)
+                yield (portion := _make_portion(tally, at, extent, header))
                 if portion.damage is not None or extent.finished:
                     return
                 rest, at = data[extent.stop :], at + extent.stop

@@ -4,6 +4,7 @@ import struct
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from schemas.resolution_log import BODY, END, LATEST_US, LONGEST_BODY, WORD, Damage, check_record
@@ -14,8 +15,8 @@ EPOCH = date(1970, 1, 1)
 OTHERS = "::"  # stands for all addresses that are not listed by name
 
 _TIME = struct.Struct("=q")
-_KEY = struct.Struct("=iiBBB")  # as these fields follow each other in a record
-_CLIENT = struct.Struct("=iBB")
+_KEY = struct.Struct("=iiBBBB")  # as these fields follow each other in a record; the address comes next
+_ANY_TIME = _TIME.pack(1)
 
 # (prefix_id, day, hour, template_id, transport, outcome, client_class)
 AnswerKey = tuple[int, date, int, int, int, int, int]
@@ -52,82 +53,72 @@ class Extent:
     damage: Damage | None = None
 
 
-def find_extent(data: bytes, at: int = 0) -> Extent:
-    """Walk the length words from offset `at` of `data`, which begins on a multiple of 4."""
-    words = memoryview(data)[: len(data) & ~3].cast("I")
-    room = len(data)
-    shortest, longest = BODY.size, LONGEST_BODY
-    while at + 4 <= room:
+def tally_records(data: bytes, lengths: bytes | None = None) -> tuple[Tally, Extent]:
+    """Sum the records of `data`, which begins with a length word, as far as they are complete.
+
+    `lengths` is the same piece of a segment as it was read before: only what was complete then is summed, because a
+    length word may be seen before the record it belongs to, on its way from another process.
+    """
+    by_hour: dict[int, defaultdict[bytes, int]] = {}
+    words = memoryview(lengths or data)[: len(data) & ~3].cast("I")
+    read_time, room, shortest, longest = _TIME.unpack_from, len(data) - 3, BODY.size, LONGEST_BODY
+    at = low = high = time_us = records = 0
+    times: list[int] = []
+    damage, finished = None, False
+    while at < room:
         size = words[at >> 2]
         if not shortest <= size <= longest:
-            if size in (0, END):
-                return Extent(at, finished=size == END)
-            return Extent(at, damage=Damage(at, f"length word {size:#010x}"))
-        stop = (at + size + 7) & ~3
-        if stop > room:
+            finished = size == END
+            damage = None if finished or size == 0 else Damage(at, f"length word {size:#010x}")
             break
-        at = stop
-    return Extent(at)
-
-
-def tally_records(data: bytes, at: int, stop: int) -> Tally | Damage:
-    """Sum the complete records from `at` to `stop`; or the first record that no writer can have written."""
-    by_hour: dict[int, defaultdict[bytes, int]] = {}
-    by_day: dict[int, defaultdict[bytes, int]] = {}
-    words = memoryview(data)[: len(data) & ~3].cast("I")
-    read_time = _TIME.unpack_from
-    low = high = latest = 0
-    first, records, earliest = at, 0, LATEST_US
-    while at < stop:
-        (time_us,) = read_time(data, at + 4)
-        if not low <= time_us < high:
-            if not 0 < time_us < LATEST_US:
-                return _find_damage(data, first, stop)
-            hour = (time_us + ZONE_US) // HOUR_US
+        stop = (at + size + 7) & ~3
+        if stop > len(data):
+            break
+        (now_us,) = read_time(data, at + 4)
+        if not low <= now_us < high:
+            if not 0 < now_us < LATEST_US:
+                damage = Damage(at, f"time {now_us}")
+                break
+            hour = (now_us + ZONE_US) // HOUR_US
             low = hour * HOUR_US - ZONE_US
             high = low + HOUR_US
-            answers = by_hour.setdefault(hour, defaultdict(int))
-            clients = by_day.setdefault(hour // 24, defaultdict(int))
-        if time_us > latest:
-            latest = time_us
-        if time_us < earliest:
-            earliest = time_us
-        answers[data[at + 12 : at + 23]] += 1
-        clients[data[at + 12 : at + 16] + data[at + 22 : at + 24 + data[at + 23]]] += 1
-        at += (words[at >> 2] + 7) & ~3
+            counts = by_hour.setdefault(hour, defaultdict(int))
+            times += (time_us or now_us, now_us)
+        time_us = now_us
+        counts[data[at + 12 : at + 24 + data[at + 23]]] += 1
         records += 1
-    tally = Tally(records=records, first_us=earliest, last_us=latest)
-    return tally if _decode(by_hour, by_day, tally) else _find_damage(data, first, stop)
+        at = stop
+    if records:
+        times.append(time_us)
+    tally = Tally(records=records, first_us=min(times, default=LATEST_US), last_us=max(times, default=0))
+    if _decode(by_hour, tally):
+        return tally, Extent(at, finished, damage)
+    damage = _find_damage(data, at)
+    return tally_records(data[: damage.offset])[0], Extent(damage.offset, damage=damage)
 
 
-def _decode(
-    by_hour: dict[int, defaultdict[bytes, int]], by_day: dict[int, defaultdict[bytes, int]], tally: Tally
-) -> bool:
+def _decode(by_hour: dict[int, defaultdict[bytes, int]], tally: Tally) -> bool:
     """Read the keys of the sums; False if one is not what a writer can have written."""
-    for hour, answers in by_hour.items():
+    for hour, counts in by_hour.items():
         day = EPOCH + timedelta(days=hour // 24)
-        for packed, count in answers.items():
-            prefix_id, template_id, transport, outcome, client_class = _KEY.unpack(packed)
-            if not _is_plausible(prefix_id, template_id, transport, outcome, client_class):
+        for packed, count in counts.items():
+            prefix_id, template_id, transport, outcome, client_class, address_bytes = _KEY.unpack_from(packed)
+            if not _is_plausible(packed, address_bytes):
                 return False
-            tally.answers[prefix_id, day, hour % 24, template_id, transport, outcome, client_class] = count
-    for day_number, clients in by_day.items():
-        day = EPOCH + timedelta(days=day_number)
-        for packed, count in clients.items():
-            prefix_id, client_class, size = _CLIENT.unpack_from(packed)
-            if size not in (0, 4, 16):
-                return False
-            client = (prefix_id, day, client_class, format_address(packed[_CLIENT.size :]))
+            key = (prefix_id, day, hour % 24, template_id, transport, outcome, client_class)
+            tally.answers[key] = tally.answers.get(key, 0) + count
+            client = (prefix_id, day, client_class, format_address(packed[_KEY.size :]))
             tally.clients[client] = tally.clients.get(client, 0) + count
     return True
 
 
-def _is_plausible(prefix_id: int, template_id: int, transport: int, outcome: int, client_class: int) -> bool:
-    probe = bytes(4) + BODY.pack(1, prefix_id, template_id, transport, outcome, client_class, 0)
-    return check_record(probe, 0, BODY.size) is None
+def _is_plausible(packed: bytes, address_bytes: int) -> bool:
+    probe = bytes(4) + _ANY_TIME + packed[: _KEY.size]
+    return check_record(probe, 0, BODY.size + address_bytes) is None
 
 
-def _find_damage(data: bytes, at: int, stop: int) -> Damage:
+def _find_damage(data: bytes, stop: int) -> Damage:
+    at = 0
     while at < stop:
         (size,) = WORD.unpack_from(data, at)
         if (reason := check_record(data, at, size)) is not None:
@@ -136,6 +127,7 @@ def _find_damage(data: bytes, at: int, stop: int) -> Damage:
     raise ValueError("no damage found where there was some")
 
 
+@lru_cache(maxsize=16_384)
 def format_address(packed: bytes) -> str:
     """As people write it; an IPv4 address in IPv6 clothes is the IPv4 address. Empty: OTHERS."""
     if not packed:
