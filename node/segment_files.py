@@ -136,7 +136,7 @@ def read_whole(path: Path, until: int | None = None) -> Iterator[Portion]:
                 data = rest + chunk
                 tally, extent = tally_records(data)
                 yield (portion := _make_portion(tally, at, extent, header))
-                if portion.damage is not None or extent.finished:
+                if portion.damage is not None or extent.finished or data[extent.stop : extent.stop + 4] == bytes(4):
                     return
                 rest, at = data[extent.stop :], at + extent.stop
             if rest:

@@ -28,11 +28,6 @@ class Progress:
     changed: datetime | None = None
 
 
-# (prefix_id, day, template_id) → registered, range_minted, retired, restored, moved
-RegistrationKey = tuple[int, date, int]
-Registrations = dict[RegistrationKey, tuple[int, int, int, int, int]]
-
-
 async def lock_work(conn: Connection, work: str) -> None:
     """Wait until no other session does this; held until unlocked or disconnected."""
     await conn.execute("SELECT pg_advisory_lock($1, hashtext($2))", AGENT_LOCK, work)

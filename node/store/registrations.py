@@ -7,9 +7,12 @@ from uuid import UUID
 
 from asyncpg import Connection, Record
 
-from node.store.counting import RegistrationKey, Registrations
 from schemas.changes import ChangeKind
 from schemas.days import get_day
+
+# (prefix_id, day, template_id) → registered, range_minted, retired, restored, moved
+RegistrationKey = tuple[int, date, int]
+Registrations = dict[RegistrationKey, tuple[int, int, int, int, int]]
 
 # Which of registered, range_minted, retired, restored, moved a change adds to.
 COLUMN: dict[int, int] = {

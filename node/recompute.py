@@ -1,0 +1,220 @@
+"""Computes the figures of a day again, from the resolution log and the records' history, and compares.
+
+The counters are read only to be compared. What the agent has not counted yet is no difference: the log is read as
+far as the agent says it counted, and the change log's open entries are taken out.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from asyncpg import Connection
+
+from node.segment_files import get_compressed_path, identify_directory, list_segments, read_whole
+from node.store import counting, registrations
+from node.store import statistics as store
+from node.store.counting import LogGap, Progress
+from node.store.registrations import Entry, Registrations
+from node.tally import OTHERS, AnswerKey, ClientKey, Tally
+from schemas.days import get_start
+from schemas.resolution_log import HEADER_BYTES, Damage
+from schemas.texts import format_message, format_remedy
+
+GAP_TEXTS = {
+    "no_room": "log_gap_no_room",
+    "damaged": "log_gap_damaged",
+    "lost": "log_gap_lost",
+    "purged_for_room": "log_gap_purged_for_room",
+}
+ENTRIES = 100_000  # more than a running agent ever leaves uncounted
+REGISTRATION_MEASURES = ("registered", "range_minted", "retired", "restored", "moved")
+
+
+@dataclass(slots=True)
+class LogRead:
+    """What the log says of one day, and which segments cannot say it."""
+
+    tally: Tally = field(default_factory=Tally)
+    segments: list[dict[str, Any]] = field(default_factory=list)
+
+
+async def recompute(conn: Connection, directory: Path, day: date) -> dict[str, Any]:
+    """Compare the counters of a day with log and history; ready for JSON:
+
+    day; complete: whether all the log of the day could be read; segments: those with a problem, each with segment,
+    problem (damaged, missing, purged, elsewhere), offset, reason; uncounted_segments: not met by the agent yet; gaps: recorded ones that touch the
+    day, each with segment, reason, from_at, to_at, missing, details,
+    text, remedy; records: how many answers the log has for the day;
+    differences: each with table, its key (prefix, template_id, hour, …), measure, counted and recomputed.
+    """
+    since, until = get_start(day), get_start(day + timedelta(days=1))
+    async with conn.transaction(isolation="repeatable_read", readonly=True):
+        names = await store.fetch_prefix_names(conn)
+        differences = await _compare_registrations(conn, day, (since, until))
+        segments = await counting.fetch_overlapping(conn, since, until)
+        stored = await _fetch_stored(conn, day)
+        gaps = await counting.fetch_gaps(conn, since, until)
+        identity = identify_directory(directory)
+        paths = list_segments(directory)
+        known = await counting.fetch_progress(conn, list(paths))
+    read = await asyncio.to_thread(_read_day, directory, identity, segments, day)
+    answers, days, clients = stored
+    differences += _compare("resolution_counts", answers, read.tally.answers)
+    differences += _compare("resolution_days", days, _expect_days(read.tally.answers))
+    differences += _compare("resolution_clients", clients, _expect_clients(read.tally.clients, clients))
+    return {
+        "day": day.isoformat(),
+        "complete": not read.segments and not gaps,
+        "records": read.tally.records,
+        "segments": read.segments,
+        "uncounted_segments": [name for name in paths if name not in known],
+        "gaps": [describe_gap(gap) for gap in gaps],
+        "differences": [{"prefix": names.get(d["prefix_id"])} | d for d in differences],
+    }
+
+
+def describe_gap(gap: LogGap, language: str = "en") -> dict[str, Any]:
+    """A recorded gap for people and programs: segment, reason, from_at, to_at, missing, details, text, remedy."""
+    shown = {
+        "segment": gap.segment,
+        "from_at": gap.from_at.isoformat() if gap.from_at else None,
+        "to_at": gap.to_at.isoformat() if gap.to_at else None,
+        "missing": gap.missing,
+        "details": gap.details,
+    }
+    details = {name: "?" if value is None else value for name, value in shown.items()}
+    code = GAP_TEXTS[gap.reason]
+    return shown | {
+        "reason": gap.reason,
+        "text": format_message(code, language, **details),
+        "remedy": format_remedy(code, language, **details),
+    }
+
+
+# Registrations --------------------------------------------------------------------------------------------------
+
+
+async def _compare_registrations(
+    conn: Connection, day: date, period: tuple[datetime, datetime]
+) -> list[dict[str, Any]]:
+    counted = await registrations.fetch_registrations(conn, day)
+    found = await registrations.recompute_registrations(conn, *period)
+    to_come = registrations.sum_entries(await _fetch_uncounted(conn))
+    expected = registrations.subtract(found, {key: sums for key, sums in to_come.items() if key[1] == day})
+    return _compare("registration_counts", _by_measure(counted), _by_measure(expected))
+
+
+async def _fetch_uncounted(conn: Connection) -> list[Entry]:
+    """Entries of the change log that the counters do not hold yet."""
+    counted, end = await registrations.find_counted(conn), await registrations.fetch_log_end(conn)
+    after = counted.position if counted is not None and counted.log_id == end.log_id else 0
+    numbered = await registrations.fetch_entries(conn, after, ENTRIES)
+    return [entry for _, entry in numbered] + await registrations.fetch_pending(conn)
+
+
+def _by_measure(sums: Registrations) -> dict[tuple[Any, ...], int]:
+    return {
+        (*key, measure): count
+        for key, counts in sums.items()
+        for measure, count in zip(REGISTRATION_MEASURES, counts, strict=True)
+        if count
+    }
+
+
+# Resolutions ----------------------------------------------------------------------------------------------------
+
+Sums = Mapping[tuple[Any, ...], int]
+KEYS = {
+    "registration_counts": ("prefix_id", "day", "template_id", "measure"),
+    "resolution_counts": (
+        "prefix_id", "day", "hour", "template_id", "transport", "outcome", "client_class",
+    ),
+    "resolution_days": ("prefix_id", "day", "template_id", "measure"),
+    "resolution_clients": ("prefix_id", "day", "client_class", "address"),
+}  # fmt: skip
+DAY_MEASURES = ("resolutions", "resolutions_ok", "uncounted")
+
+
+async def _fetch_stored(conn: Connection, day: date) -> tuple[Sums, Sums, dict[ClientKey, int]]:
+    """The counters of the day: by hour, by day, by client."""
+    answers = {tuple(row)[:-1]: row["answers"] for row in await store.fetch_answers(conn, day)}
+    days = {
+        (row["prefix_id"], row["day"], row["template_id"], measure): row[measure]
+        for row in await store.fetch_days(conn, day)
+        for measure in DAY_MEASURES
+    }
+    clients = {
+        (row["prefix_id"], row["day"], row["client_class"], row["address"]): row["answers"]
+        for row in await store.fetch_clients(conn, day)
+    }
+    return answers, days, clients
+
+
+def _expect_days(answers: Mapping[AnswerKey, int]) -> Sums:
+    return {
+        (*key, measure): count
+        for key, sums in counting.sum_days(answers).items()
+        for measure, count in zip(DAY_MEASURES, sums, strict=True)
+    }
+
+
+def _expect_clients(found: Mapping[ClientKey, int], stored: Mapping[ClientKey, int]) -> dict[ClientKey, int]:
+    """An address that is named has all its answers by name, whichever were named; all others stand together."""
+    expected: dict[ClientKey, int] = {}
+    for key, count in found.items():
+        shown = key if key in stored else (*key[:3], OTHERS)
+        expected[shown] = expected.get(shown, 0) + count
+    return expected
+
+
+def _compare(table: str, counted: Sums, recomputed: Sums) -> list[dict[str, Any]]:
+    differences = []
+    for key in sorted(counted.keys() | recomputed.keys()):
+        one, other = counted.get(key, 0), recomputed.get(key, 0)
+        if one != other:
+            named = dict(zip(KEYS[table], key, strict=True)) | {"day": key[1].isoformat()}
+            differences.append({"table": table, **named, "counted": one, "recomputed": other})
+    return differences
+
+
+def _read_day(directory: Path, identity: UUID, segments: Iterable[Progress], day: date) -> LogRead:
+    read = LogRead()
+    for segment in segments:
+        if segment.directory != identity:
+            read.segments.append(_problem(segment, "elsewhere", None, f"log directory {segment.directory}"))
+        elif segment.state == "purged":
+            read.segments.append(_problem(segment, "purged", None, f"{segment.records} answers, all counted"))
+        else:
+            _read_segment(read, directory, segment, day)
+    return read
+
+
+def _read_segment(read: LogRead, directory: Path, segment: Progress, day: date) -> None:
+    whole, packed = directory / segment.name, get_compressed_path(directory, segment.name)
+    path = packed if packed.exists() and segment.state == "compressed" else whole
+    stop, damage = HEADER_BYTES, None
+    try:
+        for portion in read_whole(path, segment.counted_bytes if segment.state == "open" else None):
+            read.tally.add(_of_day(portion.tally, day))
+            stop, damage = portion.stop, portion.damage
+    except FileNotFoundError:
+        read.segments.append(_problem(segment, "missing", None, f"{segment.records} answers were counted"))
+        return
+    if damage is None and stop < segment.counted_bytes:
+        damage = Damage(stop, f"ends here, but was counted up to {segment.counted_bytes}")
+    if damage is not None:
+        read.segments.append(_problem(segment, "damaged", damage.offset, damage.reason) | {"segment": path.name})
+
+
+def _of_day(tally: Tally, day: date) -> Tally:
+    answers = {key: count for key, count in tally.answers.items() if key[1] == day}
+    clients = {key: count for key, count in tally.clients.items() if key[1] == day}
+    return Tally(answers, clients, sum(answers.values()))
+
+
+def _problem(segment: Progress, problem: str, offset: int | None, reason: str) -> dict[str, Any]:
+    return {"segment": segment.name, "problem": problem, "offset": offset, "reason": reason}
