@@ -180,6 +180,7 @@ class NodeSettings(RegistrySettings, ResolverSettings):
     """The supervisor and the command line: every setting there is."""
 
     database_user: str | None = None  # the account of the embedded PostgreSQL when root starts it
+    demo_dir: Directory | None = None  # the demonstration data; None: `data` of the source directory
     resolver_workers: Annotated[int, Field(ge=1, le=256)] = Field(
         default_factory=lambda: min(2, len(os.sched_getaffinity(0)))
     )

@@ -11,7 +11,7 @@ def measure_width(text: str) -> int:
     )
 
 
-def format_table(rows: Iterable[Sequence[object]], header: Sequence[str] = ()) -> str:
+def format_table(rows: Iterable[Sequence[object]], header: Sequence[str] = (), indent: int = 0) -> str:
     """Rows as lines, two blanks between columns; nothing is cut, so that a line can be pasted."""
     lines = [[str(cell) for cell in row] for row in rows]
     if header:
@@ -21,6 +21,9 @@ def format_table(rows: Iterable[Sequence[object]], header: Sequence[str] = ()) -
     if header:
         lines.insert(1, ["─" * width for width in widths])
     return "\n".join(
-        "  ".join(cell + " " * (width - measure_width(cell)) for cell, width in zip(line, widths, strict=False)).rstrip()
+        " " * indent
+        + "  ".join(
+            cell + " " * (width - measure_width(cell)) for cell, width in zip(line, widths, strict=False)
+        ).rstrip()
         for line in lines
     )

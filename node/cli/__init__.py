@@ -6,6 +6,7 @@ import tempfile
 import traceback
 
 import typer
+from typer._click.exceptions import UsageError  # typer's own copy of click; no public name leads to it
 
 from node.cli.frame import LANGUAGE_VARIABLE, complain, take_language
 from schemas.errors import ServiceError
@@ -41,7 +42,7 @@ def run_command(arguments: list[str]) -> int:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except typer.TyperException as error:  # an unknown option, a value that is none
+    except UsageError as error:  # an unknown option, a value that is none
         error.show()
         return error.exit_code
     except BrokenPipeError:

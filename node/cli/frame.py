@@ -24,7 +24,6 @@ if TYPE_CHECKING:  # slow to import; `idnode --help` needs none of them
 
 LANGUAGE_VARIABLE = "IDNODE_LANGUAGE"
 AsJson = Annotated[bool, typer.Option("--json", help="一个 JSON 文档 / print one JSON document")]
-Label = tuple[str, str]  # Chinese, English
 Answer = TypeVar("Answer")
 
 
@@ -62,11 +61,6 @@ def get_language() -> str:
     except ServiceError:
         named = os.environ.get(LANGUAGE_VARIABLE, "")
         return named if named in LANGUAGES else find_default_language()
-
-
-def say(label: Label, language: str, **details: object) -> str:
-    """A label (not an error) in one language, its `{places}` filled."""
-    return label[0 if language == "zh" else 1].format(**details)
 
 
 def complain(error: ServiceError, as_json: bool = False) -> None:

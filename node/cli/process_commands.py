@@ -1,10 +1,12 @@
 """Commands that run the node or parts of it, prepare its database, load the demonstration, and say what is wrong."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from node.cli.frame import AsJson, complain, get_language, load, open_database, print_json, run, say, show_progress
+from node.cli.frame import AsJson, load, open_database, print_json, run, show_progress
+from node.wording import say
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,24 +24,24 @@ def up(
 
 
 def registry() -> None:
-    """只启动登记服务 / Start the registry alone"""
-    from node.processes import run_registry_alone
+    """只启动登记服务，数据库须已运行 / Start the registry alone; the database must be running"""
+    from node.supervisor import Supervisor
 
-    run_registry_alone(load())
+    raise typer.Exit(Supervisor(load(), "registry").run())
 
 
 def resolver() -> None:
-    """只启动一个解析进程 / Start one resolver worker alone"""
-    from node.processes import run_resolver_alone
+    """只启动解析进程，数据库须已运行 / Start the resolver workers alone; the database must be running"""
+    from node.supervisor import Supervisor
 
-    run_resolver_alone(load())
+    raise typer.Exit(Supervisor(load(), "resolver").run())
 
 
 def agent() -> None:
-    """只启动统计进程 / Start the agent alone"""
-    from node.processes import run_agent_alone
+    """只启动统计进程，数据库须已运行 / Start the agent alone; the database must be running"""
+    from node.supervisor import Supervisor
 
-    run_agent_alone(load())
+    raise typer.Exit(Supervisor(load(), "agent").run())
 
 
 def migrate(as_json: AsJson = False) -> None:
@@ -60,21 +62,21 @@ def migrate(as_json: AsJson = False) -> None:
 
 def demo(as_json: AsJson = False) -> None:
     """导入演示数据；已有真实企业的节点会拒绝 / Load the demonstration data into a node without real enterprises"""
-    from node.demo import load_demo
+    from node.demo import DemoCounts, load_demo
     from schemas.texts.supervisor import LABELS
 
     settings = load()
 
-    async def work() -> dict[str, int]:
+    async def work() -> DemoCounts:
         async with open_database(settings) as conn:
             with show_progress(say(LABELS["demo_title"], settings.language)) as report:
                 return await load_demo(conn, settings, report)
 
     counts = run(work())
     if as_json:
-        print_json(counts)
+        print_json(asdict(counts))
     else:
-        print(say(LABELS["demo_loaded"], settings.language, **counts))
+        print(say(LABELS["demo_loaded"], settings.language, **asdict(counts)))
 
 
 def doctor(as_json: AsJson = False) -> None:

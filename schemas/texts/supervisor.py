@@ -4,10 +4,16 @@ from schemas.texts.table import Text
 
 TEXTS: dict[str, Text] = {
     "port_taken": Text(
-        "端口 {port}（{protocol}，{address}）已被占用：{holder}。",
-        "Port {port} ({protocol}, {address}) is taken by {holder}.",
-        "请停止该程序，或用 {setting} 指定另一端口，例如 {setting}={free} idnode up。",
-        "Stop that program, or name another port: {setting}={free} idnode up.",
+        "端口 {port}（{protocol}，{address}）已被程序 {program}（pid {pid}）占用。",
+        "Port {port} ({protocol}, {address}) is taken by {program} (pid {pid}).",
+        "请停止该程序，或用 {setting} 指定另一端口，例如 {setting}={free}。",
+        "Stop that program, or name another port, such as {setting}={free}.",
+    ),
+    "port_taken_by_unknown": Text(
+        "端口 {port}（{protocol}，{address}）已被其他账号的程序占用。",
+        "Port {port} ({protocol}, {address}) is taken by a program of another account.",
+        "请停止该程序，或用 {setting} 指定另一端口，例如 {setting}={free}。",
+        "Stop that program, or name another port, such as {setting}={free}.",
     ),
     "port_not_allowed": Text(
         "不允许使用端口 {port}（{protocol}，{address}）：{reason}。",
@@ -28,8 +34,8 @@ TEXTS: dict[str, Text] = {
         "Its log {path} has the details; remove the cause it names, then start again.",
     ),
     "child_not_ready": Text(
-        "{name} 启动后 {seconds} 秒内没有应答：{reason}",
-        "{name} did not answer within {seconds} seconds: {reason}",
+        "{name}（{url}）在 {seconds} 秒内没有应答：{reason}",
+        "{name} ({url}) did not answer within {seconds} seconds: {reason}",
         "详情见目录 {path} 中的日志。",
         "The logs in {path} have the details.",
     ),
@@ -63,6 +69,12 @@ TEXTS: dict[str, Text] = {
         "请在源代码目录中运行，或用 IDNODE_DEMO_DIR 指定包含这些文件的目录。",
         "Run it from a source directory, or name the directory that holds them in IDNODE_DEMO_DIR.",
     ),
+    "job_crashed": Text(
+        "处理进程连续 {count} 次在第 {row} 行之后异常结束。",
+        "The process of the job died {count} times in a row after row {row}.",
+        "请查看日志 logs/registry.log；之前的行已登记，修正文件后可重新导入。",
+        "See logs/registry.log; the rows before are registered, and the file can be imported again once corrected.",
+    ),
     "demo_incomplete": Text(
         "演示数据导入不完整：{file} 的结果为 {counts}。",
         "The demonstration was not loaded whole: {file} came to {counts}.",
@@ -75,6 +87,41 @@ TEXTS: dict[str, Text] = {
 LABELS: dict[str, tuple[str, str]] = {
     "migrated": ("已应用 {count} 个结构变更。", "{count} migrations applied."),
     "demo_title": ("导入演示数据", "Loading the demonstration"),
+    "database_starting": ("正在启动数据库……", "Starting the database …"),
+    "children_starting": ("正在启动各服务……", "Starting the services …"),
+    "child_ended": (
+        "进程 {name}（pid {pid}）已结束：{how}，{pause} 秒后重新启动。",
+        "The process {name} (pid {pid}) ended: {how}. It is started again after {pause} s.",
+    ),
+    "child_restarted": ("进程 {name} 已重新启动（pid {pid}）。", "The process {name} was started again (pid {pid})."),
+    "child_put_off": ("进程 {name} 暂时无法启动：{reason}。", "The process {name} cannot be started now: {reason}."),
+    "child_killed": (
+        "进程 {name}（pid {pid}）没有按时结束，已强制终止。",
+        "Killed {name} (pid {pid}), which did not stop.",
+    ),
+    "database_ended": ("数据库已停止运行，正在重新启动……", "The database has ended; starting it again …"),
+    "database_restarted": ("数据库已重新启动（pid {pid}）。", "The database was started again (pid {pid})."),
+    "stopping": ("正在停止……", "Stopping …"),
+    "running": ("节点已就绪", "The node is ready"),
+    "service_registry": ("登记服务", "Registry"),
+    "service_resolver": ("解析服务（{workers} 个进程）", "Resolver ({workers} workers)"),
+    "service_handle": ("Handle 协议", "Handle protocol"),
+    "service_database": ("数据库", "Database"),
+    "service_embedded": ("内置数据库", "Embedded database"),
+    "place_data": ("数据目录", "Data directory"),
+    "place_logs": ("日志", "Logs"),
+    "try_next": ("下一步可以试试", "What to try next"),
+    "try_curl": ("HTTP 解析", "Resolve over HTTP"),
+    "try_resolve": ("Handle 协议解析", "Resolve over Handle"),
+    "try_page": ("扫码页面", "Page of one product"),
+    "try_first": ("登记第一家企业", "Add a first enterprise"),
+    "try_openapi": ("接口文档", "OpenAPI"),
+    "try_doctor": ("检查节点", "Examine the node"),
+    "public_url_missing": (
+        "注意：尚未设置 IDNODE_PUBLIC_URL，二维码中的地址暂为 {url}/…，请勿印制。",
+        "Note: IDNODE_PUBLIC_URL is not set; codes carry {url}/… for the time being. Do not print them on goods.",
+    ),
+    "stop_by": ("按 Ctrl-C 停止。", "Ctrl-C stops it."),
     "demo_loaded": (
         "演示数据：{enterprises} 家企业，{identifiers} 个标识。",
         "Demonstration: {enterprises} enterprises, {identifiers} identifiers.",

@@ -1,0 +1,78 @@
+"""What a child process prints goes to a file of bounded size; warnings and errors to the terminal as well."""
+
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+LOG_BYTES = 10_000_000  # then it becomes <name>.log.1, in place of the one before
+# As node.processes sets logging: date, time, level, logger, text.
+LEVEL = re.compile(r"\S+ \S+ (WARNING|ERROR|CRITICAL) (.*)")
+REPEAT_SECONDS = 60.0
+
+
+class ChildLog:
+    """The log of one process name. A thread copies, so that a child never waits for a supervisor that is busy."""
+
+    def __init__(self, path: Path, echo: Callable[[str], None]) -> None:
+        self.path = path
+        self._echo = echo
+        self._file: IO[bytes] | None = None
+        self._lock = threading.Lock()  # a successor's output may begin before all of its predecessor's is read
+        self._said: dict[str, float] = {}
+
+    def copy_from(self, stream: IO[bytes]) -> threading.Thread:
+        thread = threading.Thread(target=self._copy, args=(stream,), name=f"log {self.path.name}", daemon=True)
+        thread.start()
+        return thread
+
+    def read_reason(self) -> str:
+        """The last line that is not part of a trace's body: what a process said before it ended."""
+        try:
+            lines = self.path.read_text(encoding="utf-8", errors="replace")[-10_000:].splitlines()
+        except OSError:
+            return "?"
+        return next((line.strip() for line in reversed(lines) if line.strip()), "?")
+
+    def close(self) -> None:
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+    def _copy(self, stream: IO[bytes]) -> None:
+        with stream:
+            while line := stream.readline(65_536):
+                self._keep(line)
+                self._echo_if_important(line)
+
+    def _keep(self, line: bytes) -> None:
+        with self._lock:
+            try:
+                if self._file is None:
+                    self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - kept open
+                if self._file.tell() + len(line) > LOG_BYTES:
+                    self._file.close()
+                    self.path.replace(self.path.with_name(f"{self.path.name}.1"))
+                    self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - kept open
+                self._file.write(line)
+            except OSError:  # a full disk: the child must not notice
+                return
+
+    def _echo_if_important(self, line: bytes) -> None:
+        found = LEVEL.match(line.decode("utf-8", errors="replace").rstrip())
+        if found is None:
+            return
+        now, text = time.monotonic(), found[2]
+        if now - self._said.get(text, -REPEAT_SECONDS) >= REPEAT_SECONDS:
+            self._said = {said: at for said, at in self._said.items() if now - at < REPEAT_SECONDS}
+            self._said[text] = now
+            self._echo(f"{self.path.stem}: {text}")
+
+
+def print_line(line: str) -> None:
+    """On stderr, with the time: stdout is for the table."""
+    print(f"{time.strftime('%H:%M:%S')}  {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,132 @@
+"""The sockets of the node. The supervisor opens all of them and hands them down, so that a restart drops nothing."""
+
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from node.settings import SharedSettings
+from schemas.errors import SetupError
+
+BACKLOG = 4096  # the kernel takes no more than net.core.somaxconn
+UDP_RECEIVE_BYTES = 4 * 1024 * 1024  # the kernel takes no more than net.core.rmem_max
+_LISTEN, _UNCONNECTED = "0A", "07"  # states in /proc/net
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one service listens, and the setting that moves it; `name`: registry, http, handle-tcp, handle-udp."""
+
+    name: str
+    protocol: Literal["tcp", "udp"]
+    address: str
+    port: int
+    setting: str
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        return socket.AF_INET6 if ":" in self.address else socket.AF_INET
+
+
+def list_places(settings: SharedSettings) -> list[Place]:
+    bind = settings.bind
+    return [
+        Place("registry", "tcp", bind, settings.registry_port, "IDNODE_REGISTRY_PORT"),
+        Place("http", "tcp", bind, settings.resolver_http_port, "IDNODE_RESOLVER_HTTP_PORT"),
+        Place("handle-tcp", "tcp", bind, settings.handle_port, "IDNODE_HANDLE_PORT"),
+        Place("handle-udp", "udp", bind, settings.handle_port, "IDNODE_HANDLE_PORT"),
+    ]
+
+
+def open_sockets(place: Place, number: int) -> list[socket.socket]:
+    """One socket for each of `number` processes; raises SetupError.
+
+    TCP ones listen from now on: connections wait in their queue, also while the process that serves them is being
+    restarted, and a second node on these ports is refused.
+    """
+    _bind(place, reuse_port=False).close()  # SO_REUSEPORT alone would join a stranger of the same account
+    return [_bind(place, reuse_port=True) for _ in range(number)]
+
+
+def _bind(place: Place, reuse_port: bool) -> socket.socket:
+    kind = socket.SOCK_STREAM if place.protocol == "tcp" else socket.SOCK_DGRAM
+    try:
+        opened = socket.socket(place.family, kind)
+    except OSError as error:
+        raise SetupError("address_not_here", address=place.address, reason=error.strerror) from error
+    try:
+        opened.setblocking(False)
+        if place.family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # `::` is for both
+        if kind == socket.SOCK_STREAM:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        else:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BYTES)
+        if reuse_port:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        opened.bind((place.address, place.port))
+        if kind == socket.SOCK_STREAM:
+            opened.listen(BACKLOG)
+    except OSError as error:
+        opened.close()
+        raise explain(place, error) from error
+    return opened
+
+
+def explain(place: Place, error: OSError) -> SetupError:
+    """Why a port cannot be had, by whom it is held, and what to set instead."""
+    details: dict[str, Any] = {"address": place.address, "port": place.port, "protocol": place.protocol.upper()}
+    reason = error.strerror or str(error)
+    if error.errno == errno.EADDRNOTAVAIL:
+        return SetupError("address_not_here", address=place.address, reason=reason)
+    if error.errno != errno.EADDRINUSE:
+        return SetupError("port_not_allowed", reason=reason, setting=place.setting, **details)
+    details |= {"setting": place.setting, "free": find_free_port(place)}
+    holder = find_holder(place)
+    if holder is None:
+        return SetupError("port_taken_by_unknown", **details)
+    pid, program = holder
+    return SetupError("port_taken", pid=pid, program=program, **details)
+
+
+def find_free_port(place: Place) -> int:
+    """The next one that TCP and UDP both have free."""
+    for port in range(place.port + 1, min(place.port + 200, 65_536)):
+        if all(_is_free(place, port, kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)):
+            return port
+    return 0
+
+
+def _is_free(place: Place, port: int, kind: socket.SocketKind) -> bool:
+    with socket.socket(place.family, kind) as probe:
+        try:
+            probe.bind((place.address, port))
+        except OSError:
+            return False
+        return True
+
+
+def find_holder(place: Place) -> tuple[int, str] | None:
+    """Pid and name of the process that listens there; None if there is none or it is not ours to see."""
+    inodes = {f"socket:[{inode}]" for inode in _list_inodes(place.protocol, place.port)}
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended, or is another account's
+            for descriptor in (process / "fd").iterdir():
+                if os.readlink(descriptor) in inodes:
+                    return int(process.name), (process / "comm").read_text().strip()
+    return None
+
+
+def _list_inodes(protocol: str, port: int) -> Iterator[str]:
+    """Inodes of the sockets that wait on a port, on whatever address (proc(5), /proc/net/tcp)."""
+    waiting = _LISTEN if protocol == "tcp" else _UNCONNECTED
+    for table in (protocol, f"{protocol}6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[1].endswith(f":{port:04X}") and fields[3] == waiting:
+                    yield fields[9]

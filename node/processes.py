@@ -1,0 +1,132 @@
+"""The processes of the node: `python -m node.processes NAME --parent=PID`, sockets as numbers of descriptors.
+
+Each builds what it serves from the settings and calls the serve function of its package. A worker holds many of its
+kind in memory: what one does not need is not imported.
+"""
+
+import argparse
+import logging
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from registry.parent_process import die_with
+
+if TYPE_CHECKING:
+    from node.settings import RegistrySettings, ResolverSettings, SharedSettings
+
+# node.child_log looks for the level.
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+PLACES = ("registry", "http", "handle-tcp", "handle-udp")
+
+
+def main() -> None:
+    arguments = parse_arguments(sys.argv[1:])
+    die_with(arguments.parent)
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    from schemas.errors import ServiceError
+    from schemas.texts import format_message, format_remedy
+
+    sockets = {
+        name: socket.socket(fileno=descriptor)
+        for name in PLACES
+        if (descriptor := getattr(arguments, name.replace("-", "_"))) is not None
+    }
+    try:
+        sys.exit(run(arguments.name, arguments.worker, sockets))
+    except ServiceError as error:
+        details = {"field": error.field or "", **error.details}
+        print(f"{format_message(error.code, 'en', **details)} {format_remedy(error.code, 'en', **details)}", flush=True)
+        sys.exit(1)
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="node.processes")
+    parser.add_argument("name", choices=("registry", "resolver", "agent", "demo"))
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--worker", type=int, default=0)
+    for name in PLACES:
+        parser.add_argument(f"--{name}", type=int)
+    return parser.parse_args(arguments)
+
+
+def run(name: str, worker: int, sockets: dict[str, socket.socket]) -> int:
+    """Serve until SIGTERM; the exit status."""
+    from node.settings import AgentSettings, RegistrySettings, ResolverSettings, load_settings
+
+    if name == "registry":
+        run_registry(load_settings(RegistrySettings), sockets)
+    elif name == "resolver":
+        run_resolver(load_settings(ResolverSettings), worker, sockets)
+    elif name == "agent":
+        run_agent(load_settings(AgentSettings))
+    else:
+        from node.cli import run_command
+
+        return run_command(["demo"])
+    return 0
+
+
+def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]) -> None:
+    import uvloop
+
+    from node.postgres import get_dsn
+    from node.secret_key import load_key_ring
+    from registry.api.state import RegistryConfig
+    from registry.app import serve_registry
+    from registry.prefixes import NodeRules
+
+    config = RegistryConfig(
+        database_url=get_dsn(settings.database_url, settings.data_dir),
+        public_url=settings.scan_url,
+        jobs_dir=settings.jobs_dir,
+        log_dir=settings.resolution_log_dir,
+        rules=NodeRules(settings.prefixes, load_key_ring(settings.secret_key_path)),
+        language=settings.language,
+        trusted_proxies=tuple(map(str, settings.trusted_proxies)),
+    )
+    uvloop.run(serve_registry(config, list(sockets.values())))
+
+
+def run_resolver(settings: "ResolverSettings", worker: int, sockets: dict[str, socket.socket]) -> None:
+    import uvloop
+
+    from node.postgres import get_dsn
+    from resolver.upstream import UpstreamSettings
+    from resolver.worker import WorkerConfig, make_site, serve_worker
+
+    upstream = None
+    if settings.upstream_url is not None:
+        upstream = UpstreamSettings(
+            settings.upstream_url, settings.upstream_allow_private, settings.upstream_timeout_seconds
+        )
+    config = WorkerConfig(
+        database_url=get_dsn(settings.read_url, settings.data_dir),
+        log_dir=settings.resolution_log_dir,
+        name=f"resolver-{worker}-{os.getpid()}",  # no two writers, not even a successor, share a name
+        http_sockets=[sockets["http"]],
+        handle_tcp_sockets=[sockets["handle-tcp"]],
+        handle_udp_sockets=[sockets["handle-udp"]],
+        own_prefixes=settings.prefixes,
+        public_url=settings.public_url,
+        fallback_url=settings.scan_url,
+        site=make_site(settings.site_address, settings.handle_port, settings.resolver_http_port),
+        cache_bytes=settings.cache_megabytes * 1_048_576,
+        language=settings.language,
+        trusted_proxies=settings.trusted_proxies,
+        upstream=upstream,
+    )
+    uvloop.run(serve_worker(config))
+
+
+def run_agent(settings: "SharedSettings") -> None:
+    import asyncio
+
+    from node.agent import run_agent as serve_agent
+
+    asyncio.run(serve_agent(settings))
+
+
+if __name__ == "__main__":
+    main()

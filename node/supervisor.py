@@ -1,0 +1,319 @@
+"""`idnode up`: starts everything on this machine, keeps it running, stops it in order (design 3).
+
+One thread starts and watches; it must be the main one, since children die with the thread that started them.
+"""
+
+import asyncio
+import fcntl
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any, Literal, TypeVar
+
+from node.announcement import announce
+from node.child import PAUSES_SECONDS, Child
+from node.child_log import ChildLog, print_line
+from node.demo_files import check_demo_allowed, find_demo_files
+from node.listening import list_places, open_sockets
+from node.migrations import check_schema, connect, migrate
+from node.postgres import EmbeddedPostgres, get_dsn, make_directory
+from node.readiness import ask_all
+from node.secret_key import load_key_ring
+from node.settings import NodeSettings
+from node.wording import say
+from schemas.errors import SetupError
+from schemas.texts import format_message
+from schemas.texts.supervisor import LABELS
+
+Result = TypeVar("Result")
+Part = Literal["node", "registry", "resolver", "agent"]  # the node is all of them, with the database
+
+READY_SECONDS = 60.0
+LOOK_SECONDS = 1.0  # a death wakes the supervisor at once; this is for what was put off
+GRACE_SECONDS = 15.0  # then children are killed
+HURRIED_SECONDS = 1.0  # after a second Ctrl-C
+PLACES_OF = {"registry": ("registry",), "resolver": ("http", "handle-tcp", "handle-udp"), "agent": ()}
+DEATHS_AT_START = 3  # a child that dies so often before the node is ready has a reason to be told
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Stopped(BaseException):
+    """Somebody asked the node to stop while it was starting something."""
+
+
+class Supervisor:
+    """All processes of one node, or one part of them; `run` returns the exit status."""
+
+    def __init__(self, settings: NodeSettings, part: Part = "node", with_demo: bool = False) -> None:
+        self._settings, self._part, self._with_demo = settings, part, with_demo
+        self._log_dir = settings.data_dir / "logs"
+        wanted = PLACES_OF.get(part)
+        self._places = [place for place in list_places(settings) if wanted is None or place.name in wanted]
+        self._children: list[Child] = []
+        self._loader: Child | None = None
+        self._postgres: EmbeddedPostgres | None = None
+        self._postgres_due, self._postgres_failures = 0.0, 0
+        self._lock: IO[str] | None = None
+        self._stop_requests = 0
+        self._interruptible = self._stopping_postgres = False
+        self._dsn = ""
+
+    def run(self) -> int:
+        """Start, watch until a signal asks to stop, stop. Raises SetupError if the node cannot start like this."""
+        status = 0
+        with self._signals() as wakeup:
+            try:
+                self._prepare()
+                self._start_children(wakeup)
+                status = self._load_demo(wakeup)
+                if status == 0:
+                    print(self._call(announce(self._settings, self._dsn, self._places)), flush=True)
+                while status == 0:
+                    self._keep_running()
+                    wait_for(wakeup, LOOK_SECONDS)
+            except Stopped:
+                pass
+            finally:
+                self._stop(wakeup)
+        return status
+
+    @contextmanager
+    def _signals(self) -> Iterator[socket.socket]:
+        """Signals become bytes on the socket that is given, beside being counted."""
+        wakeup, waker = socket.socketpair()
+        with wakeup, waker:
+            wakeup.setblocking(False)
+            waker.setblocking(False)
+            signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+            signal.signal(signal.SIGCHLD, lambda number, frame: None)
+            for number in STOP_SIGNALS:
+                signal.signal(number, self._note_stop)
+            try:
+                yield wakeup
+            finally:
+                signal.set_wakeup_fd(-1)
+
+    def _note_stop(self, number: int, frame: FrameType | None) -> None:
+        self._stop_requests += 1
+        if self._stopping_postgres and self._postgres is not None and self._postgres.pid is not None:
+            with suppress(ProcessLookupError):  # asked twice: at once, and the next start recovers
+                os.kill(self._postgres.pid, signal.SIGQUIT)
+        if self._interruptible:
+            self._interruptible = False
+            raise Stopped
+
+    @contextmanager
+    def _may_be_interrupted(self) -> Iterator[None]:
+        """Around what takes long: a signal ends it by `Stopped`; elsewhere signals are only counted."""
+        self._raise_if_stopped()
+        self._interruptible = True
+        try:
+            yield
+        finally:
+            self._interruptible = False
+
+    def _raise_if_stopped(self) -> None:
+        if self._stop_requests:
+            raise Stopped
+
+    def _call(self, work: Coroutine[Any, Any, Result]) -> Result:
+        try:
+            with self._may_be_interrupted():
+                return asyncio.run(work)
+        finally:
+            work.close()
+
+    def _say(self, label: str, **details: object) -> None:
+        print_line(say(LABELS[label], self._settings.language, **details))
+
+    # Starting
+
+    def _prepare(self) -> None:
+        """Everything that must be there before the first process: what is wrong with it is said, exit status 1."""
+        settings = self._settings
+        if self._with_demo:
+            find_demo_files(settings.demo_dir)
+        self._make_directories()
+        sockets = self._open_sockets()
+        load_key_ring(settings.secret_key_path)
+        self._prepare_database()
+        for name, handed in sockets.items():
+            arguments = [name] if name == "registry" else ["resolver", f"--worker={name.rpartition('-')[2]}"]
+            self._children.append(self._make_child(name, arguments, handed))
+        if self._part in ("node", "agent"):
+            self._children.append(self._make_child("agent", ["agent"], {}))
+
+    def _make_directories(self) -> None:
+        settings = self._settings
+        try:
+            for directory in (settings.data_dir, settings.run_dir, self._log_dir, settings.jobs_dir):
+                make_directory(directory)
+            make_directory(settings.resolution_log_dir)
+            self._take_lock(settings.run_dir / f"{self._part}.lock")
+        except OSError as error:
+            path = error.filename or str(settings.data_dir)
+            raise SetupError("data_dir_not_writable", path=path, reason=error.strerror or str(error)) from error
+
+    def _take_lock(self, path: Path) -> None:
+        lock = open(path, "a+", encoding="ascii")  # noqa: SIM115 - held as long as this process lives
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read().strip() or "?"
+            lock.close()
+            raise SetupError("data_dir_in_use", path=str(self._settings.data_dir), pid=holder) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        self._lock = lock
+
+    def _open_sockets(self) -> dict[str, dict[str, socket.socket]]:
+        """By process, then by place."""
+        sockets: dict[str, dict[str, socket.socket]] = {}
+        for place in self._places:
+            if place.name == "registry":
+                sockets["registry"] = {"registry": open_sockets(place, 1)[0]}
+                continue
+            for worker, opened in enumerate(open_sockets(place, self._settings.resolver_workers)):
+                sockets.setdefault(f"resolver-{worker}", {})[place.name] = opened
+        return sockets
+
+    def _prepare_database(self) -> None:
+        settings = self._settings
+        if self._part != "node":
+            self._dsn = get_dsn(settings.database_url, settings.data_dir)
+            self._call(check_database(self._dsn))
+            return
+        if settings.database_url:
+            self._dsn = settings.database_url
+        else:
+            self._say("database_starting")
+            self._postgres = EmbeddedPostgres(settings.data_dir, settings.database_user)
+            with self._may_be_interrupted():
+                self._dsn = self._postgres.start()
+        self._call(migrate(self._dsn))
+        if self._with_demo:
+            self._call(check_demo_allowed(self._dsn))
+
+    def _make_child(self, name: str, arguments: list[str], sockets: dict[str, socket.socket]) -> Child:
+        environment = {} if self._settings.database_url else {"IDNODE_DATABASE_URL": self._dsn}
+        return Child(name, arguments, ChildLog(self._log_dir / f"{name}.log", print_line), sockets, environment)
+
+    def _start_children(self, wakeup: socket.socket) -> None:
+        """Start all, and wait until every service has answered a real question."""
+        self._say("children_starting")
+        for child in self._children:
+            child.start()
+        deadline, unready = time.monotonic() + READY_SECONDS, None
+        while time.monotonic() < deadline:
+            self._keep_running()
+            self._refuse_dying()
+            unready = next((answer for answer in self._call(ask_all(self._places)) if answer.problem), None)
+            if unready is None:
+                return
+            wait_for(wakeup, 0.05)
+        if unready is not None:
+            name, url, path = unready.place.name, unready.url, str(self._log_dir)
+            raise SetupError(
+                "child_not_ready", name=name, url=url, seconds=int(READY_SECONDS), reason=unready.problem, path=path
+            )
+
+    def _refuse_dying(self) -> None:
+        for child in self._children:
+            if child.deaths >= DEATHS_AT_START:
+                reason = child.log.read_reason()
+                raise SetupError("child_not_started", name=child.name, reason=reason, path=str(child.log.path))
+
+    def _load_demo(self, wakeup: socket.socket) -> int:
+        """In a process of its own, on this terminal, while everything else is kept running; its exit status."""
+        if not self._with_demo:
+            return 0
+        self._loader = self._make_child("demo", ["demo"], {})
+        self._loader.on_terminal = True
+        self._loader.start()
+        while self._loader.is_running():
+            self._keep_running()
+            wait_for(wakeup, LOOK_SECONDS)
+        return 0 if self._loader.take_death() == "exit status 0" else 1
+
+    # Running
+
+    def _keep_running(self) -> None:
+        self._raise_if_stopped()
+        self._keep_database_running()
+        for child in self._children:
+            pid, ended = child.pid, child.take_death()
+            if ended is not None:
+                self._say("child_ended", name=child.name, pid=pid, how=ended, pause=f"{child.pause_seconds:g}")
+            try:
+                if child.restart_if_due():
+                    self._say("child_restarted", name=child.name, pid=child.pid)
+            except OSError as error:  # no memory, no free descriptor or pid
+                self._say("child_put_off", name=child.name, reason=error.strerror or error)
+                child.put_off()
+
+    def _keep_database_running(self) -> None:
+        postgres = self._postgres
+        if postgres is None or postgres.is_running() or time.monotonic() < self._postgres_due:
+            return
+        self._say("database_ended")
+        try:
+            with self._may_be_interrupted():
+                postgres.start()
+        except SetupError as error:
+            print_line(format_message(error.code, self._settings.language, **error.details))
+            pause = PAUSES_SECONDS[min(self._postgres_failures, len(PAUSES_SECONDS) - 1)]
+            self._postgres_failures += 1
+            self._postgres_due = time.monotonic() + pause
+        else:
+            self._postgres_failures = 0
+            self._say("database_restarted", pid=postgres.pid)
+
+    # Stopping
+
+    def _stop(self, wakeup: socket.socket) -> None:
+        """Children first, so that they finish what they began; then the database. A second signal hurries."""
+        children = [child for child in (*self._children, self._loader) if child is not None and child.is_running()]
+        if children or self._postgres is not None:
+            self._say("stopping")
+        for child in children:
+            child.send(signal.SIGTERM)
+        asked, deadline = self._stop_requests, time.monotonic() + GRACE_SECONDS
+        while any(child.is_running() for child in children) and time.monotonic() < deadline:
+            if self._stop_requests > max(asked, 1):
+                deadline = min(deadline, time.monotonic() + HURRIED_SECONDS)
+                asked = self._stop_requests
+            wait_for(wakeup, 0.2)
+        for child in children:
+            if child.is_running():
+                self._say("child_killed", name=child.name, pid=child.pid)
+            child.end()
+        if self._postgres is not None:
+            self._stopping_postgres = True
+            self._postgres.stop()
+        if self._lock is not None:
+            self._lock.close()
+
+
+def wait_for(wakeup: socket.socket, seconds: float) -> None:
+    """Until a signal comes, at most so long."""
+    select.select([wakeup], [], [], seconds)
+    with suppress(BlockingIOError):
+        while wakeup.recv(4096):
+            pass
+
+
+async def check_database(dsn: str) -> None:
+    """Raises SetupError unless it can be reached and has the schema we know."""
+    connection = await connect(dsn)
+    try:
+        await check_schema(connection)
+    finally:
+        await connection.close()
