@@ -9,6 +9,7 @@ is the one thing it can learn. Malformed messages get 4 with their own request i
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -40,7 +41,7 @@ from schemas.handle_messages import (
     make_response,
     negotiate_version,
 )
-from schemas.handle_values import encode_values
+from schemas.handle_values import decode_site, encode_values
 from schemas.resolution_log import ClientClass, Outcome, Transport
 from schemas.segments import SegmentWriter
 from schemas.texts import format_message
@@ -75,11 +76,15 @@ class Asker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """This node as its answers show it: the site record and the serial in it, the upstream if there is one."""
+    """This node as its answers show it: its HS_SITE record, the upstream if there is one, its clock in unix seconds."""
 
     site: bytes
-    site_serial: int = 1
     upstream: Upstream | None = None
+    wall_clock: Callable[[], float] = time.time
+
+    @property
+    def site_serial(self) -> int:
+        return decode_site(self.site).serial
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,24 +101,14 @@ class Question:
 
 
 class HandleAnswers:
-    """Answers the messages of one transport; every question about an identifier is logged as its answer is made.
+    """Answers the messages of one transport; every question about an identifier is logged as its answer is made."""
 
-    `wall_clock` gives unix seconds.
-    """
-
-    def __init__(
-        self,
-        records: RecordCache,
-        log: SegmentWriter,
-        transport: Transport,
-        node: Node,
-        wall_clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, records: RecordCache, log: SegmentWriter, transport: Transport, node: Node) -> None:
         self._records = records
-        self._log = log
         self._transport = transport
-        self._node = node
-        self._wall_clock = wall_clock
+        self._site, self._site_serial = node.site, node.site_serial
+        self._upstream = node.upstream
+        self._wall_clock = node.wall_clock
         self._plain = PlainCodec(node.site_serial)
         self._tasks: set[asyncio.Task[None]] = set()
         self._find, self._append = records.find, log.append
@@ -177,7 +172,7 @@ class HandleAnswers:
             case Opcode.RESOLUTION:
                 return self._answer_resolution(message, asker)
             case Opcode.GET_SITE_INFO if not message.header.flags & CERT:
-                return self._respond(message, ResponseCode.SUCCESS, self._node.site)
+                return self._respond(message, ResponseCode.SUCCESS, self._site)
             case Opcode.GET_SITE_INFO:
                 return self._refuse(message, ResponseCode.OPERATION_NOT_SUPPORTED, "handle_unsigned")
             case Opcode.RESPONSE_TO_CHALLENGE:
@@ -260,7 +255,7 @@ class HandleAnswers:
     # Foreign prefixes
 
     def _answer_foreign(self, question: Question, entry: Entry) -> bytes | None:
-        upstream, asked = self._node.upstream, question.asked
+        upstream, asked = self._upstream, question.asked
         if self._is_below_us(asked.handle):
             self._log_question(question, Outcome.NOT_FOUND, entry)
             return self._respond(question.message, ResponseCode.HANDLE_NOT_FOUND, encode_text(""))
@@ -309,7 +304,7 @@ class HandleAnswers:
 
     def _respond(self, message: Message, code: int, body: bytes) -> bytes:
         now = int(self._wall_clock())
-        return encode_response(message, code, body, now=now, site_serial=self._node.site_serial)
+        return encode_response(message, code, body, now=now, site_serial=self._site_serial)
 
     def _respond_values(self, message: Message, code: int, handle: bytes, tail: bytes) -> bytes:
         """A handle and values; too many for one message are refused rather than cut."""
@@ -329,7 +324,7 @@ class HandleAnswers:
         """402 with a nonce and a session of its own; an answer to it gets 405, since nobody here could check it."""
         version = negotiate_version(message.envelope)
         challenge = Challenge(secrets.token_bytes(16), digest_request(message, version))
-        now, serial = int(self._wall_clock()), self._node.site_serial
+        now, serial = int(self._wall_clock()), self._site_serial
         body = encode_challenge(challenge, version)
         made = make_response(message, ResponseCode.AUTHENTICATION_NEEDED, body, now=now, site_serial=serial)
         session_id = secrets.randbelow(0x7FFF_FFFF) + 1

@@ -165,21 +165,20 @@ class HandleTcpServer:
         self.connections: set[HandleConnection] = set()
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time()  # as of the last sweep: precise enough for deadlines
-        self._listener: asyncio.Server | None = None
+        self._listeners: list[asyncio.Server] = []
         self._timer = self._loop.call_later(self.limits.sweep_seconds, self._sweep)
 
     async def listen(self, listening: socket.socket) -> None:
         """Serve on a bound socket."""
         raise_file_limit()
-        self._listener = await self._loop.create_server(
-            lambda: HandleConnection(self), sock=listening, backlog=_BACKLOG
-        )
+        listener = await self._loop.create_server(lambda: HandleConnection(self), sock=listening, backlog=_BACKLOG)
+        self._listeners.append(listener)
 
     async def close(self) -> None:
         """Stop listening and end every connection; what was answered is still sent."""
         self._timer.cancel()
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         for connection in list(self.connections):
             connection.close()
         await asyncio.sleep(0)
