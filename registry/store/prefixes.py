@@ -134,8 +134,9 @@ async def fetch_owners_of(conn: Connection, prefixes: Sequence[str]) -> dict[str
 async def update_prefix_state(conn: Connection, prefix_id: int, state: PrefixState, day: date, at: datetime) -> None:
     """Set the state; the day of the first enabling is kept for ever."""
     await conn.execute(
-        "UPDATE prefixes SET state = $2, changed = $3,"
-        " enabled_on = CASE WHEN $2 = $5 THEN coalesce(enabled_on, $4::date) ELSE enabled_on END WHERE prefix_id = $1",
+        "UPDATE prefixes SET state = $2::int2, changed = $3,"
+        " enabled_on = CASE WHEN $2::int2 = $5 THEN coalesce(enabled_on, $4::date) ELSE enabled_on END"
+        " WHERE prefix_id = $1",
         prefix_id,
         int(state),
         at,

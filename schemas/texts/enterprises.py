@@ -381,4 +381,10 @@ TEXTS: dict[str, Text] = {
         "请重新生成，或直接填写地址和端口。",
         "Make it again, or give address and ports.",
     ),
+    "template_meaning": Text(
+        "模板中“{item}”的含义不能改变。",
+        "The meaning of “{item}” in the template cannot change.",
+        "已发布的版本只能增加、启用或停用项，或放宽长度；其他修改请另建新版本。",
+        "Items may be added, enabled, disabled or given more room; for anything else make a new version.",
+    ),
 }
