@@ -4,7 +4,14 @@ from typing import Annotated
 
 import typer
 
-from node.cli import process_commands
+from node.cli import (
+    enterprise_commands,
+    identifier_commands,
+    import_command,
+    process_commands,
+    resolve_command,
+    statistics_commands,
+)
 
 # Plain help and plain errors: rich would take a tenth of a second of every command.
 app = typer.Typer(
@@ -26,4 +33,12 @@ def choose_output(
         raise typer.BadParameter("zh, en", param_hint="--lang")
 
 
-process_commands.add_to(app)
+for commands in (
+    process_commands,
+    enterprise_commands,
+    import_command,
+    identifier_commands,
+    resolve_command,
+    statistics_commands,
+):
+    commands.add_to(app)
