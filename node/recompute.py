@@ -45,11 +45,11 @@ class LogRead:
 async def recompute(conn: Connection, directory: Path, day: date) -> dict[str, Any]:
     """Compare the counters of a day with log and history; ready for JSON:
 
-    day; complete: whether all the log of the day could be read; segments: those with a problem, each with segment,
-    problem (damaged, missing, purged, elsewhere), offset, reason; uncounted_segments: not met by the agent yet; gaps: recorded ones that touch the
-    day, each with segment, reason, from_at, to_at, missing, details,
-    text, remedy; records: how many answers the log has for the day;
-    differences: each with table, its key (prefix, template_id, hour, …), measure, counted and recomputed.
+    - day; complete: whether all the log of the day could be read; records: how many answers it has for the day;
+    - segments: those with a problem, each with segment, problem (damaged, missing, purged, elsewhere), offset, reason;
+    - uncounted_segments: names of those the agent has not met yet;
+    - gaps: recorded ones that touch the day, see `describe_gap`;
+    - differences: each with table, its key (prefix, template_id, hour, …, measure), counted and recomputed.
     """
     since, until = get_start(day), get_start(day + timedelta(days=1))
     async with conn.transaction(isolation="repeatable_read", readonly=True):
@@ -195,7 +195,7 @@ def _read_day(directory: Path, identity: UUID, segments: Iterable[Progress], day
 
 def _read_segment(read: LogRead, directory: Path, segment: Progress, day: date) -> None:
     whole, packed = directory / segment.name, get_compressed_path(directory, segment.name)
-    path = packed if packed.exists() and segment.state == "compressed" else whole
+    path = whole if segment.state != "compressed" and whole.exists() else packed
     stop, damage = HEADER_BYTES, None
     try:
         for portion in read_whole(path, segment.counted_bytes if segment.state == "open" else None):
