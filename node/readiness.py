@@ -1,6 +1,7 @@
 """Asks the services of the node whether they answer, each in its own language."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ async def ask(place: Place, patience_seconds: float = PATIENCE_SECONDS) -> Answe
     except TimeoutError:
         problem = f"no answer within {patience_seconds:g} s"
     except OSError as error:
-        problem = error.strerror or str(error)
+        problem = os.strerror(error.errno) if error.errno else str(error)  # asyncio puts the address into its own
     return Answer(place, format_url(place), problem)
 
 
