@@ -1,0 +1,183 @@
+"""The commands on data, as a person or a script calls them: real processes, a real database."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "data"
+TOFU = ("--prefix", "88.101.10", "--template", "batch-1", "--identifier", "{产品代码}-{生产日期:yyyyMMdd}-{批号}")
+COUNTS = ("registered", "updated", "unchanged", "differs", "refused")
+
+
+class Node:
+    """A node's settings in the environment; `run` is one command line."""
+
+    def __init__(self, database_url: str, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("IDNODE_")}
+        self.environment = {
+            **kept, "IDNODE_DATABASE_URL": database_url, "IDNODE_DATA_DIR": str(data_dir), "IDNODE_LANGUAGE": "en",
+        }  # fmt: skip
+
+    def run(self, *arguments: object, language: str | None = None) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from node.cli import main; main()", *map(str, arguments)]
+        environment = self.environment | ({"IDNODE_LANGUAGE": language} if language else {})
+        return subprocess.run(
+            command, cwd=self.data_dir, env=environment | {"PYTHONPATH": str(ROOT)}, text=True, capture_output=True,
+            check=False,
+        )  # fmt: skip
+
+    def get(self, *arguments: object) -> Any:
+        """The JSON a command prints; it must succeed."""
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def fail(self, *arguments: object) -> dict[str, str]:
+        """The error a command answers with --json; nothing else may be printed."""
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 1, (done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr
+        error: dict[str, str] = json.loads(done.stderr)
+        assert error["message"] and error["remedy"]
+        return error
+
+
+@pytest.fixture(scope="module")
+def node(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Node:
+    made = Node(database_url, tmp_path_factory.mktemp("node"))
+    made.get("enterprise", "import", DATA / "enterprises-sucheng.csv")
+    made.get("template", "add", DATA / "batches-tofu-works.template.json", "--prefix", "88.101.10")
+    return made
+
+
+def test_all_firms_are_connected_with_their_own_days_and_a_to_do_list(node: Node) -> None:
+    again = node.get("enterprise", "import", DATA / "enterprises-sucheng.csv")
+    assert (again["rows"], again["unchanged"], again["refused"]) == (66, 66, 0)
+    firms = node.get("enterprise", "list")
+    with (DATA / "enterprises-sucheng.csv").open(encoding="utf-8-sig", newline="") as file:
+        expected = {row["统一社会信用代码"]: (row["接入日期"], row["申请前缀"]) for row in csv.DictReader(file)}
+    assert {f["certificate_code"]: (f["connected_on"], f["prefixes"][0]) for f in firms} == expected
+    one = node.get("enterprise", "show", "88.101.10")
+    assert one["todo"] and one["prefixes"][0]["state"] == "enabled"
+
+
+def test_an_added_firm_gets_a_prefix_and_a_key_and_registers(node: Node) -> None:
+    added = node.get(
+        "enterprise", "add", "--name", "Valve Works", "--uscc", "91321302MA00000A19", "--prefix", "88.101.00900",
+        "--area", "宿城区", "--industry", "C/34/344/3443", "--approve",
+    )  # fmt: skip
+    assert added["prefix"] == "88.101.00900" and added["access_key"] and added["secret_key"]
+    node.get("template", "add", DATA / "products-pump-works.template.json", "--prefix", "88.101.00900")
+    made = node.get(
+        "register", "88.101.00900/泵 1/a", "--template", "product-1", "--value", "product_code=泵 1",
+        "--value", "model=WQ15", "--value", "produced_on=2024年6月4日",
+    )  # fmt: skip
+    assert made["values"][2]["data"] == "2024-06-04"
+    assert made["scan_url"].endswith("/88.101.00900/%E6%B3%B5%201%2Fa")
+    assert node.fail("enterprise", "show", "88.101.900")["code"] == "enterprise_not_found", "zeros count"
+
+
+def test_the_workbook_goes_in_with_exactly_the_expected_outcomes(node: Node) -> None:
+    dry = node.get("import", DATA / "batches-tofu-works.xlsx", *TOFU, "--dry-run", "--receipt", "dry.csv")
+    done = node.get("import", DATA / "batches-tofu-works.xlsx", *TOFU, "--receipt", "real.csv")
+    assert [done[name] for name in COUNTS] == [dry[name] for name in COUNTS] == [2940, 0, 5, 5, 51]
+    assert done["rows"] == 3001 and done["receipt"] == "real.csv"
+    assert (node.data_dir / "dry.csv").read_bytes() == (node.data_dir / "real.csv").read_bytes()
+    again = node.get("import", DATA / "batches-tofu-works.xlsx", *TOFU, "--receipt", "again.csv")
+    assert (again["registered"], again["unchanged"], again["differs"]) == (0, 2945, 5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["import", "nowhere.csv", *TOFU], "file_cannot_be_opened"),
+        (["import", DATA / "products-pump-works.csv", *TOFU], "file_"),
+        (["import", DATA / "batches-tofu-works.xlsx", *TOFU[:4]], "identifier_rule_needed"),
+        (["import", DATA / "batches-tofu-works.xlsx", *TOFU, "--map", "x"], "mapping_malformed"),
+        (["import", DATA / "batches-tofu-works.xlsx", *TOFU, "--sheet", "none"], "sheet"),
+        (["template", "add", DATA / "README.md", "--prefix", "88.101.10"], "template_malformed"),
+        (["template", "show", "none", "--prefix", "88.101.10"], "template_not_found"),
+        (["register", "88.101.10/x", "--template", "batch-1"], "value_missing"),
+        (["register", "88.101.10/x", "--template", "batch-1", "--value", "x"], "value_option_malformed"),
+        (["register", "nonsense", "--template", "batch-1"], "identifier_malformed"),
+        (["register", "88.101.4711/x", "--template", "batch-1"], "prefix_not_found"),
+        (["update", "88.101.10/none", "--value", "note=x"], "identifier_not_found"),
+        (["history", "88.101.10/none"], "identifier_not_found"),
+        (["history", "88.101.10/none", "--at", "yesterday"], "time_malformed"),
+        (["range", "add", "SN9", "SN1", "--prefix", "88.101.10", "--template", "batch-1"], "range_backwards"),
+        (["key", "add"], "key_for_whom"),
+        (["key", "revoke", "ak_none"], "key_not_found"),
+        (["stats", "--by", "colour"], "statistics_grouping_unknown"),
+        (["stats", "--from", "yesterday"], "day_malformed"),
+        (["resolve", "88.101.10/x", "--server", "nowhere"], "server_malformed"),
+        (["resolve", "88.101.10/x", "--server", "127.0.0.1:1"], "resolve_not_answered"),
+        (["prefix", "host", "88.101.11", "--address", "not-an-address", "--tcp-port", "2641"], "site_address"),
+        (["enterprise", "add", "--name", "N", "--uscc", "91321302MA00000A18", "--area", "宿城区", "--industry",
+          "C/34/344/3443"], "uscc"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_what_to_do(node: Node, arguments: list[object], code: str) -> None:
+    assert code in node.fail(*arguments)["code"]
+
+
+def test_an_identifier_through_its_life(node: Node) -> None:
+    name = "88.101.10/LIFE-1"
+    values = ("product_code=LIFE", "product_name=豆腐", "produced_on=2024-06-04", "batch=1")
+    node.get("register", name, "--template", "batch-1", *(part for v in values for part in ("--value", v)))
+    assert node.get("update", name, "--value", "inspection=合格")["revision"] == 2
+    assert node.get("freeze", name, "--notice", "召回")["notice"] == "召回"
+    assert node.fail("update", name, "--value", "inspection=不合格")["code"] == "identifier_is_frozen"
+    node.get("unfreeze", name)
+    assert node.get("retire", name, "--reason", "sold")["state"] == "retired"
+    refused = node.fail("register", name, "--template", "batch-1", *(p for v in values for p in ("--value", v)))
+    assert refused["code"] == "identifier_taken_retired"
+    node.get("restore", name)
+    history = node.get("history", name)
+    assert [entry["ended_by"] for entry in history] == [None, "restored", "retired", "unfrozen", "frozen", "changed"]
+    assert {entry["actor"] for entry in history[1:]} == {node.get("key", "list")[0]["note"] and history[1]["actor"]}
+    assert history[1]["actor"].startswith("cli:")
+
+
+def test_ten_million_serials_in_one_command(node: Node) -> None:
+    node.get("template", "add", DATA / "products-pump-works.template.json", "--prefix", "88.101.5")
+    values = ("product_code=SN", "model=WQ15", "produced_on=2024-06-04")
+    options = ["--prefix", "88.101.5", "--template", "product-1", *(p for v in values for p in ("--value", v))]
+    made = node.get("range", "add", "SN00000001", "SN10000000", *options)
+    assert made["members"] == 10_000_000
+    assert node.fail("range", "add", "SN00000500", "SN00000600", *options)["code"] == "range_overlaps"
+    assert [one["last"] for one in node.get("range", "list", "--prefix", "88.101.5")] == ["88.101.5/SN10000000"]
+
+
+def test_keys_are_made_listed_and_revoked(node: Node) -> None:
+    made = node.get("key", "add", "--enterprise", "88.101.10", "--note", "MES")
+    assert made["secret_key"] not in json.dumps(node.get("key", "list"))
+    node.get("key", "revoke", made["access_key"])
+    assert node.fail("key", "revoke", made["access_key"])["code"] == "key_revoked_already"
+    assert node.get("key", "add", "--operator")["enterprise_id"] is None
+
+
+def test_statistics_come_as_a_list_of_objects(node: Node) -> None:
+    rows = node.get("stats", "--by", "enterprise")
+    assert {"prefix", "registered_total", "registered_live", "resolutions", "resolutions_ok"} <= rows[0].keys()
+    for by in ("unit", "area", "industry", "template", "day"):
+        assert isinstance(node.get("stats", "--by", by), list)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("enterprise", "list"), ("enterprise", "show", "88.101.10"), ("prefix", "list"), ("stats",), ("key", "list"),
+     ("template", "list", "--prefix", "88.101.10"), ("template", "show", "batch-1", "--prefix", "88.101.10"),
+     ("range", "list", "--prefix", "88.101.5")],
+)  # fmt: skip
+def test_people_read_tables(node: Node, arguments: tuple[str, ...]) -> None:
+    for language in ("zh", "en"):
+        done = node.run(*arguments, language=language)
+        assert (done.returncode, done.stderr) == (0, "")
