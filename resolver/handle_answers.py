@@ -143,7 +143,7 @@ class HandleAnswers:
     def answer_malformed(self, error: MalformedMessage) -> bytes:
         """What is said about a message that cannot be read; empty if nobody could relate it to theirs."""
         message = find_answerable(error)
-        if message is None or not message.is_request:
+        if message is None:
             return b""
         if error.header is None and message.envelope.is_encrypted:
             return self._refuse(message, ResponseCode.SESSION_TIMEOUT, "handle_no_session")
