@@ -68,8 +68,15 @@ REGISTERED, UPDATED, UNCHANGED = Result(Outcome.REGISTERED), Result(Outcome.UPDA
 
 
 def draft_record(template: Template, suffix: str, texts: dict[str, str]) -> Draft:
-    """Check a suffix and values by type against the template; raises InvalidInput or TooLarge."""
+    """Check a new suffix and values by type against the template; raises InvalidInput, TooLarge or Conflict."""
+    check_enabled(template)
     return pack_draft(template.template_id, check_new_suffix(suffix), template.check_values(texts))
+
+
+def check_enabled(template: Template) -> None:
+    """Raise Conflict for a withdrawn template: what was registered by it stays, nothing new is."""
+    if not template.enabled:
+        raise Conflict("template_withdrawn", field="template", version=template.version)
 
 
 def pack_draft(template_id: int, suffix: str, values: Sequence[tuple[Item, str]]) -> Draft:

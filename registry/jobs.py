@@ -23,7 +23,7 @@ from asyncpg import Connection
 
 from registry import rows as row_decisions
 from registry.identifier_rule import parse_rule
-from registry.issuing import Draft, Outcome, Result, issue, preview
+from registry.issuing import Draft, Outcome, Result, check_enabled, issue, preview
 from registry.receipt import ReceiptLine, open_receipt
 from registry.rows import Decision, Problem, Refusal, RowPlan, describe_wanted, format_refusal, plan_rows
 from registry.store.changes import Act
@@ -110,6 +110,7 @@ def open_plan(
     path: Path, rule: PrefixRule, template: Template, options: ImportOptions, file_name: str
 ) -> tuple[Table, RowPlan]:
     """The opened file and what its columns mean; raises InvalidInput."""
+    check_enabled(template)
     identifier_rule = parse_rule(options.identifier_column, options.identifier)
     wanted = describe_wanted(template, identifier_rule, options.mapping)
     table_options = TableOptions(options.sheet, options.header_row, options.encoding, options.separator)
@@ -178,7 +179,6 @@ class _Runner:
     def __init__(self, conn: Connection, rule: PrefixRule, template: Template, options: ImportOptions) -> None:
         self._conn, self._rule, self._options = conn, rule, options
         self._template_id = template.template_id
-        self._types = {item.index: item.type for item in template.items}
         self.cancelled = False
 
     async def run(self, job: Job, table: Table, plan: RowPlan, report: Callable[[Job], None]) -> None:
@@ -229,9 +229,7 @@ class _Runner:
         ]
 
     def _draft(self, decision: row_decisions.Draft) -> Draft:
-        types = self._types
-        packed = pack_texts(self._template_id, [(index, types[index], text) for index, text in decision.values])
-        return Draft(decision.suffix, self._template_id, packed)
+        return Draft(decision.suffix, self._template_id, pack_texts(self._template_id, decision.values))
 
 
 def _decide(rows: Iterator[Row], plan: RowPlan, size: int) -> list[Decision]:

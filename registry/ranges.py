@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from asyncpg import Connection, Record
 
-from registry.issuing import check_may_issue, pack_draft
+from registry.issuing import check_enabled, check_may_issue, pack_draft
 from registry.store.changes import Act, append_change
 from registry.store.records import PrefixRule, fetch_keys_between, fetch_ranges, insert_range, lock_for_range
 from schemas.changes import ChangeKind
@@ -51,6 +51,7 @@ async def create_range(
     """Issue all serials from first to last; raises InvalidInput, or Conflict where any of them is issued already."""
     head, width, first, last = parse_range(request.first, request.last, request.checked)
     created = Range(head, width, first, last, request.checked)
+    check_enabled(template)
     draft = pack_draft(template.template_id, request.first, template.check_values(request.texts))
     check_may_issue(rule)
     await lock_for_range(conn, rule.prefix_id)

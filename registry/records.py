@@ -5,7 +5,15 @@ from datetime import datetime
 
 from asyncpg import Connection
 
-from registry.issuing import Outcome, draft_record, find_members, issue, overwrite, raise_unless_registered
+from registry.issuing import (
+    Outcome,
+    draft_record,
+    find_members,
+    issue,
+    overwrite,
+    pack_draft,
+    raise_unless_registered,
+)
 from registry.store.changes import Act
 from registry.store.records import (
     NewRecord,
@@ -130,7 +138,7 @@ async def change(
                   template.items_by_type}  # fmt: skip
     else:
         merged = given
-    draft = draft_record(template, stored.suffix, merged)
+    draft = pack_draft(template.template_id, stored.suffix, template.check_values(merged))
     if says_the_same(stored.packed, draft.packed):
         return Outcome.UNCHANGED
     await _write(conn, located, ChangeKind.CHANGED, act, packed=draft.packed, template_id=template.template_id)

@@ -29,11 +29,11 @@ _new = tuple.__new__
 
 
 class Draft(NamedTuple):
-    """What a row asks to be registered; `values` are (index of the item, stored text) in order of index."""
+    """What a row asks to be registered; `values` are (index and type of the item, stored text) in order of index."""
 
     number: int
     suffix: str
-    values: list[tuple[int, str]]
+    values: list[tuple[int, str, str]]
 
 
 class Problem(NamedTuple):
@@ -225,8 +225,8 @@ def _make_date_reader(date_format: str) -> Callable[[str], str]:
     return read
 
 
-class _Known(dict[str, tuple[int, str] | None]):
-    """Texts of one column that were seen and checked → (index, stored text), None for empty ones.
+class _Known(dict[str, tuple[int, str, str] | None]):
+    """Texts of one column that were seen and checked → (index, type, stored text), None for empty ones.
 
     Columns repeat themselves: a look-up costs a tenth of a check. Only the first few thousand texts are kept.
     """
@@ -237,7 +237,7 @@ class _Known(dict[str, tuple[int, str] | None]):
         self._is_text = item.data == "text"
         self._shortest = max(item.min_length, 1)
 
-    def __missing__(self, text: str) -> tuple[int, str] | None:
+    def __missing__(self, text: str) -> tuple[int, str, str] | None:
         item = self._item
         if not text or text.isspace():
             if item.required:
@@ -246,11 +246,15 @@ class _Known(dict[str, tuple[int, str] | None]):
         if REPLACED in text:
             raise InvalidInput("cell_undecodable")
         if self._is_text and text.isprintable() and self._shortest <= len(text) <= item.max_length:
-            pair = (item.index, text)  # what `check_text` would say, without its calls: this is the commonest case
+            pair = (
+                item.index,
+                item.type,
+                text,
+            )  # what `check_text` would say, without its calls: this is the commonest case
         elif item.data == "date" and (found := _DAY_AND_TIME.fullmatch(text)):
-            pair = (item.index, check_text(item, found.group(1)))
+            pair = (item.index, item.type, check_text(item, found.group(1)))
         else:
-            pair = (item.index, check_text(item, text))
+            pair = (item.index, item.type, check_text(item, text))
         if len(self) < MEMO_SIZE:
             self[text] = pair
         return pair
@@ -291,9 +295,7 @@ def _make_picker(positions: list[int]) -> Callable[[list[str]], Sequence[str]]:
 class _Decider:
     """Rows are decided on a short way that knows only that something is wrong; the long way says what."""
 
-    def __init__(
-        self, match: _Match, sources: list[str | _Source], rule: IdentifierRule, prefix: str
-    ) -> None:
+    def __init__(self, match: _Match, sources: list[str | _Source], rule: IdentifierRule, prefix: str) -> None:
         self._columns = match.columns
         self._sources = sources
         self._lookups = [(_Known(match.template.items_by_index[i]), match.used[i]) for i in sorted(match.used)]
@@ -333,7 +335,7 @@ class _Decider:
             return Refusal(row.number, (Problem(row.problem.code, row.problem.column, row.problem.details),))
         problems: dict[str, Problem] = {}
         suffix = self._explain_identifier(row, problems)
-        values: list[tuple[int, str]] = []
+        values: list[tuple[int, str, str]] = []
         for known, position in self._lookups:
             try:
                 pair = _read_value(known, row.texts[position], (row.notes or {}).get(position))
@@ -373,7 +375,7 @@ class _Decider:
             return ""
 
 
-def _read_value(known: _Known, text: str, note: CellNote | None) -> tuple[int, str] | None:
+def _read_value(known: _Known, text: str, note: CellNote | None) -> tuple[int, str, str] | None:
     if note is None:
         return known[text]
     if note.problem:

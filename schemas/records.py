@@ -45,9 +45,9 @@ class Record:
     note: str = ""
 
 
-def pack_texts(template_id: int, values: Iterable[tuple[int, str, str]]) -> bytes:
+def pack_texts(template_id: int, values: list[tuple[int, str, str]]) -> bytes:
     """Pack plain values (index, type, text) in order of index: what issuing writes. Raises TooLarge."""
-    return _limit(FORMAT_JSON + orjson.dumps([template_id, list(values)]))
+    return _limit(FORMAT_JSON + orjson.dumps([template_id, values]))
 
 
 def pack_values(template_id: int, values: Iterable[Value], record_timestamp: int = 0) -> bytes:

@@ -1,6 +1,7 @@
 """Nothing issued is ever issued again; every draft of a batch gets its own true answer."""
 
 import asyncio
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -10,7 +11,7 @@ from registry.issuing import Draft, Outcome, draft_record, issue, preview
 from registry.ranges import RangeRequest, create_range
 from registry.records import get_stored, retire
 from registry.store.records import PrefixRule
-from schemas.errors import Forbidden
+from schemas.errors import Conflict, Forbidden
 from schemas.identifiers import parse_any_identifier
 from schemas.templates import Template
 from tests.registry.issuing_world import ACT, make_prefix, make_template
@@ -115,6 +116,11 @@ async def test_only_an_enabled_prefix_that_is_hosted_here_issues(
     with pytest.raises(Forbidden) as raised:
         await issue(conn, barred, [draft(template, "x")], ACT)
     assert raised.value.code == code
+
+
+async def test_a_withdrawn_template_registers_nothing_new(world: World) -> None:
+    with pytest.raises(Conflict, match="withdrawn"):
+        draft(replace(world[2], enabled=False), "x")
 
 
 async def test_a_preview_answers_as_issuing_would_and_writes_nothing(world: World) -> None:
