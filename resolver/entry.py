@@ -38,7 +38,8 @@ class Entry:
 
     `note` is the notice of a frozen record, the successor of a retired one, or the code of a text that says why
     nothing was found. `site` is not empty for identifiers that are answered elsewhere: a referral. `is_foreign`:
-    the prefix is none of ours, an upstream may know. `is_member`: a range answers, until there is a record. `changed` is in unix seconds, `checked_at` on the loop's clock.
+    the prefix is none of ours, an upstream may know. `is_member`: a range answers, until there is a record.
+    `changed` is in unix seconds, `checked_at` on the loop's clock.
     """
 
     __slots__ = (

@@ -22,7 +22,12 @@ _DATABASE_TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.Inter
 
 _log = getLogger(__name__)
 # A statement that sees 500 keys now and one later shall keep its plan; compiling it would cost more than running it.
-SERVER_SETTINGS = {"jit": "off", "plan_cache_mode": "force_generic_plan", "application_name": "idnode resolver"}
+SERVER_SETTINGS = {
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",  # a plan made while a partition is empty would scan it when it is full
+    "application_name": "idnode resolver",
+}
 
 
 class TemplateShelf:

@@ -32,6 +32,7 @@ class Follower:
         self._templates = templates
         self._connect = connect
         self._connection: Any = None
+        self.caught_up = asyncio.Event()  # the end of the log was reached once
         self._log_id: UUID | None = None
         self._position = 0
 
@@ -77,6 +78,7 @@ class Follower:
             await self._apply(changes)
             self._position = changes[-1].position
         self._cache.mark_current()
+        self.caught_up.set()
 
     async def _start_again(self, log_id: UUID, end: int) -> None:
         """Know nothing, from the present end on."""

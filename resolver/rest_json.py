@@ -3,6 +3,7 @@
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -43,9 +44,10 @@ def encode_tail(values: list[Value] | None) -> bytes:
     """What follows the echoed handle in an answer, from its closing quote on; None: no list of values."""
     if values is None:
         return b'"}'
-    return b'","values":' + orjson.dumps([format_value(value) for value in values], default=_escape) + b"}"
+    return b'","values":' + orjson.dumps([format_value(value) for value in values]) + b"}"
 
 
+@lru_cache(maxsize=64)  # all values of a record have the same one
 def format_instant(unix_seconds: int) -> str:
     return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -74,10 +76,6 @@ def format_general(data: bytes) -> dict[str, Any]:
 
 def _has_controls(data: bytes) -> bool:
     return len(data.translate(None, _CONTROL_BYTES)) != len(data)
-
-
-def _escape(value: object) -> object:
-    raise TypeError(type(value).__name__)
 
 
 def _format_reference(reference: Reference) -> dict[str, Any]:

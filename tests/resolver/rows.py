@@ -51,9 +51,9 @@ async def add_owner(conn: Any, prefix_id: int, name: str) -> None:
 async def add_template(conn: Any, prefix_id: int, prefix: str, document: dict[str, Any] = PUMP_TEMPLATE) -> Template:
     template = parse_template(document)
     template_id = await conn.fetchval(
-        "INSERT INTO templates (prefix_id, version, document, created, changed) VALUES ($1, $2, $3, $4, $4)"
-        " RETURNING template_id",
-        prefix_id, template.version, orjson.dumps(format_template(template)).decode(), WHEN,
+        "INSERT INTO templates (prefix_id, version, suffix_key, document, created, changed)"
+        " VALUES ($1, $2, $3, $4, $5, $5) RETURNING template_id",
+        prefix_id, template.version, template.handle_suffix, orjson.dumps(format_template(template)).decode(), WHEN,
     )  # fmt: skip
     return bind_template(template, prefix, template_id)
 

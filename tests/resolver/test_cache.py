@@ -1,30 +1,22 @@
 """The cache against a real database: what is kept, for how long, and what the change log takes away."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-import pytest
 import pytest_asyncio
 
-from resolver.cache import Entry, Fill, RecordCache
+from resolver.cache import Entry, RecordCache
 from resolver.fill import SERVER_SETTINGS, Filler, TemplateShelf
 from resolver.follow import Follower
-from resolver.prefixes import Lookup, PrefixTable
-from schemas.changes import ChangeKind
+from resolver.prefixes import PrefixTable
 from schemas.handle_values import Site, encode_site
-from schemas.resolution_log import Outcome
 from schemas.viewing import Verdict
 from tests.resolver.rows import (
     PUMP,
-    add_change,
     add_prefix,
-    add_range,
     add_record,
-    add_template,
-    change_record,
 )
 
 OUR_SITE = encode_site(Site(serial=7))

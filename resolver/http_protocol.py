@@ -1,0 +1,306 @@
+"""HTTP/1.1 on uvicorn with a short cut (design decision 7): a hot GET is answered in the socket's callback.
+
+Short answers are given only if the connection is idle and the header block was judged plain before; everything
+else goes the one long way: parser, ASGI application. Bounds that uvicorn lacks are here, too: the size of a head and
+the time it may take, and how long a connection may be idle.
+"""
+
+import re
+from collections.abc import Callable
+from email.utils import formatdate
+from functools import partial
+from time import monotonic, time
+from typing import Any
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from resolver.cache import Entry, RecordCache
+from resolver.http_app import VARY, HttpSite, format_stale
+from resolver.http_request import Traits, is_plain, pack_address
+from resolver.reply import JSON_TYPE, Reply, make_plain
+from schemas.resolution_log import Outcome, Transport
+
+MAX_HEAD_BYTES = 16_384
+HEAD_SECONDS = 15.0
+IDLE_SECONDS = 75.0
+SWEEP_SECONDS = 1.0
+MAX_JUDGED = 2_048
+MAX_JUDGED_BYTES = 2_048
+_API = b"GET /api/handles/"
+_VERSION = b" HTTP/1.1\r\n"
+_PLAIN_IDENTIFIER = re.compile(rb"[0-9][0-9A-Za-z.]*/[0-9A-Za-z.\-_~!$&'()*+,;=:@/]{1,1000}")
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
+_FOUND_BODY = b'{"responseCode":1,"handle":"'
+_FOUND_BYTES = len(_FOUND_BODY)
+_HTTP, _FOUND = int(Transport.HTTP), int(Outcome.FOUND)
+
+
+class ShortCut:
+    """What all connections of a worker share: judged header blocks, and heads of answers that change each second."""
+
+    def __init__(self, site: HttpSite, is_on: bool = True) -> None:
+        self.cache: RecordCache = site.cache
+        self.log = site.log
+        self.judge = site.judge
+        self.is_on = is_on  # tests turn it off, to see that both ways behave alike
+        self._judged: dict[bytes, Traits] = {}
+        self._judged_by_proxy: dict[bytes, Traits] = {}
+        self.connections: set[ResolverProtocol] = set()
+        self.found_head = self.found_head_varying = self.common = b""
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Once a second: the date, and how stale answers are."""
+        date = b"date: " + formatdate(time(), usegmt=True).encode() + b"\r\n"
+        stale = self.cache.stale_seconds()
+        age = b"" if stale is None else b"".join(b"%b: %b\r\n" % header for header in format_stale(stale))
+        self.common = date + b"x-content-type-options: nosniff\r\n" + age
+        head = b"HTTP/1.1 200 OK\r\n" + self.common + b"content-type: " + JSON_TYPE + b"\r\n"
+        self.found_head = head + b"content-length: "
+        self.found_head_varying = head + b"%b: %b\r\ncontent-length: " % VARY
+
+    def choose_table(self, peer: bytes) -> dict[bytes, Traits]:
+        """Peers whose word about their clients is taken have judgements of their own."""
+        return self._judged_by_proxy if self.judge.is_trusted(peer) else self._judged
+
+    def sweep(self) -> None:
+        """Close what is idle or slow."""
+        now = monotonic()
+        for connection in list(self.connections):
+            connection.check_time(now)
+
+
+class ResolverProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, short: ShortCut, config: Config, server_state: Any, app_state: Any, _loop: Any = None) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._short = short
+        self._find: Callable[[bytes], Entry | None] = short.cache.find
+        self._log = short.log.append
+        self._judged: dict[bytes, Traits] = {}
+        self._peer = b""
+        self._idle = short.is_on  # nothing is being read, looked up or answered
+        self._in_head = self._in_message = False
+        self._waits = False  # for the database, on the short way
+        self._closing = False
+        self._begun = 0  # messages so far
+        self._head_bytes = 0  # of the last head, as the parser found them
+        self._later_bytes = 0  # of a head, that came after the read it began in
+        self._head_since = 0.0
+        self._served = False  # since the last look at the time
+        self._quiet_since = monotonic()
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._short.connections.add(self)
+        if self.client:
+            self._peer = pack_address(self.client[0])
+        self._judged = self._short.choose_table(self._peer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._short.connections.discard(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._idle:
+            at = data.find(_VERSION)
+            traits = self._judged.get(data[at:])
+            if traits is not None and self._answer_short(data, at, traits):
+                return
+        self._read(data)
+
+    # The short way
+
+    def _answer_short(self, data: bytes, at: int, traits: Traits) -> bool:
+        """Answer from the cache, or ask the database; False if this is not for the short way."""
+        if data.startswith(_API):
+            raw = data[17:at]
+            is_api = True
+        elif data.startswith(b"GET /") and not traits.wants_page:
+            raw = data[5:at]
+            is_api = False
+        else:
+            return False
+        entry = self._find(raw)
+        if entry is not None and entry.is_plain and entry.outcome is Outcome.FOUND and not self.flow.write_paused:
+            if self.timeout_keep_alive_task is not None:
+                self._unset_keepalive_if_required()
+            self._served = True
+            self._log(raw, entry.prefix_id, entry.template_id, _HTTP, _FOUND, traits.client_class,
+                      traits.address or self._peer)  # fmt: skip
+            tail = entry.rest_tail()
+            self.transport.write(
+                b"%b%d\r\n\r\n%b%b%b"
+                % (
+                    self._short.found_head if is_api else self._short.found_head_varying,
+                    len(raw) + len(tail) + _FOUND_BYTES,
+                    _FOUND_BODY,
+                    raw,
+                    tail,
+                )
+            )
+            return True
+        if _PLAIN_IDENTIFIER.fullmatch(raw) is None or self.flow.write_paused:
+            return False
+        self._unset_keepalive_if_required()
+        if entry is not None:
+            return self._send_short(raw, entry, traits, is_api)
+        self._idle, self._waits = False, True
+        self.flow.pause_reading()
+        self._short.cache.fetch(raw, partial(self._finish_short, data, raw, traits, is_api))
+        return True
+
+    def _finish_short(self, data: bytes, raw: bytes, traits: Traits, is_api: bool, entry: Entry | None) -> None:
+        """The database has answered."""
+        self._waits = False
+        if self.transport.is_closing():
+            return
+        self._idle = True
+        self.flow.resume_reading()
+        if not self._send_short(raw, entry, traits, is_api):
+            self._read(data)
+        elif self._closing:
+            self.transport.close()
+
+    def _send_short(self, raw: bytes, entry: Entry | None, traits: Traits, is_api: bool) -> bool:
+        """Send the plain answer; False if it takes more than that."""
+        if entry is not None and (entry.is_foreign or (entry.outcome is Outcome.RETIRED and not is_api)):
+            return False
+        reply = make_plain(raw, entry)
+        prefix_id, template_id = (entry.prefix_id, entry.template_id) if entry else (0, 0)
+        outcome = Outcome.UNAVAILABLE if entry is None else entry.outcome
+        self._log(raw, prefix_id, template_id, _HTTP, outcome, traits.client_class, traits.address or self._peer)
+        headers = reply.headers if is_api else (*reply.headers, VARY)
+        self._write(Reply(reply.status, reply.body, reply.content_type, outcome, headers))
+        return True
+
+    def _write(self, reply: Reply) -> None:
+        headers = b"".join(b"%b: %b\r\n" % header for header in reply.headers)
+        self.transport.write(
+            b"%b%bcontent-type: %b\r\n%bcontent-length: %d\r\n\r\n%b"
+            % (STATUS_LINE[reply.status], self._short.common, reply.content_type, headers, len(reply.body), reply.body)
+        )
+        self._served = True
+
+    # The long way
+
+    def _read(self, data: bytes) -> None:
+        """Feed the parser; refuse heads that are too large; remember a plain header block for the next time."""
+        was_idle, begun = self._idle, self._begun
+        if self._in_head:
+            self._later_bytes += len(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.cycle.keep_alive = False  # nobody here speaks anything else; what follows would not be read
+        except httptools.HttpParserInvalidMethodError:
+            self._refuse(501, "Unknown method")
+        except httptools.HttpParserError:
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse_head()
+            else:
+                self._refuse(400, "Invalid HTTP request")
+        else:
+            if self._in_head and self._later_bytes > MAX_HEAD_BYTES:
+                self._refuse_head()
+            elif was_idle and self._begun == begun + 1 and not self._in_message:
+                self._remember(data)
+
+    def _remember(self, data: bytes) -> None:
+        """`data` was one whole request: judge its header block, if it has one that a short way could know."""
+        block = data[data.find(_VERSION) :]
+        if len(block) > MAX_JUDGED_BYTES or block.find(b"\r\n\r\n") != len(block) - 4:
+            return
+        if not data.startswith(b"GET /") or not is_plain(self.headers):
+            return
+        if len(self._judged) >= MAX_JUDGED:
+            self._judged.clear()
+        self._judged[block] = self._short.judge.read(self.headers, self._peer, self.scheme == "https")
+
+    def _refuse_head(self) -> None:
+        if len(self.url) > MAX_HEAD_BYTES // 2:
+            self._refuse(414, "The request line is too long")
+        else:
+            self._refuse(431, "The head of the request is too large")
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Say what is wrong with the bytes and close; what was asked before them is still answered."""
+        self._idle = False
+        if self.transport.is_closing():
+            return
+        if self._in_message and not self._in_head:  # the body of a request that is being answered is broken
+            self.transport.close()
+        elif self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+        else:
+            body = b'{"responseCode":4,"message":"%b"}' % message.encode()
+            self._write(Reply(status, body, headers=((b"connection", b"close"),)))
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._idle, self._in_message, self._in_head = False, True, True
+        self._begun += 1
+        self._head_bytes = self._later_bytes = 0
+        self._head_since = monotonic()
+
+    def on_url(self, url: bytes) -> None:
+        if not url.isascii():  # a client that does not encode; the rest of the way knows only encoded paths
+            url = _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], url)
+        self._add_to_head(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._add_to_head(len(name) + len(value) + 4)
+        super().on_header(name, value)
+
+    def _add_to_head(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise HeadTooLarge  # stops the parser, which makes an HttpParserError of it
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        super().on_message_complete()
+        self._settle()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._served = True
+        self._settle()
+
+    def _settle(self) -> None:
+        """Idle again, if everything that was read is answered."""
+        done = self.cycle is None or self.cycle.response_complete
+        self._idle = self._short.is_on and done and not self._in_message and not self.pipeline
+
+    # Time and end
+
+    def check_time(self, now: float) -> None:
+        """Called about once a second: a head has a deadline, and nobody may be idle for ever."""
+        if self._in_head and now - self._head_since > HEAD_SECONDS:
+            self._refuse(408, "The request did not arrive in time")
+        elif self._served or self._waits or self._in_message:
+            self._served = False
+            self._quiet_since = now
+        elif now - self._quiet_since > IDLE_SECONDS and (self.cycle is None or self.cycle.response_complete):
+            self.transport.close()
+
+    def shutdown(self) -> None:
+        if self._waits:
+            self._closing = True
+        else:
+            super().shutdown()
+
+
+class HeadTooLarge(Exception):
+    """A head is over its limit."""
