@@ -128,12 +128,18 @@ async def allot_prefix(
     conn: Connection, rules: NodeRules, order: Order, enterprise_id: int, prefix: str | None
 ) -> str:
     """Write a pending prefix for an enterprise that is locked; raises InvalidInput, or Conflict if it is taken."""
-    wanted = check_new_prefix(prefix or await suggest_prefix(conn, rules), rules.node_prefixes)
-    new = NewPrefix(wanted, enterprise_id, PrefixState.PENDING, order.day)
-    numbers = await insert_prefixes(conn, [new], order.at)
-    if wanted not in numbers:
-        suggestion = await suggest_prefix(conn, rules)
-        raise Conflict("prefix_taken", field="prefix", prefix=wanted, suggestion=suggestion)
+    numbers: dict[str, int] = {}
+    while True:
+        wanted = check_new_prefix(prefix or await suggest_prefix(conn, rules), rules.node_prefixes)
+        numbers = await insert_prefixes(
+            conn, [NewPrefix(wanted, enterprise_id, PrefixState.PENDING, order.day)], order.at
+        )
+        if wanted in numbers:
+            break
+        if prefix:
+            suggestion = await suggest_prefix(conn, rules)
+            raise Conflict("prefix_taken", field="prefix", prefix=wanted, suggestion=suggestion)
+        # The suggested one was given to another enterprise meanwhile: the next one is asked for.
     await append_change(conn, ChangeKind.PREFIX, numbers[wanted], order.act)
     return wanted
 
