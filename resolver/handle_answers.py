@@ -44,7 +44,7 @@ from schemas.handle_messages import (
 from schemas.handle_values import decode_site, encode_values
 from schemas.resolution_log import ClientClass, Outcome, Transport
 from schemas.segments import SegmentWriter
-from schemas.texts import format_message
+from schemas.texts import format_message, format_remedy
 
 HEARTBEAT = b"0"  # what the Chinese SDKs resolve to see whether somebody is there
 MAX_INDEXES, MAX_TYPES = 2_048, 64  # different ones in a request; every type is compared with every value
@@ -335,5 +335,7 @@ _KNOWN_OPCODES = frozenset(Opcode)
 
 
 def format_both(code: str, **details: object) -> str:
-    """In both languages: the protocol does not say which one the reader speaks."""
-    return f"{format_message(code, 'en', **details)} {format_message(code, 'zh', **details)}"
+    """What is wrong and what to do, in both languages: the protocol does not say which one the reader speaks."""
+    return " ".join(
+        say(code, language, **details) for language in ("en", "zh") for say in (format_message, format_remedy)
+    )

@@ -18,7 +18,7 @@ _LONGEST_ANSWER = ENVELOPE_BYTES + MAX_PACKETS * FRAGMENT_BYTES
 _RECEIVE_BYTES = 4_096  # some clients send requests above 512 bytes in one piece
 _BATCH = 64  # datagrams answered per wake-up, so that other sockets get their turn
 _BUFFER_BYTES = 4 * 1_048_576
-_REQUEST_CODE = bytes(4)
+_REQUEST_CODE = _FIRST = bytes(4)  # the response code of a request; the number of a first fragment
 
 Peer = Any  # the socket's own form of an address
 
@@ -104,7 +104,7 @@ class HandleUdpServer:
 
     def _answer_malformed(self, data: bytes, peer: Peer, error: MalformedMessage) -> None:
         """One answer to the first datagram of a bad message; none to fragments and to what may be a response."""
-        if error.envelope is None or error.envelope.sequence or _is_response(data):
+        if error.envelope is None or data[12:16] != _FIRST or _is_response(data):
             return
         reply = self._answers.answer_malformed(error)
         if reply:

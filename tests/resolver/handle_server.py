@@ -57,6 +57,7 @@ class HandleServer:
         self._stop: Any = None
         self.cache: RecordCache
         self.port = 0
+        self.troubles: list[Any] = []  # what raised out of a protocol or a callback: a defect, whoever caused it
 
     def start(self) -> None:
         self._thread.start()
@@ -70,6 +71,7 @@ class HandleServer:
     async def _serve(self) -> None:
         plan = self._plan
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._loop.set_exception_handler(lambda _, context: self.troubles.append(context))
         tcp = socket.create_server(("127.0.0.1", 0))
         self.port = tcp.getsockname()[1]
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -124,6 +126,7 @@ def run_server(plan: ServerPlan) -> Iterator[HandleServer]:
         yield server
     finally:
         server.stop()
+    assert server.troubles == []
 
 
 class TcpClient:
