@@ -6,6 +6,7 @@ Small on purpose: a resolver keeps as many as fit in its memory.
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from resolver.plain_tail import encode_plain_tail
 from resolver.rest_json import encode_tail
 from schemas.handle_values import encode_values
 from schemas.records import Record, RecordState, unpack
@@ -97,7 +98,10 @@ class Entry:
         return self._handle_tail if self._handle_tail is not None else self._make_handle_tail()
 
     def _make_rest_tail(self) -> bytes:
-        self._rest_tail = encode_tail(self._list_tail_values())
+        tail = None
+        if self.template is not None and self.outcome is Outcome.FOUND and not self.note:
+            tail = encode_plain_tail(self.packed, self.template, self.changed)
+        self._rest_tail = encode_tail(self._list_tail_values()) if tail is None else tail
         if self.grew is not None:
             self.grew(len(self._rest_tail) + _TEXT_BYTES)
         return self._rest_tail

@@ -10,7 +10,7 @@ import asyncpg
 from resolver.cache import Entry, Fill, RecordCache
 from resolver.entry import make_entry, make_fixed
 from resolver.prefixes import Lookup
-from resolver.store import fetch_rows, fetch_templates, prepare_fetch
+from resolver.store import fetch_rows, fetch_templates, prepare_statements
 from schemas.errors import ServiceError
 from schemas.records import RecordState
 from schemas.resolution_log import Outcome
@@ -66,7 +66,7 @@ class Filler:
         self._templates = templates
         self._connect = connect
         self._connection: Any = None
-        self._statement: Any = None
+        self._statements: Any = None
 
     async def run(self) -> None:
         """Until cancelled; what is under way then is answered "not now"."""
@@ -97,8 +97,8 @@ class Filler:
     async def _ask(self, lookups: list[Lookup]) -> list[Entry]:
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._connect()
-            self._statement = await prepare_fetch(self._connection)
-        rows = await fetch_rows(self._statement, lookups)
+            self._statements = await prepare_statements(self._connection)
+        rows = await fetch_rows(self._statements, lookups)
         templates = await self._templates.read(self._connection, {row[2] for row in rows})
         found: list[Entry | None] = [None] * len(lookups)
         for n, is_member, template_id, state, changed, packed, note in rows:

@@ -327,11 +327,11 @@ async def read_body(receive: Receive) -> bytes:
                     return body
                 body += message.get("body", b"")
                 if len(body) > MAX_BODY_BYTES:
-                    raise InvalidInput("body_too_large", limit=MAX_BODY_BYTES)
+                    raise InvalidInput("parameters_too_large", limit=MAX_BODY_BYTES)
                 if not message.get("more_body"):
                     return body
     except TimeoutError:
-        raise InvalidInput("body_not_json", reason="it did not arrive in time") from None
+        raise InvalidInput("parameters_not_json", reason="it did not arrive in time") from None
 
 
 async def send_reply(send: Send, request: Request, reply: Reply) -> None:

@@ -172,9 +172,9 @@ def parse_json_carrier(body: bytes) -> list[tuple[str, str]]:
     try:
         document = orjson.loads(body or b"{}")
     except orjson.JSONDecodeError as error:
-        raise InvalidInput("body_not_json", reason=str(error)) from None
+        raise InvalidInput("parameters_not_json", reason=str(error)) from None
     if not isinstance(document, dict):
-        raise InvalidInput("body_not_json", reason="not an object")
+        raise InvalidInput("parameters_not_json", reason="not an object")
     pairs = []
     for name, value in document.items():
         for item in value if isinstance(value, list) else [value]:
@@ -189,7 +189,7 @@ def _format_scalar(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str | int):
         return str(value)
-    raise InvalidInput("body_not_json", reason="a parameter is neither text nor a whole number")
+    raise InvalidInput("parameters_not_json", reason="a parameter is neither text nor a whole number")
 
 
 def parse_parameters(pairs: list[tuple[str, str]]) -> Parameters:

@@ -52,6 +52,11 @@ def format_instant(unix_seconds: int) -> str:
     return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def has_special_format(value_type: str) -> bool:
+    """Whether data of this type are shown as something else than text or base64."""
+    return value_type.upper() in _FORMATS
+
+
 def format_data(value: Value) -> dict[str, Any]:
     """Format and content by type; data that does not decode as its type falls back to the general rule."""
     special = _FORMATS.get(value.type.upper())

@@ -1,6 +1,7 @@
 """What the resolver reads from the database, as SQL. It writes nothing but the numbering of the change log."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -12,9 +13,9 @@ from schemas.changes import ChangeKind
 from schemas.ranges import Shape
 from schemas.templates import Template, bind_template, parse_template
 
-# One statement for all questions of a batch: the primary key of records, and the ranges a suffix fits, which are
-# probed by their last start at or below the serial number.
-_FETCH = """
+# One statement for all questions of a batch: the primary key of records and, only if a suffix fits a range, the
+# ranges, which are probed by their last start at or below the serial number.
+_FETCH_RECORDS = """
 SELECT k.n, false AS is_member, r.template_id, r.state, r.changed, r.packed, r.note
 FROM unnest($1::int8[], $2::int4[], $3::text[]) AS k(n, prefix_id, suffix_key)
 CROSS JOIN LATERAL (
@@ -22,6 +23,8 @@ CROSS JOIN LATERAL (
     FROM records
     WHERE prefix_id = k.prefix_id AND suffix_key = k.suffix_key
     LIMIT 1) r
+"""
+_FETCH_MEMBERS = """
 UNION ALL
 SELECT k.n, true, r.template_id, r.state, r.changed, r.packed, r.note
 FROM unnest($4::int8[], $5::int4[], $6::text[], $7::int2[], $8::bool[], $9::int8[])
@@ -48,12 +51,19 @@ LEFT JOIN LATERAL (
 """
 
 
-async def prepare_fetch(conn: Connection) -> Any:
-    """The statement that `fetch_rows` runs, prepared once per connection."""
-    return await conn.prepare(_FETCH)
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """Prepared once per connection."""
+
+    records: Any
+    records_and_members: Any
 
 
-async def fetch_rows(statement: Any, lookups: Sequence[Lookup]) -> list[Any]:
+async def prepare_statements(conn: Connection) -> Statements:
+    return Statements(await conn.prepare(_FETCH_RECORDS), await conn.prepare(_FETCH_RECORDS + _FETCH_MEMBERS))
+
+
+async def fetch_rows(statements: Statements, lookups: Sequence[Lookup]) -> list[Any]:
     """Rows (n, is_member, template_id, state, changed in unix seconds, packed, note); n is the place in `lookups`.
 
     A record of its own comes before the range that it belongs to.
@@ -64,10 +74,22 @@ async def fetch_rows(statement: Any, lookups: Sequence[Lookup]) -> list[Any]:
         if lookup.prefix.shapes
         for shape, number in lookup.list_members()
     ]
-    rows: list[Any] = await statement.fetch(
+    keys = (
         range(len(lookups)),
         [lookup.prefix.prefix_id for lookup in lookups],
         [lookup.suffix_key for lookup in lookups],
+    )
+    if members:
+        statement, more = statements.records_and_members, _turn(members)
+    else:
+        statement, more = statements.records, ()
+    rows: list[Any] = await statement.fetch(*keys, *more)
+    return rows
+
+
+def _turn(members: list[tuple[int, int, Shape, int]]) -> tuple[list[Any], ...]:
+    """The probes as the columns of the statement."""
+    return (
         [n for n, _, _, _ in members],
         [prefix_id for _, prefix_id, _, _ in members],
         [shape.head for _, _, shape, _ in members],
@@ -75,7 +97,6 @@ async def fetch_rows(statement: Any, lookups: Sequence[Lookup]) -> list[Any]:
         [shape.checked for _, _, shape, _ in members],
         [number for _, _, _, number in members],
     )
-    return rows
 
 
 async def fetch_templates(conn: Connection, template_ids: Sequence[int]) -> list[Template]:

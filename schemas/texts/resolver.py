@@ -51,13 +51,13 @@ TEXTS: dict[str, Text] = {
         "请分多次查询。",
         "Ask in several requests.",
     ),
-    "body_not_json": Text(
+    "parameters_not_json": Text(
         "请求体不是所需的 JSON 对象：{reason}。",
         "The body is not the JSON object that is needed: {reason}.",
         '请发送如 {{"index": [2000]}} 的对象，或使用表单。',
         'Send an object such as {{"index": [2000]}}, or a form.',
     ),
-    "body_too_large": Text(
+    "parameters_too_large": Text(
         "请求体超过 {limit} 字节。",
         "The body is longer than {limit} bytes.",
         "请减少参数。",
