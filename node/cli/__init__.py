@@ -48,7 +48,7 @@ def run_command(arguments: list[str]) -> int:
     except BrokenPipeError:
         return 1
     except Exception as error:
-        complain(ServiceError("internal_error", error=type(error).__name__, path=keep_trace()), as_json)
+        complain(ServiceError("program_failed", error=type(error).__name__, path=keep_trace()), as_json)
         return 1
 
 

@@ -39,7 +39,7 @@ TEXTS: dict[str, Text] = {
         "详情见目录 {path} 中的日志。",
         "The logs in {path} have the details.",
     ),
-    "internal_error": Text(
+    "program_failed": Text(
         "程序出现内部错误（{error}）。",
         "The program failed for a reason of its own ({error}).",
         "请把文件 {path} 交给维护人员。",
