@@ -73,6 +73,7 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
 
     from node.postgres import get_dsn
     from node.secret_key import load_key_ring
+    from node.statistics_api import router as statistics
     from registry.api.state import RegistryConfig
     from registry.app import serve_registry
     from registry.prefixes import NodeRules
@@ -86,7 +87,7 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
         language=settings.language,
         trusted_proxies=tuple(map(str, settings.trusted_proxies)),
     )
-    uvloop.run(serve_registry(config, list(sockets.values())))
+    uvloop.run(serve_registry(config, list(sockets.values()), [statistics]))
 
 
 def run_resolver(settings: "ResolverSettings", worker: int, sockets: dict[str, socket.socket]) -> None:

@@ -1,0 +1,72 @@
+"""Access keys: the operator's for anybody, an enterprise's for itself."""
+
+from typing import Annotated, Any
+
+from asyncpg import Connection
+from fastapi import APIRouter, Query, Response
+
+from registry.api.calls import Answer, PathText, Reading, Writing
+from registry.api.enterprises import check_cursor
+from registry.api.targets import check_texts, is_storable
+from registry.keys import add_key, list_keys, revoke_key
+from registry.store.keys import KeyRow
+from schemas.enterprise_bodies import KeyBody, KeyPage, NewKey, NewKeyBody
+from schemas.errors import NotFound
+from schemas.identifiers import shorten
+
+router = APIRouter(prefix="/keys", tags=["keys"])
+
+
+@router.post("", status_code=201, response_model=NewKeyBody, summary="Make an access key")
+async def post_key(call: Writing, body: NewKey) -> Response:
+    """The answer holds the secret, this once (and again for the same Idempotency-Key)."""
+    principal = call.get_principal()
+    enterprise_id = body.enterprise_id or principal.enterprise_id
+    if enterprise_id is not None:
+        principal.check_enterprise(enterprise_id)
+    check_texts(note=body.note)
+
+    async def effect(conn: Connection) -> Answer:
+        access_key, secret_key = await add_key(conn, call.order(), enterprise_id, body.note)
+        if call.dry_run:  # a key that was rolled back opens nothing
+            return Answer({"access_key": None, "secret_key": None, "enterprise_id": enterprise_id}, 201)
+        return Answer({"access_key": access_key, "secret_key": secret_key, "enterprise_id": enterprise_id}, 201)
+
+    return await call.write(effect)
+
+
+@router.get("", response_model=KeyPage, summary="List access keys")
+async def get_keys(
+    call: Reading, enterprise_id: Annotated[int | None, Query(description="Only those of this enterprise.")] = None
+) -> Response:
+    """Without their secrets, revoked ones among them."""
+    principal = call.get_principal()
+    if enterprise_id is not None:
+        principal.check_enterprise(check_cursor(enterprise_id))
+    async with call.connect() as conn:
+        return call.reply({"keys": [_format(key) for key in await list_keys(conn, principal, enterprise_id)]})
+
+
+@router.post("/{access_key}/revoke", response_model=KeyBody, summary="Revoke an access key")
+async def post_revocation(call: Writing, access_key: PathText) -> Response:
+    """It ends at once."""
+    if not is_storable(access_key):
+        raise NotFound("key_not_found", field="access_key", access_key=shorten(access_key))
+
+    async def effect(conn: Connection) -> Answer:
+        order = call.order()
+        key = await revoke_key(conn, order, access_key)
+        return Answer(_format(key) | {"revoked": key.revoked or order.at})
+
+    return await call.write(effect)
+
+
+def _format(key: KeyRow) -> dict[str, Any]:
+    return {
+        "access_key": key.access_key,
+        "enterprise_id": key.enterprise_id,
+        "enterprise": key.enterprise_name,
+        "note": key.note,
+        "created": key.created,
+        "revoked": key.revoked,
+    }

@@ -1,0 +1,102 @@
+"""What every request passes first: language, size of the body, who asks; and what every error passes last."""
+
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from registry.api.problems import WrongContentType, answer_problem, translate
+from registry.api.state import RegistryState
+from registry.keys import authenticate, split_bearer
+from registry.principals import Principal
+from schemas.errors import TooLarge, Unauthenticated
+from schemas.texts import LANGUAGES, choose_language
+
+API = "/api/v1/"
+MAX_BODY_BYTES = 32 * 1024 * 1024
+MAX_UPLOAD_BYTES = 1024 * 1024 * 1024
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_UPLOADS = ("multipart/form-data", "text/csv")
+
+
+class Gate:
+    """Authenticates before anything of a body is read; turns every exception into a problem document."""
+
+    def __init__(self, app: ASGIApp, state: RegistryState) -> None:
+        self._app, self._state = app, state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers, started = Headers(scope=scope), False
+        language = find_language(scope, headers, self._state.config.language)
+
+        async def note_start(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            scope.setdefault("state", {}).update(language=language, principal=None)
+            if scope["path"].startswith(API):
+                # Routes see the path as it was sent: an encoded slash of an identifier is no slash of the path.
+                scope["path"] = scope["raw_path"].decode("ascii")
+                scope["state"]["principal"] = await self._find_principal(scope["method"], headers)
+                receive = limit_body(scope["method"], headers, receive)
+            await self._app(scope, receive, note_start)
+        except Exception as error:
+            if started:
+                raise
+            await _send_problem(error, language, send)
+
+    async def _find_principal(self, method: str, headers: Headers) -> Principal | None:
+        """None for an anonymous reader; raises Unauthenticated."""
+        header = headers.get("authorization")
+        if header is None and method in _SAFE:
+            return None
+        access_key, secret_key = split_bearer(header)
+        if not access_key.isascii() or not access_key.isprintable():
+            raise Unauthenticated("key_wrong")
+        async with self._state.connect() as conn:
+            return await authenticate(conn, access_key, secret_key)
+
+
+def find_language(scope: Scope, headers: Headers, default: str) -> str:
+    """`?lang=` before Accept-Language before the node's own."""
+    asked = parse_qs(scope["query_string"].decode("latin-1")).get("lang", [""])[-1]
+    return asked if asked in LANGUAGES else choose_language(headers.get("accept-language", ""), default)
+
+
+def limit_body(method: str, headers: Headers, receive: Receive) -> Receive:
+    """Refuse kinds of bodies nobody reads, and bodies over the limit, announced or not."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    length = headers.get("content-length", "")
+    limit = MAX_UPLOAD_BYTES if kind in _UPLOADS else MAX_BODY_BYTES
+    has_body = (length.isdigit() and int(length) > 0) or "transfer-encoding" in headers
+    if method not in _SAFE and has_body and kind != "application/json" and kind not in _UPLOADS:
+        raise WrongContentType("content_type_wrong", field="Content-Type", kind=kind[:100] or "—")
+    if length.isdigit() and int(length) > limit:
+        raise TooLarge("body_too_large", limit=limit)
+    received = 0
+
+    async def receive_within_limit() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise TooLarge("body_too_large", limit=limit)
+        return message
+
+    return receive_within_limit
+
+
+async def _send_problem(error: Exception, language: str, send: Send) -> None:
+    answer = answer_problem(translate(error), language)
+    if answer.status == 413:
+        answer.headers["Connection"] = "close"  # the rest of the body is not waited for
+    await answer.to_response()({"type": "http"}, _receive_nothing, send)
+
+
+async def _receive_nothing() -> Message:
+    return {"type": "http.disconnect"}

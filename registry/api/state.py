@@ -1,0 +1,78 @@
+"""What a registry process is given, and what it holds while it runs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+import asyncpg
+
+from registry.prefixes import NodeRules
+from schemas.errors import Unavailable
+from schemas.segments import SegmentWriter
+
+ACQUIRE_SECONDS = 2.0
+POOL_SIZE = 8
+# A transaction of ours takes less than a second; what takes longer is in the way of others and is given up.
+SERVER_SETTINGS = {
+    "application_name": "idnode registry",
+    "statement_timeout": "8000",
+    "lock_timeout": "5000",
+    "idle_in_transaction_session_timeout": "10000",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryConfig:
+    """`public_url` is what is printed on goods; `trusted_proxies` are networks whose X-Forwarded-For is believed."""
+
+    database_url: str
+    public_url: str
+    jobs_dir: Path
+    log_dir: Path
+    rules: NodeRules
+    language: str = "zh"
+    trusted_proxies: tuple[str, ...] = ()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryState:
+    """`segments` counts the reads that are answered here; `job_added` wakes who runs jobs."""
+
+    config: RegistryConfig
+    pool: asyncpg.Pool
+    segments: SegmentWriter
+    job_added: asyncio.Event = field(default_factory=asyncio.Event)
+    now: Callable[[], datetime] = _now
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection of the pool; Unavailable if there is none within two seconds."""
+        try:
+            taken = await self.pool.acquire(timeout=ACQUIRE_SECONDS)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:  # TimeoutError is an OSError
+            raise Unavailable("database_unavailable") from error
+        try:
+            yield cast(asyncpg.Connection, taken)  # the pool hands out proxies, which do what connections do
+        finally:
+            await self.pool.release(taken)
+
+
+def open_pool(database_url: str) -> asyncpg.Pool:
+    """To be entered with `async with`. Opens nothing by itself: the registry starts while the database is away."""
+    return asyncpg.create_pool(
+        database_url,
+        min_size=0,
+        max_size=POOL_SIZE,
+        timeout=ACQUIRE_SECONDS,
+        command_timeout=10,
+        max_inactive_connection_lifetime=60,
+        server_settings=SERVER_SETTINGS,
+    )

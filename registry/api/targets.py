@@ -1,0 +1,87 @@
+"""Which prefix and template a request is about, and whether its caller may touch them."""
+
+from asyncpg import Connection
+
+from registry.api.calls import Call
+from registry.prefixes import get_prefix, get_writable_prefix
+from registry.store.prefixes import PrefixRow
+from registry.store.records import PrefixRule
+from registry.templates import get_template
+from schemas.errors import Conflict, InvalidInput, NotFound
+from schemas.identifiers import shorten
+from schemas.templates import Template
+from schemas.viewing import Viewer
+
+
+def is_storable(text: str) -> bool:
+    """Whether the database can hold the text at all: one that it cannot is nowhere."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def check_known_prefix(call: Call, prefix: str) -> str:
+    """Raises Unauthenticated, or NotFound for what the caller may not know of."""
+    call.get_principal().check_prefix(prefix)
+    if not is_storable(prefix):
+        raise NotFound("prefix_not_found", field="prefix", prefix=shorten(prefix))
+    return prefix
+
+
+async def get_rule(conn: Connection, call: Call, prefix: str) -> PrefixRule:
+    """One of the caller's prefixes, in whatever state it is; raises NotFound."""
+    check_known_prefix(call, prefix)
+    return _to_rule(await get_prefix(conn, call.get_principal(), prefix))
+
+
+async def get_rule_for_writing(conn: Connection, call: Call, prefix: str) -> PrefixRule:
+    """Also raises Conflict where nothing can be registered now."""
+    check_known_prefix(call, prefix)
+    return _to_rule(await get_writable_prefix(conn, call.get_principal(), prefix))
+
+
+async def get_rule_for_state(conn: Connection, call: Call, prefix: str) -> PrefixRule:
+    """The operator retires and freezes under a prefix that is stopped, too: a recall cannot wait."""
+    if call.get_principal().is_operator:
+        return await get_rule(conn, call, prefix)
+    return await get_rule_for_writing(conn, call, prefix)
+
+
+def _to_rule(row: PrefixRow) -> PrefixRule:
+    return PrefixRule(row.prefix_id, row.prefix, row.folds_case, int(row.state), int(row.hosting))
+
+
+async def get_known_template(conn: Connection, call: Call, prefix: str, version: str) -> Template:
+    """Raises NotFound."""
+    return await get_template(conn, call.get_principal(), prefix, check_known_version(prefix, version))
+
+
+async def get_template_for_writing(conn: Connection, call: Call, prefix: str, version: str) -> Template:
+    """Also raises Conflict for a template that was withdrawn."""
+    template = await get_known_template(conn, call, prefix, version)
+    if not template.enabled:
+        raise Conflict("template_withdrawn", field="template", version=version)
+    return template
+
+
+def check_known_version(prefix: str, version: str) -> str:
+    """Raises NotFound for what no template can be called."""
+    if not is_storable(version):
+        raise NotFound("template_not_found", field="template", prefix=prefix, version=shorten(version))
+    return version
+
+
+def get_viewer(call: Call, prefix: str) -> Viewer:
+    """The owner of a prefix and the operator see everything under it."""
+    principal = call.principal
+    if principal is not None and (principal.is_operator or prefix in principal.prefixes):
+        return Viewer.OWNER
+    return Viewer.PUBLIC
+
+
+def check_texts(**texts: str) -> None:
+    """Raises InvalidInput for a text that the database cannot hold."""
+    for name, text in texts.items():
+        if not is_storable(text):
+            raise InvalidInput("text_not_unicode", field=name)

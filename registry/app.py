@@ -1,0 +1,121 @@
+"""The registry process: one application, one pool, one log of what it answers, and the jobs it starts."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+
+import asyncpg
+import uvicorn
+from fastapi import APIRouter, FastAPI
+
+from registry.api import (
+    access_keys,
+    batches,
+    dictionaries,
+    docs_page,
+    enterprises,
+    health,
+    identifiers,
+    jobs,
+    prefixes,
+    ranges,
+    reading,
+    templates,
+)
+from registry.api.gate import Gate
+from registry.api.state import RegistryConfig, RegistryState, open_pool
+from registry.job_runner import run_jobs
+from registry.store.idempotency import delete_old_answers
+from schemas.errors import Unavailable
+from schemas.segments import SegmentWriter
+
+__all__ = ["RegistryConfig", "RegistryState", "create_app", "serve_registry"]
+
+STOP_SECONDS = 10
+FORGET_SECONDS = 600.0
+logger = logging.getLogger("idnode.registry")
+
+# In this order: an action of an identifier before the identifier itself, whose path takes any characters.
+_ROUTERS = (
+    batches.router, identifiers.router, reading.router, ranges.router, templates.router, enterprises.router,
+    prefixes.router, dictionaries.router, access_keys.router, jobs.router,
+)  # fmt: skip
+
+
+def create_app(state: RegistryState, more: Sequence[APIRouter] = ()) -> FastAPI:
+    """The application; `more` are routers of other packages, mounted below `/api/v1` too."""
+    app = FastAPI(title="idnode", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.registry = state
+    app.include_router(docs_page.router)
+    app.include_router(health.router)
+    for router in (*_ROUTERS, *more):
+        app.include_router(router, prefix="/api/v1")
+    app.add_middleware(Gate, state=state)
+    return app
+
+
+async def serve_registry(
+    config: RegistryConfig, sockets: Sequence[socket.socket], more: Sequence[APIRouter] = ()
+) -> None:
+    """Serve on sockets that listen until SIGTERM or SIGINT; requests under way are finished."""
+    segments = SegmentWriter(config.log_dir, f"registry-{os.getpid()}")
+    try:
+        async with open_pool(config.database_url) as pool:
+            state = RegistryState(config, pool, segments)
+            server = make_server(create_app(state, more), config)
+            tasks = [
+                asyncio.create_task(run_jobs(config.database_url, config.jobs_dir, state.job_added)),
+                asyncio.create_task(forget_old_answers(state)),
+            ]
+            try:
+                await server.serve(sockets=list(sockets))
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+    finally:
+        segments.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn raises a signal it caught once more when it has stopped; we are done then and end with status 0."""
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True
+
+
+def make_server(app: FastAPI, config: RegistryConfig) -> uvicorn.Server:
+    """Uvicorn as we run it; it takes sockets and opens none."""
+    return _Server(
+        uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(config.trusted_proxies),
+            forwarded_allow_ips=list(config.trusted_proxies),
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=STOP_SECONDS,
+        )
+    )
+
+
+async def forget_old_answers(state: RegistryState) -> None:
+    """Answers kept for Idempotency-Keys go after seven days, a thousand at a time."""
+    while True:
+        with suppress(Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            async with state.connect() as conn:
+                deleted = 1
+                while deleted:
+                    deleted = await delete_old_answers(conn, state.now())
+        await asyncio.sleep(FORGET_SECONDS)

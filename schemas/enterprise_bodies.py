@@ -1,0 +1,282 @@
+"""Bodies of `/api/v1` about enterprises, prefixes, units, tags, access keys and statistics.
+
+A dossier is checked by `schemas.enterprises.parse_dossier`, which names every field it refuses.
+"""
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from schemas.bodies import PREFIX, REASON, Body, Request
+
+Id = Annotated[int, Field(examples=[17])]
+Code = Annotated[str, Field(examples=["91321302MA1PUMP02M"])]
+AREA = Annotated[str, Field(max_length=255, description="A unit, or a division's name or code.", examples=["陈集镇"])]
+INDUSTRY = Annotated[str, Field(max_length=64, examples=["C/34/344/3441"])]
+EnterpriseStateName = Literal[
+    "draft", "pending", "reviewing", "approved", "refused", "suspended", "closed", "change_pending"
+]
+PrefixStateName = Literal["stopped", "enabled", "to_be_deleted", "refused", "pending", "reviewing"]
+Day = Annotated[date, Field(strict=False, examples=["2024-06-04"])]
+
+DOSSIER_EXAMPLE: dict[str, Any] = {
+    "name": "宿城水泵有限公司",
+    "certificate_code": "91321302MA1PUMP02M",
+    "nature": 2,
+    "province": "320000",
+    "city": "321300",
+    "county": "321302",
+    "unit": "陈集镇",
+    "address": "江苏省宿迁市宿城区发展大道 1 号",
+    "industry": "C/34/344/3441",
+    "prefix": "88.101.5",
+}
+
+
+class NewEnterprise(Request):
+    """An enterprise the operator enters and, with `approve`, approves in one step; an access key comes with it."""
+
+    name: Annotated[str, Field(max_length=255, examples=["宿城水泵有限公司"])]
+    certificate_code: Annotated[str, Field(max_length=32, examples=["91321302MA1PUMP02M"])]
+    area: AREA
+    industry: INDUSTRY
+    prefix: Annotated[PREFIX | None, Field(description="The next free one if it is left out.")] = None
+    approve: bool = False
+
+
+class AddedEnterpriseBody(Body):
+    """The secret is shown this once."""
+
+    enterprise_id: Id
+    prefix: PREFIX
+    access_key: Annotated[str | None, Field(examples=["ak_0a1b2c3d4e5f6a7b8c9d"])]
+    secret_key: Annotated[str | None, Field(description="Null in a dry run.")]
+
+
+class Explained(Request):
+    reason: REASON
+
+
+class Verified(Request):
+    """What the real-name check came to."""
+
+    result: Literal["none", "pending", "pass", "fail", "unavailable"]
+    reason: REASON = ""
+
+
+class Move(Request):
+    """To another unit, division or industry from `day` on; today if it is left out."""
+
+    area: AREA = ""
+    industry: Annotated[str, Field(max_length=64)] = ""
+    day: Day | None = None
+    reason: REASON = ""
+
+
+class Tags(Request):
+    """Kind → name; these and no others."""
+
+    tags: Annotated[dict[str, str], Field(max_length=100, examples=[{"industrial_chain": "高端装备"}])]
+    reason: REASON = ""
+
+
+class TodoBody(Body):
+    field: str
+    missing: str
+    remedy: str
+
+
+class PrefixBody(Body):
+    prefix: PREFIX
+    state: PrefixStateName
+    hosting: Literal["not_hosted", "applied", "refused", "hosted"]
+    enterprise_id: Id
+    enterprise: str
+    owned_from: date | None
+    enabled_on: date | None
+    created: datetime
+
+
+class EnterpriseBody(Body):
+    """One enterprise without its personal part, with what is still missing in its dossier."""
+
+    enterprise_id: Id
+    name: str
+    certificate_type: Annotated[int, Field(examples=[1])]
+    certificate_code: Code
+    state: EnterpriseStateName
+    verification: str
+    connected_on: date | None
+    division_code: Annotated[str, Field(examples=["321302"])]
+    division: Annotated[str, Field(examples=["江苏省宿迁市宿城区"])]
+    unit: Annotated[str, Field(examples=["陈集镇"])]
+    industry: Annotated[str, Field(examples=["C/34/344/3441"])]
+    tags: dict[str, str]
+    dossier: dict[str, Any]
+    todo: list[TodoBody]
+    prefixes: list[PrefixBody]
+    placements: list[dict[str, Any]]
+    decisions: list[dict[str, Any]]
+    created: datetime
+    changed: datetime
+    revision: int
+
+
+class ListedEnterpriseBody(Body):
+    enterprise_id: Id
+    name: str
+    certificate_code: Code
+    state: EnterpriseStateName
+    connected_on: date | None
+    division_code: str
+    division: str
+    unit: str
+    industry: str
+    prefixes: list[str]
+    missing: Annotated[list[str], Field(examples=[["contact", "legal_person"]])]
+    created: datetime
+
+
+class EnterprisePage(Body):
+    enterprises: list[ListedEnterpriseBody]
+    next: Annotated[int | None, Field(description="Goes into `after` for the following page.", examples=[100])]
+
+
+class PersonalBody(Body):
+    """Contact and legal person."""
+
+    contact: dict[str, Any] | None = None
+    legal_person: dict[str, Any] | None = None
+
+
+class FileRowBody(Body):
+    row: int
+    outcome: Literal["connected", "unchanged", "refused"]
+    enterprise_id: int | None
+    name: str
+    certificate_code: str
+    prefix: str
+    code: str | None = None
+    field: str | None = None
+    reason: str | None = None
+    remedy: str | None = None
+
+
+class FileBody(Body):
+    """`written` is false for a dry run, and if any row was refused: then nothing of the file was written."""
+
+    rows: int
+    connected: int
+    unchanged: int
+    refused: int
+    written: bool
+    results: list[FileRowBody]
+
+
+class NewPrefix(Request):
+    """`prefix` is the next free one if it is left out; `enterprise_id` is the caller's own if it is left out."""
+
+    prefix: PREFIX | None = None
+    enterprise_id: Annotated[int, Field(ge=1, lt=2**31, examples=[17])] | None = None
+
+
+class PrefixPage(Body):
+    prefixes: list[PrefixBody]
+    next: Annotated[int | None, Field(description="Goes into `after` for the following page.")]
+
+
+class PrefixDecision(Request):
+    """`approved` and `refused` are the reviewer's; `resubmitted` is the enterprise's."""
+
+    decision: Literal[
+        "approved", "refused", "resubmitted", "reviewing", "stopped", "resumed", "deletion", "deletion_withdrawn"
+    ]
+    reason: REASON = ""
+
+
+class Hosting(Request):
+    """Without an address the identifiers are kept here; with one, clients are referred to the enterprise's server."""
+
+    address: Annotated[str, Field(max_length=255, examples=["203.0.113.7"])] = ""
+    tcp_port: Annotated[int, Field(examples=[2641])] | None = None
+    udp_port: Annotated[int, Field(examples=[2641])] | None = None
+    http_port: Annotated[int, Field(examples=[8080])] | None = None
+
+
+class Transfer(Request):
+    """To another enterprise from `day` on; what was counted before stays with the old owner."""
+
+    enterprise_id: Annotated[int, Field(ge=1, lt=2**31, examples=[18])]
+    day: Day | None = None
+    reason: REASON = ""
+
+
+class NewUnit(Request):
+    division: Annotated[str, Field(max_length=255, examples=["321302"])]
+    name: Annotated[str, Field(max_length=255, examples=["陈集镇"])]
+
+
+class UnitBody(Body):
+    unit_id: int
+    division_code: Annotated[str, Field(examples=["321302"])]
+    division: str
+    name: Annotated[str, Field(examples=["陈集镇"])]
+
+
+class UnitPage(Body):
+    units: list[UnitBody]
+
+
+class TagBody(Body):
+    kind: Annotated[str, Field(examples=["industrial_chain"])]
+    name: Annotated[str, Field(examples=["高端装备"])]
+    enterprises: int
+
+
+class TagPage(Body):
+    tags: list[TagBody]
+
+
+class NewKey(Request):
+    """For an enterprise, or for the operator if none is named and the caller is the operator."""
+
+    enterprise_id: Annotated[int, Field(ge=1, lt=2**31, examples=[17])] | None = None
+    note: Annotated[str, Field(max_length=1_000, examples=["MES, line 2"])] = ""
+
+
+class NewKeyBody(Body):
+    """The secret is shown this once: only its hash is kept."""
+
+    access_key: Annotated[str | None, Field(examples=["ak_0a1b2c3d4e5f6a7b8c9d"])]
+    secret_key: Annotated[str | None, Field(description="Null in a dry run.")]
+    enterprise_id: int | None
+
+
+class KeyBody(Body):
+    access_key: Annotated[str, Field(examples=["ak_0a1b2c3d4e5f6a7b8c9d"])]
+    enterprise_id: int | None
+    enterprise: str
+    note: str
+    created: datetime
+    revoked: datetime | None
+
+
+class KeyPage(Body):
+    keys: list[KeyBody]
+
+
+class StatisticsRow(Body):
+    """One group of a period. Which members name the group depends on `by`; counters are defined at `/definitions`."""
+
+    registered_new: int
+    registered_total: int
+    registered_live: int
+    resolutions: int
+    resolutions_ok: int
+    resolutions_uncounted: int
+
+
+class CounterBody(Body):
+    counter: Annotated[str, Field(examples=["resolutions_ok"])]
+    definition: str

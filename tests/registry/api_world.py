@@ -1,0 +1,130 @@
+"""A registry that really listens, with two firms and an operator, for tests of the interface over HTTP."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+from yarl import URL
+
+from node.statistics_api import router as statistics
+from registry.api.state import RegistryConfig, RegistryState, open_pool
+from registry.app import create_app, make_server
+from registry.enterprises import AddedEnterprise
+from registry.keys import add_key
+from registry.prefixes import NodeRules
+from registry.templates import add_template
+from schemas.resolution_log import LoggedAnswer, decode_answers
+from schemas.segments import SegmentWriter
+from tests.registry.issuing_world import DOCUMENT
+from tests.registry.people import CLERK, RULES, add_firm, order
+
+PUMP, TOFU = "88.101.5", "88.101.10"
+PUBLIC_URL = "http://node.example"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    headers: Any
+    body: bytes
+    json: Any
+
+
+@dataclass(slots=True)
+class World:
+    """`keys`: operator, pump (owns PUMP), tofu (owns TOFU), anonymous → bearer token."""
+
+    base: str
+    state: RegistryState
+    http: aiohttp.ClientSession
+    keys: dict[str, str] = field(default_factory=dict)
+    firms: dict[str, AddedEnterprise] = field(default_factory=dict)
+
+    async def ask(
+        self, method: str, path: str, json: Any = None, *, who: str = "pump", headers: dict[str, str] | None = None,
+        **more: Any,
+    ) -> Reply:  # fmt: skip
+        """`path` goes out as it is, percent signs and dots included."""
+        sent = {"Accept-Language": "en"} | (headers or {})
+        if self.keys.get(who):
+            sent.setdefault("Authorization", f"Bearer {self.keys[who]}")
+        if json is not None:
+            more["json"] = json
+        async with self.http.request(method, URL(self.base + path, encoded=True), headers=sent, **more) as reply:
+            body = await reply.read()
+            parsed = None
+            if "json" in reply.headers.get("Content-Type", ""):
+                parsed = await reply.json(content_type=None)
+            return Reply(reply.status, reply.headers, body, parsed)
+
+    def read_log(self) -> list[LoggedAnswer]:
+        """Everything that was counted so far."""
+        return [
+            answer
+            for path in sorted(self.state.config.log_dir.glob("*.segment"))
+            for answer in decode_answers(path.read_bytes())
+            if isinstance(answer, LoggedAnswer)
+        ]
+
+
+@asynccontextmanager
+async def serve(state: RegistryState) -> AsyncIterator[str]:
+    """The application on a socket of its own; its address."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = make_server(create_app(state, [statistics]), state.config)
+    with server_signals_left_alone(server):
+        running = asyncio.create_task(server.serve(sockets=[listening]))
+        try:
+            while not server.started:
+                await asyncio.sleep(0.005)
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await running
+
+
+class server_signals_left_alone:  # noqa: N801 - used as a statement
+    """The signals of the test process stay pytest's."""
+
+    def __init__(self, server: Any) -> None:
+        from contextlib import nullcontext
+
+        server.capture_signals = nullcontext
+
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+def make_config(database_url: str, directory: Path, rules: NodeRules = RULES) -> RegistryConfig:
+    return RegistryConfig(database_url, PUBLIC_URL, directory / "jobs", directory / "log", rules)
+
+
+@asynccontextmanager
+async def open_world(database_url: str, directory: Path) -> AsyncIterator[World]:
+    """Firms, keys and a template are made by the decisions themselves."""
+    config = make_config(database_url, directory)
+    segments = SegmentWriter(config.log_dir, "registry-test", 1 << 16)
+    async with open_pool(database_url) as pool, aiohttp.ClientSession() as http:
+        state = RegistryState(config, pool, segments)
+        keys, firms = await make_people(pool)
+        async with serve(state) as base:
+            yield World(base, state, http, keys, firms)
+    segments.close()
+
+
+async def make_people(pool: asyncpg.Pool) -> tuple[dict[str, str], dict[str, AddedEnterprise]]:
+    async with pool.acquire() as conn, conn.transaction():
+        pump, tofu = await add_firm(conn, 1, PUMP), await add_firm(conn, 2, TOFU)
+        keys = {name: f"{firm.access_key}.{firm.secret_key}" for name, firm in (("pump", pump), ("tofu", tofu))}
+        for name in ("operator", "reviewer"):
+            access_key, secret_key = await add_key(conn, order(CLERK), None, name)
+            keys[name] = f"{access_key}.{secret_key}"
+        for prefix in (PUMP, TOFU):
+            await add_template(conn, order(CLERK), prefix, DOCUMENT)
+    return keys, {"pump": pump, "tofu": tofu}
