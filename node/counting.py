@@ -57,10 +57,13 @@ async def count_changes(conn: Connection) -> int:
     async with alone(conn, "count changes"):
         end, counted = await registrations.fetch_log_end(conn), await registrations.find_counted(conn)
         if counted is None or counted.log_id != end.log_id or counted.position > end.position:
+            if counted is not None:
+                log.warning("change log %s is not the one that was counted, or shorter", end.log_id)
             return await rebuild_registrations(conn)
         entries = await registrations.fetch_entries(conn, counted.position, ENTRIES_PER_PASS)
         next_position = entries[0][0] if entries else end.position + 1
         if next_position != counted.position + 1:
+            log.warning("change log: %d comes after %d, which was counted", next_position, counted.position)
             return await rebuild_registrations(conn)
         if entries:
             async with conn.transaction():
@@ -81,7 +84,7 @@ async def rebuild_registrations(conn: Connection) -> int:
         await registrations.clear_registrations(conn)
         await registrations.add_registrations(conn, registrations.subtract(found, pending))
         await registrations.save_counted(conn, end)
-    log.warning("registrations counted anew from the records, change log %s at %d", end.log_id, end.position)
+    log.info("registrations counted from the records, change log %s at %d", end.log_id, end.position)
     return 0
 
 
