@@ -27,7 +27,7 @@ def _make_key_file(path: Path) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     key_id, key = make_key()
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft = path.with_name(f"{path.name}.{key_id}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(format_key_ring(KeyRing({key_id: key})))
