@@ -46,6 +46,8 @@ from schemas.resolution_log import ClientClass, Outcome, Transport
 from schemas.segments import SegmentWriter
 from schemas.texts import format_message, format_remedy
 
+_FOUND = Outcome.FOUND  # both this and the class of the public are 1 in the log
+_MAX_TAIL_BYTES = MAX_MESSAGE_BYTES - 4_096  # larger ones are refused the readable way
 HEARTBEAT = b"0"  # what the Chinese SDKs resolve to see whether somebody is there
 MAX_INDEXES, MAX_TYPES = 2_048, 64  # different ones in a request; every type is compared with every value
 _NEEDS_SESSION = {Opcode.SESSION_TERMINATE, Opcode.SESSION_EXCHANGEKEY}
@@ -105,29 +107,32 @@ class HandleAnswers:
 
     def __init__(self, records: RecordCache, log: SegmentWriter, transport: Transport, node: Node) -> None:
         self._records = records
-        self._transport = transport
+        self._transport = int(transport)
         self._site, self._site_serial = node.site, node.site_serial
         self._upstream = node.upstream
         self._wall_clock = node.wall_clock
-        self._plain = PlainCodec(node.site_serial)
+        plain = PlainCodec(node.site_serial)
+        self._decode, self._encode = plain.decode, plain.encode
         self._tasks: set[asyncio.Task[None]] = set()
         self._find, self._append = records.find, log.append
 
     def answer_plain(self, message: bytes, address: bytes) -> bytes | None:
         """The answer to the commonest question; None if this is another one, or nothing of the kind is cached."""
-        request = self._plain.decode(message)
-        if request is None:
+        shape = self._decode(message)
+        if shape is None:
             return None
-        handle = message[48 : request[5]]
+        handle = message[48 : shape[0]]
         entry = self._find(handle)
-        if entry is None or entry.outcome is not Outcome.FOUND or (not request[3] & PUBL and entry.may_hide):
+        if entry is None or entry.outcome is not _FOUND or (not shape[2] and entry.may_hide):
             return None
         tail = entry.handle_tail()
-        if len(tail) > MAX_MESSAGE_BYTES - 4_096:
+        if len(tail) > _MAX_TAIL_BYTES:
             return None
-        expiration = min(int(self._wall_clock()) + EXPIRATION_SECONDS, 0x7FFF_FFFF)
-        reply = self._plain.encode(message, request, tail, expiration)
-        self._append(handle, entry.prefix_id, entry.template_id, self._transport, Outcome.FOUND, 1, address)
+        expiration = int(self._wall_clock()) + EXPIRATION_SECONDS
+        if expiration > 0x7FFF_FFFF:
+            return None
+        reply = self._encode(message, shape, tail, expiration)
+        self._append(handle, entry.prefix_id, entry.template_id, self._transport, 1, 1, address)
         return reply
 
     def answer(self, data: bytes, asker: Asker) -> bytes | None:
