@@ -178,8 +178,9 @@ import resource, sys
 from pathlib import Path
 import schemas.segments
 directory, limit, before, during, after = Path(sys.argv[1]), *map(int, sys.argv[2:])
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 def set_limit(size):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
 if limit >= 0 and before == 0:
     set_limit(limit)
 writer = schemas.segments.SegmentWriter(directory, "resolver-0", 262144)
@@ -190,7 +191,7 @@ for number in range(during):
     writer.append(b"during", 5, 3, 1, 1, 1, b"")
 full = writer.missing
 schemas.segments.RETRY_US = 0  # as if a second had passed
-set_limit(resource.RLIM_INFINITY)
+set_limit(hard)
 for number in range(after):
     writer.append(b"after", 5, 3, 1, 1, 1, b"")
 writer.close()
