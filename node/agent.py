@@ -34,7 +34,7 @@ async def run_agent(settings: AgentSettings) -> None:
     dsn = get_dsn(settings.database_url, settings.data_dir)
     directory = settings.resolution_log_dir
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_repeat(dsn, lambda conn: _count(conn, directory), COUNT_SECONDS, stop))
+        tasks.create_task(_repeat(dsn, lambda conn: _count(conn, directory, stop), COUNT_SECONDS, stop))
         tasks.create_task(_repeat(dsn, lambda conn: _keep(conn, directory), KEEP_SECONDS, stop))
     with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
         async with asyncio.timeout(LAST_PASS_SECONDS):
@@ -45,13 +45,13 @@ async def run_agent(settings: AgentSettings) -> None:
                 await conn.close()
 
 
-async def _count(conn: Connection, directory: Path) -> None:
-    """Count until nothing is left."""
-    while await count_changes(conn):
-        pass
-    while await count_segments(conn, directory, datetime.now(UTC)):
-        pass
-    await set_fact(conn, SEEN_FACT, datetime.now(UTC).isoformat(timespec="seconds"))
+async def _count(conn: Connection, directory: Path, stop: asyncio.Event | None = None) -> None:
+    """Count until nothing is left, or until it is time to stop; say after every pass that the agent lives."""
+    more = True
+    while more and not (stop is not None and stop.is_set()):
+        entries = await count_changes(conn)
+        more = await count_segments(conn, directory, datetime.now(UTC)) or entries > 0
+        await set_fact(conn, SEEN_FACT, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 async def _keep(conn: Connection, directory: Path) -> None:
