@@ -110,7 +110,8 @@ class RecordCache:
         if fill is not None:
             fill.callbacks.append(callback)
             return
-        if len(self._fills) >= MAX_WAITING:
+        is_away = self._synced_at is not None and not self._is_current
+        if is_away or len(self._fills) >= MAX_WAITING:  # nobody gains from waiting in a longer queue
             callback(self._find_stale(located.key))
             return
         self._fills[located.key] = fill = Fill(located, callback)

@@ -18,7 +18,7 @@ from schemas.templates import Template
 
 MAX_BATCH = 512
 QUERY_SECONDS = 5.0
-_DATABASE_TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+DATABASE_TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _log = getLogger(__name__)
 # A statement that sees 500 keys now and one later shall keep its plan; compiling it would cost more than running it.
@@ -75,26 +75,43 @@ class Filler:
                 await self._cache.asked.wait()
                 fills = self._cache.take_questions(MAX_BATCH)
                 if fills:
-                    await self._answer(fills)
+                    await self.answer(fills)
         finally:
             if self._connection is not None:
                 self._connection.terminate()
 
-    async def _answer(self, fills: list[Fill]) -> None:
+    async def answer(self, fills: list[Fill]) -> None:
+        """Ask for all of them at once, and tell who waits."""
         entries: list[Entry | None] = [None] * len(fills)
         try:
-            async with asyncio.timeout(QUERY_SECONDS):
-                entries = list(await self._ask([fill.lookup for fill in fills]))
-        except _DATABASE_TROUBLE as error:
+            entries = list(await self._ask_twice([fill.lookup for fill in fills]))
+        except DATABASE_TROUBLE as error:
             _log.warning("the database does not answer: %s", error or type(error).__name__)
-            self._disconnect()
         except (ServiceError, ValueError):
             _log.exception("a record or a template cannot be read")
         finally:
             for fill, entry in zip(fills, entries, strict=True):
                 self._cache.settle(fill, entry)
 
-    async def _ask(self, lookups: list[Lookup]) -> list[Entry]:
+    async def _ask_twice(self, lookups: list[Lookup]) -> list[Entry]:
+        """A connection that was cut meanwhile says nothing about the server: then a new one is tried at once."""
+        was_connected = self._connection is not None
+        try:
+            async with asyncio.timeout(QUERY_SECONDS):
+                return await self.ask(lookups)
+        except DATABASE_TROUBLE as error:
+            self.disconnect()
+            if not was_connected or isinstance(error, TimeoutError):
+                raise
+        try:
+            async with asyncio.timeout(QUERY_SECONDS):
+                return await self.ask(lookups)
+        except DATABASE_TROUBLE:
+            self.disconnect()
+            raise
+
+    async def ask(self, lookups: list[Lookup]) -> list[Entry]:
+        """Their answers, in order; raises driver errors."""
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._connect()
             self._statements = await prepare_statements(self._connection)
@@ -111,7 +128,8 @@ class Filler:
             found[n] = entry
         return [entry or _make_absent(lookup) for entry, lookup in zip(found, lookups, strict=True)]
 
-    def _disconnect(self) -> None:
+    def disconnect(self) -> None:
+        """The next use connects anew."""
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None

@@ -6,10 +6,8 @@ from logging import getLogger
 from typing import Any
 from uuid import UUID
 
-import asyncpg
-
 from resolver.cache import RecordCache
-from resolver.fill import TemplateShelf
+from resolver.fill import DATABASE_TROUBLE, TemplateShelf
 from resolver.store import Change, fetch_changes, fetch_log_end, fetch_prefixes, fetch_shapes, number_changes
 from schemas.changes import ChangeKind
 
@@ -18,7 +16,6 @@ QUERY_SECONDS = 2.0
 CONNECT_SECONDS = 5.0
 CHANGES_PER_READ = 100
 _KEYS_PER_TURN = 1_000
-_DATABASE_TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _OF_RANGES = {ChangeKind.RANGE_CREATED, ChangeKind.RANGE_CHANGED}
 
 _log = getLogger(__name__)
@@ -43,7 +40,7 @@ class Follower:
                 await self.poll_or_mark_away()
                 await asyncio.sleep(POLL_SECONDS)
         finally:
-            self._disconnect()
+            self.disconnect()
 
     async def poll_or_mark_away(self) -> None:
         """One poll; while it fails the cache answers what it knows."""
@@ -51,8 +48,8 @@ class Follower:
             try:
                 await self.poll()
                 return
-            except _DATABASE_TROUBLE as error:
-                self._disconnect()
+            except DATABASE_TROUBLE as error:
+                self.disconnect()
                 if attempt == 2 or not self._cache.is_current:
                     if self._cache.is_current:
                         _log.warning("the change log cannot be read: %s", error or type(error).__name__)
@@ -140,7 +137,8 @@ class Follower:
             forget(prefix, keys[start : start + _KEYS_PER_TURN])
             await asyncio.sleep(0)
 
-    def _disconnect(self) -> None:
+    def disconnect(self) -> None:
+        """The next use connects anew."""
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None

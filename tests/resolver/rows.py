@@ -24,6 +24,13 @@ PUMP_TEMPLATE = {
 PUMP = [(2000, "product_name", "离心泵"), (2001, "model", "IS80-65"), (2002, "made_on", "2026-02-28")]
 
 
+async def empty_tables(conn: Any) -> None:
+    await conn.execute(
+        "TRUNCATE records, ranges, templates, prefixes, changes, changes_pending, prefix_owners, enterprises"
+        " RESTART IDENTITY CASCADE"
+    )
+
+
 async def add_prefix(conn: Any, prefix: str, **columns: Any) -> int:
     row = {"state": 1, "hosting": 4, "folds_case": True, "site": None} | columns
     prefix_id: int = await conn.fetchval(
