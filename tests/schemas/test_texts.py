@@ -86,7 +86,7 @@ def test_every_code_that_is_raised_has_its_texts() -> None:
 def list_heads() -> tuple[str, ...]:
     """What codes that are put together begin with, such as `status_` in f"status_{number}"."""
     return tuple(
-        node.values[0].value
+        str(node.values[0].value)
         for tree in parse_sources().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.JoinedStr)
