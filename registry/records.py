@@ -75,7 +75,10 @@ async def get_rule(conn: Connection, prefix: str) -> PrefixRule:
 
 
 async def get_stored(conn: Connection, identifier: Identifier, *, for_update: bool = False) -> Located:
-    """The record of an identifier, or its range's if it is a member; raises NotFound. Retired ones are found."""
+    """The record of an identifier, or its range's if it is a member; raises NotFound. Retired ones are found.
+
+    `for_update` locks it for a write; raises Conflict for a template's own record.
+    """
     rule = await find_prefix_rule(conn, identifier.prefix)
     if rule is None:
         raise _not_found(identifier)
@@ -88,6 +91,8 @@ async def get_stored(conn: Connection, identifier: Identifier, *, for_update: bo
     stored = found.get(key) or (await find_members(conn, rule, [key])).get(key)
     if stored is None:
         raise _not_found(identifier)
+    if for_update and stored.template_id == 0:  # the record of a template itself, which its template writes
+        raise Conflict("record_without_template", field="identifier", identifier=f"{rule.prefix}/{stored.suffix}")
     return Located(rule, stored)
 
 

@@ -21,12 +21,6 @@ TEXTS: dict[str, Text] = {
         "例如 --value model=WQ15。",
         "For example --value model=WQ15.",
     ),
-    "record_without_template": Text(
-        "标识 {identifier} 不是按模板登记的，不能在此修改。",
-        "{identifier} was not registered by a template and cannot be changed here.",
-        "模板自身的标识随模板一起修改。",
-        "A template's own identifier changes with its template.",
-    ),
     "resolve_not_answered": Text(
         "{server} 没有回答：{problem}",
         "{server} did not answer: {problem}",

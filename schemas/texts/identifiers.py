@@ -291,6 +291,12 @@ TEXTS: dict[str, Text] = {
         "请停用不再需要的项，或另建新版本。",
         "Disable the items that are no longer needed, or make a new version.",
     ),
+    "record_without_template": Text(
+        "标识 {identifier} 属于模板自身，不能单独修改。",
+        "{identifier} belongs to a template and cannot be changed by itself.",
+        "请修改模板。",
+        "Change the template.",
+    ),
     "template_withdrawn": Text(
         "模板“{version}”已停用，不能用于登记。",
         "The template “{version}” is withdrawn and cannot be used to register.",

@@ -21,11 +21,11 @@ from registry.records import (
     unfreeze,
 )
 from registry.store.changes import Act
-from registry.store.records import PrefixRule
+from registry.store.records import NewRecord, PrefixRule, insert_new_records
 from schemas.changes import ChangeKind
 from schemas.errors import Conflict, InvalidInput, NotFound, PreconditionFailed, Retired, ServiceError
 from schemas.identifiers import parse_any_identifier
-from schemas.records import RecordState, unpack
+from schemas.records import RecordState, pack_texts, unpack
 from schemas.templates import Template
 from tests.registry.issuing_world import ACT, NOW, make_prefix, make_template
 
@@ -180,6 +180,14 @@ async def test_a_stale_revision_is_refused(pump: Located) -> None:
 async def test_what_was_never_issued_is_not_found(world: World, text: str) -> None:
     with pytest.raises(NotFound):
         await get_stored(world[0], parse_any_identifier(text))
+
+
+async def test_the_record_of_a_template_is_written_by_its_template_alone(world: World) -> None:
+    conn, rule, _ = world
+    await insert_new_records(conn, rule.prefix_id, NOW, [NewRecord("META_X", "META_x", 0, pack_texts(0, []))])
+    assert (await get_stored(conn, parse_any_identifier("88.101.5/meta_x"))).stored.suffix == "META_x"
+    with pytest.raises(Conflict, match="template"):
+        await again(world, "meta_x")
 
 
 async def test_every_refusal_has_texts(world: World) -> None:
