@@ -17,8 +17,8 @@ from schemas.texts.supervisor import LABELS
 # One live identifier: of a large table, whatever comes first. Those that need no quoting are shown first.
 EXAMPLE = (
     "SELECT p.prefix || '/' || coalesce(r.suffix, r.suffix_key) FROM prefixes p CROSS JOIN LATERAL"
-    " (SELECT suffix, suffix_key FROM records WHERE prefix_id = p.prefix_id AND state = 0 AND template_id > 0 LIMIT 1) r"
-    " WHERE p.state = 1 ORDER BY r.suffix_key ~ '^[A-Za-z0-9._-]+$' DESC, p.prefix_id LIMIT 1"
+    " (SELECT suffix, suffix_key FROM records WHERE prefix_id = p.prefix_id AND state = 0 AND template_id > 0"
+    " LIMIT 1) r WHERE p.state = 1 ORDER BY r.suffix_key ~ '^[A-Za-z0-9._-]+$' DESC, p.prefix_id LIMIT 1"
 )
 
 
@@ -55,8 +55,10 @@ def list_services(settings: NodeSettings, urls: dict[str, str], dsn: str) -> lis
         workers = settings.resolver_workers
         rows.append((say(LABELS["service_resolver"], language, workers=workers), urls["http"]))
         rows.append((say(LABELS["service_handle"], language), f"{urls['handle-tcp']}  {urls['handle-udp']}"))
-    database = "service_database" if settings.database_url else "service_embedded"
-    rows.append((say(LABELS[database], language), describe(dsn)))
+    if settings.database_url:
+        rows.append((say(LABELS["service_database"], language), describe(dsn)))
+    else:
+        rows.append((say(LABELS["service_embedded"], language), str(settings.data_dir / "postgres")))
     rows.append((say(LABELS["place_data"], language), str(settings.data_dir)))
     rows.append((say(LABELS["place_logs"], language), str(settings.data_dir / "logs")))
     return rows

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -75,4 +76,5 @@ class ChildLog:
 
 def print_line(line: str) -> None:
     """On stderr, with the time: stdout is for the table."""
-    print(f"{time.strftime('%H:%M:%S')}  {line}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # the terminal has gone, or what stderr is written to is full: the node goes on
+        print(f"{time.strftime('%H:%M:%S')}  {line}", file=sys.stderr, flush=True)

@@ -23,6 +23,7 @@ from node.demo_files import check_demo_allowed, find_demo_files
 from node.listening import list_places, open_sockets
 from node.migrations import check_schema, connect, migrate
 from node.postgres import EmbeddedPostgres, get_dsn, make_directory
+from node.postgres_probe import SOCKET_NAME, read_socket_dir
 from node.readiness import ask_all
 from node.secret_key import load_key_ring
 from node.settings import NodeSettings
@@ -73,7 +74,9 @@ class Supervisor:
                 self._start_children(wakeup)
                 status = self._load_demo(wakeup)
                 if status == 0:
-                    print(self._call(announce(self._settings, self._dsn, self._places)), flush=True)
+                    table = self._call(announce(self._settings, self._dsn, self._places))
+                    with suppress(OSError):  # nobody reads it
+                        print(table, flush=True)
                 while status == 0:
                     self._keep_running()
                     wait_for(wakeup, LOOK_SECONDS)
@@ -261,11 +264,18 @@ class Supervisor:
 
     def _keep_database_running(self) -> None:
         postgres = self._postgres
-        if postgres is None or postgres.is_running() or time.monotonic() < self._postgres_due:
+        if postgres is None or time.monotonic() < self._postgres_due:
             return
-        self._say("database_ended")
+        if postgres.is_running():
+            if has_socket(postgres):
+                return
+            self._say("database_socket_gone")  # who cleans temporary directories may take it for rubbish
+        else:
+            self._say("database_ended")
         try:
             with self._may_be_interrupted():
+                if postgres.is_running():
+                    postgres.stop()
                 postgres.start()
         except SetupError as error:
             print_line(format_message(error.code, self._settings.language, **error.details))
@@ -279,27 +289,38 @@ class Supervisor:
     # Stopping
 
     def _stop(self, wakeup: socket.socket) -> None:
-        """Children first, so that they finish what they began; then the database. A second signal hurries."""
-        children = [child for child in (*self._children, self._loader) if child is not None and child.is_running()]
-        if children or self._postgres is not None:
+        """Who serves first, then the agent, which counts what they left, then the database. A second signal hurries."""
+        agent = [child for child in self._children if child.name == "agent"]
+        serving = [child for child in (*self._children, self._loader) if child is not None and child not in agent]
+        if self._postgres is not None or any(child.is_running() for child in (*serving, *agent)):
             self._say("stopping")
-        for child in children:
-            child.send(signal.SIGTERM)
-        asked, deadline = self._stop_requests, time.monotonic() + GRACE_SECONDS
-        while any(child.is_running() for child in children) and time.monotonic() < deadline:
-            if self._stop_requests > max(asked, 1):
-                deadline = min(deadline, time.monotonic() + HURRIED_SECONDS)
-                asked = self._stop_requests
-            wait_for(wakeup, 0.2)
-        for child in children:
-            if child.is_running():
-                self._say("child_killed", name=child.name, pid=child.pid)
-            child.end()
+        self._stop_children(serving, wakeup)
+        self._stop_children(agent, wakeup)
         if self._postgres is not None:
             self._stopping_postgres = True
             self._postgres.stop()
         if self._lock is not None:
             self._lock.close()
+
+    def _stop_children(self, children: list[Child], wakeup: socket.socket) -> None:
+        for child in children:
+            child.send(signal.SIGTERM)
+        started = time.monotonic()
+        while any(child.is_running() for child in children):
+            patience = GRACE_SECONDS if self._stop_requests < 2 else HURRIED_SECONDS
+            if time.monotonic() - started > patience:
+                break
+            wait_for(wakeup, 0.2)
+        for child in children:
+            if child.is_running():
+                self._say("child_killed", name=child.name, pid=child.pid)
+            child.end()
+
+
+def has_socket(postgres: EmbeddedPostgres) -> bool:
+    """Whether the way to a running server is still there."""
+    socket_dir = read_socket_dir(postgres.cluster / "postmaster.pid")
+    return socket_dir is not None and (socket_dir / SOCKET_NAME).exists()
 
 
 def wait_for(wakeup: socket.socket, seconds: float) -> None:

@@ -100,6 +100,10 @@ LABELS: dict[str, tuple[str, str]] = {
         "Killed {name} (pid {pid}), which did not stop.",
     ),
     "database_ended": ("数据库已停止运行，正在重新启动……", "The database has ended; starting it again …"),
+    "database_socket_gone": (
+        "数据库的套接字文件被删除，正在重新启动数据库……",
+        "Somebody removed the database's socket; starting the database again …",
+    ),
     "database_restarted": ("数据库已重新启动（pid {pid}）。", "The database was started again (pid {pid})."),
     "stopping": ("正在停止……", "Stopping …"),
     "running": ("节点已就绪", "The node is ready"),

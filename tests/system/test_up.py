@@ -94,6 +94,14 @@ def test_what_is_killed_is_started_again(node: RunningNode, name: str) -> None:
     assert json.loads(node.get("/api/handles/88.101.5/0000000001"))["responseCode"] == 1
 
 
+def test_a_database_whose_socket_was_removed_is_started_again(node: RunningNode) -> None:
+    """Its process lives on, but nobody finds it."""
+    (node.data_dir / "postgres" / "socket" / ".s.PGSQL.5432").unlink()
+    before = node.find_processes()["postgres"]
+    wait_until(lambda: node.find_processes().get("postgres", before) != before)
+    wait_until(lambda: node.run("doctor").returncode == 0)
+
+
 def test_a_second_node_in_the_same_directory_is_refused(node: RunningNode) -> None:
     done = node.run("up")
     assert done.returncode == 1
