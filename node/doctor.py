@@ -235,18 +235,19 @@ def check_disk(settings: NodeSettings) -> list[Finding]:
     """The file systems of the data and of the resolution log; one finding if they are the same."""
     places = {settings.data_dir, settings.resolution_log_dir}
     by_device = {os.stat(place).st_dev: place for place in sorted(places, reverse=True) if place.is_dir()}
-    findings = []
-    for place in by_device.values():
-        free, reserve = shutil.disk_usage(place).free, choose_reserve_bytes(place)
-        details = {"path": str(place), "free": f"{free / 1e9:.1f}", "reserve": f"{reserve / 1e9:.1f}"}
-        if free >= 2 * reserve:
-            findings.append(Finding("disk", "ok", "disk_well", details))
-        else:
-            findings.append(Finding("disk", "error" if free < reserve else "warning", "disk_filling", details))
-    if not findings:
-        details = {"path": str(settings.data_dir)}
-        findings.append(Finding("disk", "error", "data_dir_missing", details))
-    return findings
+    if not by_device:
+        return [Finding("disk", "error", "data_dir_missing", {"path": str(settings.data_dir)})]
+    return [
+        judge_room(place, shutil.disk_usage(place).free, choose_reserve_bytes(place)) for place in by_device.values()
+    ]
+
+
+def judge_room(place: Path, free_bytes: int, reserve_bytes: int) -> Finding:
+    """Below the reserve counted segments are given up, and soon answers are no longer logged."""
+    details = {"path": str(place), "free": f"{free_bytes / 1e9:.1f}", "reserve": f"{reserve_bytes / 1e9:.1f}"}
+    if free_bytes >= 2 * reserve_bytes:
+        return Finding("disk", "ok", "disk_well", details)
+    return Finding("disk", "error" if free_bytes < reserve_bytes else "warning", "disk_filling", details)
 
 
 async def check_ports(settings: NodeSettings) -> list[Finding]:
