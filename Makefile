@@ -8,14 +8,23 @@ PYTHON ?= python3
 UV ?= uv
 PACKAGES := node resolver registry schemas
 
-.PHONY: run test bench lint types lock clean
+.PHONY: run test bench lint types chromium lock clean
 .DELETE_ON_ERROR:
 
 run: .venv/ready-to-run
 	@.venv/bin/idnode up --demo
 
-test: lint types
+test: lint types chromium
 	.venv/bin/python -m pytest
+
+# The browser of tests/browser. Root installs it; anyone else is told how.
+chromium:
+	@command -v chromium >/dev/null || if [ "$$(id -u)" = 0 ]; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
+	else \
+	  echo "测试需要 chromium，请先安装：sudo apt-get install chromium /" \
+	    "the tests need chromium, install it first: sudo apt-get install chromium" >&2; exit 1; \
+	fi
 
 bench: .venv/ready-to-test
 	.venv/bin/python -m loadtests.bench
