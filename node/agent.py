@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from signal import SIGINT, SIGTERM
 
@@ -16,11 +16,14 @@ from node.postgres import get_dsn
 from node.segment_keeping import choose_reserve_bytes, keep_segments
 from node.settings import AgentSettings
 from node.store.counting import set_fact
+from node.store.retention import delete_counted_changes
 
 COUNT_SECONDS = 0.5
 KEEP_SECONDS = 10.0
 RETRY_SECONDS = 1.0
 LAST_PASS_SECONDS = 10.0
+CHANGES_KEPT = timedelta(days=30)
+CHANGES_PER_PASS = 1_000
 SEEN_FACT = "agent_seen"  # node_facts: when the agent last finished a pass, ISO 8601
 
 log = logging.getLogger("idnode.agent")
@@ -55,7 +58,10 @@ async def _count(conn: Connection, directory: Path, stop: asyncio.Event | None =
 
 
 async def _keep(conn: Connection, directory: Path) -> None:
-    await keep_segments(conn, directory, datetime.now(UTC), choose_reserve_bytes(directory))
+    now = datetime.now(UTC)
+    await keep_segments(conn, directory, now, choose_reserve_bytes(directory))
+    # A reader that was away for longer starts again; nothing else asks for old entries.
+    await delete_counted_changes(conn, now - CHANGES_KEPT, CHANGES_PER_PASS)
 
 
 async def _repeat(dsn: str, work: Callable[[Connection], Awaitable[None]], seconds: float, stop: asyncio.Event) -> None:
