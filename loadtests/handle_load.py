@@ -15,7 +15,7 @@ import socket
 import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from schemas.handle_bodies import ResolutionRequest, decode_handle_values, encode_resolution_request
@@ -37,6 +37,7 @@ class Load:
     connections: int = 8
     window: int = 16
     seconds: float = 5.0
+    warm_up_seconds: float = 0.0  # before, not measured: each answer's encoded form is made when first asked for
 
 
 @dataclass(slots=True)
@@ -73,23 +74,18 @@ class Figures:
 
 
 class Questions:
-    """Encoded requests in random order, one after the other in one buffer; request id = place in the order."""
+    """Encoded requests in random order, apart and in one buffer; request id = place in the order."""
 
     def __init__(self, identifiers: list[str], seed: int) -> None:
         self.identifiers = random.Random(seed).sample(identifiers, len(identifiers))
-        encoded = [encode_question(number, text) for number, text in enumerate(self.identifiers)]
+        self.apart = [encode_question(number, text) for number, text in enumerate(self.identifiers)]
         self.starts = [0]
-        for message in encoded:
+        for message in self.apart:
             self.starts.append(self.starts[-1] + len(message))
-        self.bytes = memoryview(b"".join(encoded))
+        self.joined = memoryview(b"".join(self.apart))
 
     def __len__(self) -> int:
         return len(self.identifiers)
-
-    def take(self, first: int, count: int) -> tuple[memoryview, int]:
-        """Up to `count` requests from the first on, and how many they are; the order starts again at its end."""
-        last = min(first + count, len(self))
-        return self.bytes[self.starts[first] : self.starts[last]], last - first
 
 
 def encode_question(number: int, identifier: str) -> bytes:
@@ -104,20 +100,20 @@ class Window:
     def __init__(self, questions: Questions, figures: Figures, first: int) -> None:
         self.next = first
         self.in_flight = 0
-        self._questions, self._figures = questions, figures
+        self.questions, self._figures = questions, figures
         self._sent_at: dict[int, float] = {}
 
-    def ask(self, count: int) -> Iterator[memoryview]:
-        """The bytes of the next `count` requests, now in flight, in one or two pieces."""
+    def take(self, count: int) -> Iterator[tuple[int, int]]:
+        """The next `count` requests, now in flight, as one or two stretches (first, behind the last) of the order."""
         while count:
-            piece, taken = self._questions.take(self.next, count)
-            sample = -self.next % SAMPLE + self.next
-            if sample < self.next + taken:
+            first, last = self.next, min(self.next + count, len(self.questions))
+            sample = -first % SAMPLE + first
+            if sample < last:
                 self._sent_at[sample] = time.perf_counter()
-            self.next = (self.next + taken) % len(self._questions)
-            self.in_flight += taken
-            count -= taken
-            yield piece
+            self.next = last % len(self.questions)
+            self.in_flight += last - first
+            count -= last - first
+            yield first, last
 
     def check(self, message: bytes) -> None:
         """A thousandth answer: the handle that was asked, with values."""
@@ -126,7 +122,7 @@ class Window:
         if sent_at is not None:
             self._figures.latencies_ms.append((time.perf_counter() - sent_at) * 1_000)
         self._figures.checked += 1
-        expected = self._questions.identifiers[number] if number < len(self._questions) else None
+        expected = self.questions.identifiers[number] if number < len(self.questions) else None
         try:
             answer = decode_handle_values(decode_message(message).body)
             if expected is None or answer.handle != expected.encode() or not answer.values:
@@ -144,8 +140,9 @@ class Stream:
         self.window, self._figures, self._rest = window, figures, b""
 
     def ask(self, count: int) -> None:
-        for piece in self.window.ask(count):
-            self.socket.sendall(piece)
+        questions = self.window.questions
+        for first, last in self.window.take(count):
+            self.socket.sendall(questions.joined[questions.starts[first] : questions.starts[last]])
 
     def receive(self) -> int:
         """Count and check what has come; how many answers that were."""
@@ -180,16 +177,16 @@ class Datagrams:
         self.window, self._figures, self._heard_at = window, figures, time.perf_counter()
 
     def ask(self, count: int) -> None:
-        send, window = self.socket.send, self.window
-        for _ in range(count):
-            for piece in window.ask(1):
-                send(piece)
+        send = self.socket.send
+        for first, last in self.window.take(count):
+            for message in self.window.questions.apart[first:last]:
+                send(message)
 
     def receive(self) -> int:
         answers, figures, receive = 0, self._figures, self.socket.recv
         try:
             while answers < 64:
-                data = receive(4_096, socket.MSG_DONTWAIT)
+                data = receive(1_024, socket.MSG_DONTWAIT)
                 answers += 1
                 if data[24:28] != _SUCCESS:
                     figures.other_codes += 1
@@ -214,7 +211,14 @@ class Datagrams:
 
 def run(load: Load, identifiers: list[str], seed: int = 1) -> Figures:
     """Load from this process alone."""
-    questions, figures = Questions(identifiers, seed), Figures()
+    questions = Questions(identifiers, seed)
+    if load.warm_up_seconds:
+        measure(replace(load, seconds=load.warm_up_seconds), questions)
+    return measure(load, questions)
+
+
+def measure(load: Load, questions: Questions) -> Figures:
+    figures = Figures()
     kind = Stream if load.transport == "tcp" else Datagrams
     spread = [len(questions) * n // load.connections for n in range(load.connections)]
     peers = [kind(load, Window(questions, figures, first), figures) for first in spread]
@@ -267,9 +271,10 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--window", type=int, default=16, help="requests in flight per connection")
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--warm-up", type=float, default=0.0, help="seconds of the same load before")
     parser.add_argument("--core", type=int, action="append", help="pin a process there; once per process")
     given = parser.parse_args()
-    load = Load(given.transport, given.host, given.port, given.connections, given.window, given.seconds)
+    load = Load(given.transport, given.host, given.port, given.connections, given.window, given.seconds, given.warm_up)
     identifiers = given.identifiers.read_text(encoding="utf-8").split("\n")
     figures = run_many(load, [text for text in identifiers if text], given.core or [None])
     print(json.dumps(figures.summarise()))
