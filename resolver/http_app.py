@@ -130,7 +130,8 @@ class HttpSite:
         if name in (b"sessions", b"verifications"):
             message = format_message("credentials_needed", "en")
             return make_error(ResponseCode.OPERATION_NOT_SUPPORTED, message, parameters)
-        shown = f"{request.method} {request.raw_path.decode('latin-1')[:200]}"
+        method = "GET" if request.method == "HEAD" else request.method  # their answers are the same
+        shown = f"{method} {request.raw_path.decode('latin-1')[:200]}"
         known = rest.rstrip(b"/") == b"site"
         document = {"responseCode": 4, "message": f"Unknown HTTP API endpoint {shown}"}
         return make_json(405 if known else 404, document, parameters)
@@ -208,7 +209,10 @@ class HttpSite:
     async def _answer_code(self, raw: bytes, kind: str, language: str) -> Reply:
         if kind not in FORMATS:
             raise InvalidInput("qr_unknown_format", field="qr", text=kind[:20])
-        address = format_scan_url(self.public_url, raw.decode("utf-8", "surrogateescape"))
+        try:
+            address = format_scan_url(self.public_url, raw.decode())
+        except UnicodeDecodeError:
+            raise InvalidInput("identifier_malformed", field="identifier", text=repr(raw[:40])) from None
         warning = "" if self.public_url_is_set else format_message("public_url_missing", language)
         async with self.drawing:  # one at a time and in a thread: a code costs as much as a thousand answers
             body = await asyncio.to_thread(_draw_once, address, kind, warning)

@@ -31,6 +31,7 @@ MAX_JUDGED_BYTES = 2_048
 _API = b"GET /api/handles/"
 _VERSION = b" HTTP/1.1\r\n"
 _PLAIN_IDENTIFIER = re.compile(rb"[0-9][0-9A-Za-z.]*/[0-9A-Za-z.\-_~!$&'()*+,;=:@/]{1,1000}")
+_METHOD = re.compile(rb"[A-Z]{1,20} /")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _FOUND_BODY = b'{"responseCode":1,"handle":"'
 _FOUND_BYTES = len(_FOUND_BODY)
@@ -86,6 +87,7 @@ class ResolverProtocol(HttpToolsProtocol):
         self._in_head = self._in_message = False
         self._waits = False  # for the database, on the short way
         self._closing = False
+        self._discards = False  # the request was refused; what else comes is not read
         self._begun = 0  # messages so far
         self._head_bytes = 0  # of the last head, as the parser found them
         self._later_bytes = 0  # of a head, that came after the read it began in
@@ -189,16 +191,23 @@ class ResolverProtocol(HttpToolsProtocol):
 
     def _read(self, data: bytes) -> None:
         """Feed the parser; refuse heads that are too large; remember a plain header block for the next time."""
+        if self._discards:
+            return
         was_idle, begun = self._idle, self._begun
         if self._in_head:
             self._later_bytes += len(data)
+        elif not self._in_message and not data.isascii():
+            data = encode_request_line(data)
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self.cycle.keep_alive = False  # nobody here speaks anything else; what follows would not be read
         except httptools.HttpParserInvalidMethodError:
-            self._refuse(501, "Unknown method")
+            if _METHOD.match(data):
+                self._refuse(501, "Unknown method")
+            else:
+                self._refuse(400, "Invalid HTTP request")
         except httptools.HttpParserError:
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse_head()
@@ -240,7 +249,9 @@ class ResolverProtocol(HttpToolsProtocol):
         else:
             body = b'{"responseCode":4,"message":"%b"}' % message.encode()
             self._write(Reply(status, body, headers=((b"connection", b"close"),)))
-            self.transport.close()
+            # Closing with bytes unread would reset the connection and take the answer away from the client.
+            self._discards = True
+            self.transport.write_eof()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -250,10 +261,8 @@ class ResolverProtocol(HttpToolsProtocol):
         self._head_since = monotonic()
 
     def on_url(self, url: bytes) -> None:
-        if not url.isascii():  # a client that does not encode; the rest of the way knows only encoded paths
-            url = _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], url)
-        self._add_to_head(len(url))
         super().on_url(url)
+        self._add_to_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._add_to_head(len(name) + len(value) + 4)
@@ -287,7 +296,9 @@ class ResolverProtocol(HttpToolsProtocol):
 
     def check_time(self, now: float) -> None:
         """Called about once a second: a head has a deadline, and nobody may be idle for ever."""
-        if self._in_head and now - self._head_since > HEAD_SECONDS:
+        if self._discards:
+            self.transport.close()
+        elif self._in_head and now - self._head_since > HEAD_SECONDS:
             self._refuse(408, "The request did not arrive in time")
         elif self._served or self._waits or self._in_message:
             self._served = False
@@ -300,6 +311,12 @@ class ResolverProtocol(HttpToolsProtocol):
             self._closing = True
         else:
             super().shutdown()
+
+
+def encode_request_line(data: bytes) -> bytes:
+    """Percent-encode what a client that does not encode put into its request line; the parser takes ASCII only."""
+    line, end, rest = data.partition(b"\r\n")
+    return _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], line) + end + rest
 
 
 class HeadTooLarge(Exception):

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from resolver.prefixes import PrefixTable
 from resolver.reply import Finding, Reply
 from resolver.rest_json import format_data
+from resolver.upstream import format_path
 from schemas.handle_bytes import MalformedMessage
 from schemas.handle_values import HTTP, HTTPS, QUERY_INTERFACE, decode_site, format_address
 from schemas.identifiers import format_scan_url
@@ -196,8 +197,7 @@ def _choose_server(finding: Finding, raw: bytes) -> bytes | None:
                     scheme = "https" if interface.protocol == HTTPS else "http"
                     host = format_address(server.address)
                     host = f"[{host}]" if isinstance(ip_address(host), IPv6Address) else host
-                    base = f"{scheme}://{host}:{interface.port}"
-                    return format_scan_url(base, raw.decode("utf-8", "surrogateescape")).encode()
+                    return f"{scheme}://{host}:{interface.port}/{format_path(raw)}".encode()
     return None
 
 
