@@ -74,6 +74,12 @@ class RunningNode:
 
     def start(self, *arguments: str) -> None:
         """`idnode up`, until its table is printed."""
+        self.launch(*arguments)
+        wait_until(lambda: self._is_announced() or self._has_ended())
+        assert self._is_announced(), self.printed
+
+    def launch(self, *arguments: str) -> None:
+        """`idnode up`, without waiting for anything."""
         self.output = []
         self._process = subprocess.Popen(
             [*self.account.command, "up", *arguments],
@@ -88,8 +94,6 @@ class RunningNode:
         )
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
         self._reader.start()
-        wait_until(lambda: self._is_announced() or self._has_ended())
-        assert self._is_announced(), self.printed
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Another command of `idnode` on the same node."""

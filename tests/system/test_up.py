@@ -129,6 +129,17 @@ def test_a_killed_supervisor_takes_everything_with_it(node: RunningNode) -> None
     assert node.find_leftovers() == []
 
 
+@pytest.mark.parametrize("moment", ["Starting the database", "Starting the services"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_while_it_starts_leaves_nothing_behind(node: RunningNode, moment: str, times: int) -> None:
+    node.launch()
+    wait_until(lambda: moment in node.printed)
+    for _ in range(times - 1):
+        os.kill(node.pid, signal.SIGINT)
+    assert node.stop(signal.SIGINT) == 0, node.printed
+    assert node.find_leftovers() == []
+
+
 def test_an_ordinary_user_runs_it_too(place: Path) -> None:
     account = use_ordinary(place)
     data_dir = place / "ordinary"
