@@ -11,6 +11,8 @@ from contextlib import suppress
 import asyncpg
 import uvicorn
 from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 
 from registry.api import (
     access_keys,
@@ -27,6 +29,7 @@ from registry.api import (
     templates,
 )
 from registry.api.gate import Gate
+from registry.api.problems import handle
 from registry.api.state import RegistryConfig, RegistryState, open_pool
 from registry.job_runner import run_jobs
 from registry.store.idempotency import delete_old_answers
@@ -54,6 +57,8 @@ def create_app(state: RegistryState, more: Sequence[APIRouter] = ()) -> FastAPI:
     app.include_router(health.router)
     for router in (*_ROUTERS, *more):
         app.include_router(router, prefix="/api/v1")
+    app.add_exception_handler(RequestValidationError, handle)
+    app.add_exception_handler(HTTPException, handle)
     app.add_middleware(Gate, state=state)
     return app
 

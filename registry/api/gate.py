@@ -93,8 +93,6 @@ def limit_body(method: str, headers: Headers, receive: Receive) -> Receive:
 
 async def _send_problem(error: Exception, language: str, send: Send) -> None:
     answer = answer_problem(translate(error), language)
-    if answer.status == 413:
-        answer.headers["Connection"] = "close"  # the rest of the body is not waited for
     await answer.to_response()({"type": "http"}, _receive_nothing, send)
 
 

@@ -65,10 +65,10 @@ async def get_prefix(call: Reading, prefix: PathText) -> Response:
 @router.post("/{prefix}/decisions", response_model=PrefixBody, summary="Decide on a prefix")
 async def decide(call: Writing, prefix: PathText, body: PrefixDecision) -> Response:
     """Only `resubmitted` is open to the enterprise; nobody approves what he asked for himself."""
-    check_known_prefix(call, prefix)
-    check_texts(reason=body.reason)
     if body.decision != "resubmitted":
         call.get_operator()
+    check_known_prefix(call, prefix)
+    check_texts(reason=body.reason)
 
     async def effect(conn: Connection) -> Answer:
         order = call.order(body.reason)

@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 import orjson
-from fastapi import Response
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
@@ -111,9 +111,16 @@ def answer_problem(error: ServiceError, language: str) -> ProblemAnswer:
         headers["Retry-After"] = str(RETRY_SECONDS)
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="idnode"'
+    if status == 413:
+        headers["Connection"] = "close"  # the rest of the body is not waited for
     if status == 405:
         headers["Allow"] = str(error.details.get("allow", ""))
     return ProblemAnswer(status, dump_json(document), headers)
+
+
+async def handle(request: Request, error: Exception) -> Response:
+    """In the place of the framework's own handlers."""
+    return answer_problem(translate(error), request.state.language).to_response()
 
 
 def dump_json(content: Any) -> bytes:

@@ -89,7 +89,7 @@ async def serve(state: RegistryState) -> AsyncIterator[str]:
             await running
 
 
-class server_signals_left_alone:  # noqa: N801 - used as a statement
+class server_signals_left_alone:
     """The signals of the test process stay pytest's."""
 
     def __init__(self, server: Any) -> None:
@@ -120,7 +120,7 @@ async def open_world(database_url: str, directory: Path) -> AsyncIterator[World]
 
 async def make_people(pool: asyncpg.Pool) -> tuple[dict[str, str], dict[str, AddedEnterprise]]:
     async with pool.acquire() as conn, conn.transaction():
-        pump, tofu = await add_firm(conn, 1, PUMP), await add_firm(conn, 2, TOFU)
+        pump, tofu = await add_firm(conn, 901, PUMP), await add_firm(conn, 902, TOFU)
         keys = {name: f"{firm.access_key}.{firm.secret_key}" for name, firm in (("pump", pump), ("tofu", tofu))}
         for name in ("operator", "reviewer"):
             access_key, secret_key = await add_key(conn, order(CLERK), None, name)

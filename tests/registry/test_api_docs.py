@@ -1,0 +1,70 @@
+"""The OpenAPI document is complete, its examples are true, and its page needs nothing but itself."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from fastapi.routing import APIRoute
+
+from registry.api.openapi import list_operations, make_document
+from registry.app import create_app
+from tests.registry.api_world import World, open_world
+
+
+@pytest_asyncio.fixture(scope="module")
+async def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    async with open_world(database_url, Path(tmp_path_factory.mktemp("registry"))) as made:
+        yield made
+
+
+async def get_document(world: World) -> dict[str, Any]:
+    document: dict[str, Any] = (await world.ask("GET", "/api/v1/openapi.json", who="nobody")).json
+    return document
+
+
+async def test_every_route_is_described_with_an_example_of_what_it_takes_and_gives(world: World) -> None:
+    document = await get_document(world)
+    for method, path, operation in list_operations(document):
+        where = f"{method} {path}"
+        assert operation["summary"], where
+        if "requestBody" in operation:
+            for content in operation["requestBody"]["content"].values():
+                assert "example" in content or "examples" in content, where
+        good = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+        assert good and all("example" in c for answer in good for c in answer["content"].values()), where
+        assert "application/problem+json" in operation["responses"]["default"]["content"], where
+        assert "422" not in operation["responses"], where
+    names = [operation["operationId"] for _, _, operation in list_operations(document)]
+    assert len(names) == len(set(names))
+
+
+async def test_the_examples_of_answers_are_what_their_models_allow(world: World) -> None:
+    app = create_app(world.state)
+    document = make_document(app)
+    models = {route.path: route.response_model for route in app.routes if isinstance(route, APIRoute)}
+    for _, path, operation in list_operations(document):
+        model = models.get(path)
+        for status, answer in operation["responses"].items():
+            content = answer.get("content", {}).get("application/json")
+            if status.startswith("2") and content and hasattr(model, "model_validate"):
+                model.model_validate(content["example"])
+
+
+@pytest.mark.parametrize(("language", "title"), [("zh", "接口文档"), ("en", "API reference")])
+async def test_the_page_speaks_both_languages_and_loads_nothing(world: World, language: str, title: str) -> None:
+    page = await world.ask("GET", f"/docs?lang={language}", who="nobody")
+    text = page.body.decode()
+    assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert title in text and f'lang="{language}"' in text
+    assert "<script" not in text and not re.findall(r'(?:src|href)="(?:https?:)?//', text)
+    for _, path, operation in list_operations(await get_document(world)):
+        assert f"<code>{path}</code>" in text and f'id="{operation["operationId"]}"' in text
+    assert 'id="error-identifier_taken"' in text, "the type of a problem document is an address on this page"
+
+
+async def test_the_root_leads_to_the_page(world: World) -> None:
+    reply = await world.ask("GET", "/", who="nobody", allow_redirects=False)
+    assert (reply.status, reply.headers["Location"]) == (307, "/docs")
