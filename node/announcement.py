@@ -1,15 +1,19 @@
 """What `idnode up` prints when everything answers: what runs, where, and what to try next, made to be pasted."""
 
+import os
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import quote
 
 from asyncpg import Connection
 
 from node.listening import Place
 from node.migrations import connect, describe
-from node.readiness import format_url
-from node.settings import NodeSettings
+from node.readiness import find_reachable, format_url
+from node.settings import NodeSettings, SharedSettings, format_host
 from node.table import format_table
 from node.wording import say
 from schemas.texts.supervisor import LABELS
@@ -66,16 +70,37 @@ def list_services(settings: NodeSettings, urls: dict[str, str], dsn: str) -> lis
 
 def list_tries(settings: NodeSettings, urls: dict[str, str], example: str | None) -> list[tuple[str, str]]:
     """Commands and pages that work as they stand."""
-    language = settings.language
+    language, program = settings.language, find_program()
     rows = []
     if "http" in urls and example is not None:
         http, path = urls["http"], quote(example, safe="/")
         rows.append((say(LABELS["try_curl"], language), f"curl {shlex.quote(f'{http}/api/handles/{path}')}"))
-        rows.append((say(LABELS["try_resolve"], language), f"idnode resolve {shlex.quote(example)}"))
+        rows.append((say(LABELS["try_resolve"], language), format_resolve(settings, program, example)))
         rows.append((say(LABELS["try_page"], language), f"{http}/{path}"))
     elif "http" in urls:
-        rows.append((say(LABELS["try_first"], language), "idnode enterprise add --help"))
+        rows.append((say(LABELS["try_first"], language), f"{program} enterprise add --help"))
     if "registry" in urls:
         rows.append((say(LABELS["try_openapi"], language), f"{urls['registry']}/docs"))
-        rows.append((say(LABELS["try_doctor"], language), "idnode doctor"))
+        rows.append((say(LABELS["try_doctor"], language), f"{program} doctor"))
     return rows
+
+
+def format_resolve(settings: NodeSettings, program: str, identifier: str) -> str:
+    """Names the server unless it is where the command looks by itself: the settings of this terminal are not those
+    of the one it is pasted into."""
+    command = f"{program} resolve {shlex.quote(identifier)}"
+    usual = SharedSettings.model_fields
+    if (settings.bind, settings.handle_port) == (usual["bind"].default, usual["handle_port"].default):
+        return command
+    return f"{command} --server {shlex.quote(f'{format_host(find_reachable(settings.bind))}:{settings.handle_port}')}"
+
+
+def find_program() -> str:
+    """What to type for `idnode` here: its name if the shell finds it, else its path."""
+    called = Path(sys.argv[0])
+    if called.name != "idnode":
+        return f"{shlex.quote(sys.executable)} -m node.cli"
+    found = shutil.which("idnode")
+    if found is not None and called.exists() and os.path.samefile(found, called):
+        return "idnode"
+    return shlex.quote(str(called.absolute()))

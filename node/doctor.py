@@ -118,9 +118,8 @@ async def check_database(connection: Connection, dsn: str) -> Finding:
         await check_schema(connection)
     except ServiceError as error:
         return blame("database", error)
-    version = connection.get_server_version()
     applied = await list_applied(connection)
-    server = f"{version.major}.{version.minor}"
+    server = connection.get_settings().server_version
     return Finding(
         "database", "ok", "database_well", {"database": describe(dsn), "version": server, "schema": applied[-1].number}
     )

@@ -68,6 +68,11 @@ class RunningNode:
         }  # fmt: skip
 
     @property
+    def elsewhere(self) -> dict[str, str]:
+        """The environment of another terminal, which knows nothing of this node's settings."""
+        return {name: value for name, value in self.environment.items() if not name.startswith("IDNODE_")}
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
