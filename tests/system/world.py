@@ -1,17 +1,20 @@
 """A node under test as its neighbours meet it: commands, API, sockets; and clients that list their own questions."""
 
+import asyncio
 import json
 import os
 import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+import asyncpg
 
 from node.postgres import get_dsn
 from schemas.handle_bodies import decode_handle_values
@@ -73,6 +76,55 @@ class World(RunningNode):
         finally:
             connection.close()
         return answer.status, json.loads(content)
+
+    def read_text(self, prefix: str, path: str) -> str:
+        """What a GET answers that is no JSON."""
+        connection = HTTPConnection(HOST, self.registry_port, timeout=PATIENCE_SECONDS)
+        try:
+            connection.request("GET", f"/api/v1{path}", headers={"Authorization": self.keys[prefix]})
+            answer = connection.getresponse()
+            content = answer.read().decode()
+        finally:
+            connection.close()
+        assert answer.status == 200, content
+        return content
+
+    def post_file(self, prefix: str, file: Path, form: dict[str, str]) -> str:
+        """Start an import; the job's id."""
+        fields = [f'name="{name}"\r\n\r\n{text}\r\n' for name, text in form.items()]
+        fields.append(f'name="file"; filename="{file.name}"\r\n\r\n{file.read_text(encoding="utf-8")}\r\n')
+        body = "".join(f"--field\r\nContent-Disposition: form-data; {part}" for part in fields) + "--field--\r\n"
+        connection = HTTPConnection(HOST, self.registry_port, timeout=PATIENCE_SECONDS)
+        head = {"Authorization": self.keys[prefix], "Content-Type": "multipart/form-data; boundary=field"}
+        try:
+            connection.request("POST", "/api/v1/jobs", body.encode(), head)
+            answer = connection.getresponse()
+            content = json.loads(answer.read())
+        finally:
+            connection.close()
+        assert answer.status == 201, content
+        return str(content["job_id"])
+
+    def read_log(self, name: str) -> str:
+        """The end of what a process printed, for the report of a failure."""
+        with suppress(FileNotFoundError):
+            return (self.data_dir / "logs" / f"{name}.log").read_text(encoding="utf-8", errors="replace")[-6_000:]
+        return ""
+
+    def fetch_value(self, statement: str) -> Any:
+        """Straight from the database, for what no interface shows; None while it is away."""
+        with closing(asyncio.new_event_loop()) as loop:  # asyncio.run would take away the session's own
+            return loop.run_until_complete(self._fetch_value(statement))
+
+    async def _fetch_value(self, statement: str) -> Any:
+        try:
+            connection = await asyncpg.connect(self.dsn, timeout=PATIENCE_SECONDS)
+        except (OSError, asyncpg.PostgresError):
+            return None
+        try:
+            return await connection.fetchval(statement)
+        finally:
+            await connection.close()
 
     def change(self, identifier: str, act: str = "", body: Any = None) -> float:
         """A write that must succeed: an action, or new values; when it was acknowledged (monotonic)."""

@@ -1,0 +1,203 @@
+"""kill -9 of every process at random moments of imports and under load: nothing acknowledged or counted is lost."""
+
+import csv
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from tests.system.accounts import ROOT
+from tests.system.asking import Asker, Ledger, Writer, ask_all
+from tests.system.running_node import wait_until
+from tests.system.world import World
+
+LOADED, IMPORTED = "88.101.301", "88.101.302"
+KNOWN = [f"{LOADED}/K{n}" for n in range(200)]
+ROWS = 8_000
+SEED = int(os.environ.get("FAULT_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
+VICTIMS = ["resolver-0", "resolver-1", "agent", "registry", "job child", "command", "backend", "postgres"]
+random.Random(SEED).shuffle(VICTIMS)
+
+
+@dataclass
+class Scene:
+    """A node under load; `undisturbed` is the receipt of an import nobody disturbed, and how long it took."""
+
+    world: World
+    file: Path
+    random: random.Random
+    askers: list[Asker]
+    writer: Writer
+    undisturbed: list[list[str]] = field(default_factory=list)
+    seconds: float = 1.0
+    asked_imported: Ledger = field(default_factory=Ledger)
+    rounds: int = 0
+
+    def pause(self) -> None:
+        """A random moment of an import."""
+        time.sleep(self.random.uniform(0, self.seconds))
+
+
+@pytest.fixture(scope="module")
+def scene(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    print(f"\nFAULT_SEED={SEED}")
+    for prefix in (LOADED, IMPORTED):
+        world.add_enterprise(prefix)
+        world.command("template", "add", ROOT / "data" / "products-pump-works.template.json", "--prefix", prefix)
+    register(world, KNOWN)
+    file = tmp_path_factory.mktemp("file") / "rows.csv"
+    write_rows(file)
+    askers = [Asker(world, transport, KNOWN, SEED + n) for n, transport in enumerate(("http", "tcp", "udp"))]
+    made = Scene(world, file, random.Random(SEED), askers, Writer(world, LOADED))
+    for thread in (*askers, made.writer):
+        thread.start()
+    yield made
+    for asker in askers:
+        asker.stop()
+    made.writer.stop()
+
+
+def register(world: World, identifiers: list[str]) -> None:
+    values = {"product_code": "K", "model": "WQ15", "produced_on": "2024-06-04"}
+    prefix = identifiers[0].partition("/")[0]
+    items = [{"identifier": identifier, "values": values} for identifier in identifiers]
+    body = {"prefix": prefix, "template": "product-1", "items": items}
+    status, answer = world.api("POST", "/identifiers/batch", prefix, body)
+    assert (status, answer["registered"]) == (200, len(identifiers)), answer
+
+
+def write_rows(file: Path) -> None:
+    """Good rows, and among them a date that is none, a row said twice and one that says something else."""
+    with file.open("w", encoding="utf-8", newline="") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(["产品编码", "型号", "生产日期", "批次"])
+        for n in range(ROWS):
+            code = f"P{n - max(n % 1000 - 499, 0) if n % 1000 in (500, 501) else n:06d}"
+            produced = "2024-13-01" if n % 1000 == 7 else "2024-06-04"
+            writer.writerow([code, "WQ16" if n % 1000 == 501 else "WQ15", produced, f"B{n // 1000}"])
+
+
+def start_job(scene: Scene) -> str:
+    """An import through the API; the job's id."""
+    scene.rounds += 1
+    form = {"prefix": IMPORTED, "template": "product-1", "identifier": f"R{scene.rounds}-{{产品编码}}"}
+    return scene.world.post_file(IMPORTED, scene.file, form)
+
+
+def read_receipt(scene: Scene, job_id: str) -> list[list[str]]:
+    """The receipt of a job that has ended, with the number of the round taken out of the identifiers."""
+    wait_until(lambda: read_state(scene.world, job_id) not in ("queued", "running"))
+    assert read_state(scene.world, job_id) == "done"
+    text = scene.world.read_text(IMPORTED, f"/jobs/{job_id}/receipt?lang=en")
+    rows = list(csv.reader(StringIO(text.removeprefix("\ufeff"))))
+    return [[cell.replace(f"{IMPORTED}/R{scene.rounds}-", "") for cell in row] for row in rows]
+
+
+def read_state(world: World, job_id: str) -> str:
+    """While the node recovers it is asked again."""
+    with suppress(OSError):
+        status, job = world.api("GET", f"/jobs/{job_id}", IMPORTED)
+        if status == 200:
+            return str(job["state"])
+    return "running"
+
+
+def test_an_import_that_nobody_disturbs(scene: Scene) -> None:
+    started = time.monotonic()
+    scene.undisturbed = read_receipt(scene, start_job(scene))
+    scene.seconds = time.monotonic() - started
+    outcomes = [row[1] for row in scene.undisturbed[1:]]
+    assert len(outcomes) == ROWS
+    found = {name: outcomes.count(name) for name in set(outcomes)}
+    assert found == {"registered": ROWS - 24, "unchanged": 8, "differs": 8, "refused": 8}
+    check_registered(scene)
+
+
+def check_registered(scene: Scene) -> None:
+    """Every registered row resolves, and none that was refused."""
+    issued = {row[2] for row in scene.undisturbed[1:] if row[1] in ("registered", "unchanged", "differs")}
+    refused = {row[2] for row in scene.undisturbed[1:] if row[1] == "refused"} - issued
+    for codes, names in ((1, sorted(issued)), (100, sorted(refused))):
+        found = ask_all(scene.world, [f"{IMPORTED}/R{scene.rounds}-{name}" for name in names])
+        assert set(found) <= {codes}
+        scene.asked_imported.count(codes, len(found))
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_an_import_survives_a_kill(scene: Scene, victim: str) -> None:
+    world = scene.world
+    if victim == "command":
+        job_id = import_and_kill_the_command(scene)
+    else:
+        job_id = start_job(scene)
+        if victim == "job child":
+            pid = int(wait_until(world.find_job_child) or 0)
+        elif victim == "backend":
+            pid = wait_until(lambda: world.fetch_value(BUSIEST))  # of the job, or else of the writer
+        else:
+            pid = world.find_processes()[victim]
+        scene.pause()
+        with suppress(ProcessLookupError):  # a job that was quicker
+            os.kill(pid, signal.SIGKILL)
+        if victim in world.find_processes():
+            world.wait_for_successor(victim, pid)
+    assert read_receipt(scene, job_id) == scene.undisturbed
+    check_registered(scene)
+    world.wait_until_well()
+
+
+BUSIEST = (
+    "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'idnode %' AND application_name <> 'idnode resolver'"
+    " ORDER BY application_name = 'idnode job' DESC LIMIT 1"
+)
+
+
+def import_and_kill_the_command(scene: Scene) -> str:
+    """The job it had begun, which the node takes up."""
+    scene.rounds += 1
+    world, rule = scene.world, f"R{scene.rounds}-{{产品编码}}"
+    command = [*world.account.command, "import", str(scene.file), "--prefix", IMPORTED, "--template", "product-1",
+               "--identifier", rule, "--receipt", str(world.data_dir / "never.csv")]  # fmt: skip
+    running = subprocess.Popen(
+        command, cwd="/", env=world.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    find = f"SELECT job_id::text FROM jobs WHERE options->>'identifier' = '{rule}'"
+    job_id = str(wait_until(lambda: world.fetch_value(find)))
+    scene.pause()
+    running.kill()
+    running.wait()
+    return job_id
+
+
+def test_what_was_acknowledged_is_there_and_what_was_answered_is_counted(scene: Scene) -> None:
+    world, total = scene.world, Ledger()
+    acknowledged = scene.writer.stop()
+    for asker in scene.askers:
+        ledger = asker.stop()
+        print(f"\n{asker.name}: {ledger.asked} asked, {dict(ledger.codes)}, {len(ledger.lost)} lost", end="")
+        total.add(ledger)
+    print(f"\n{len(acknowledged)} acknowledged, {scene.writer.sent_again} batches sent again")
+    assert scene.writer.surprises == [], world.read_log("registry")
+    assert total.surprises == []
+    assert total.codes.keys() <= {1, 3}, "an identifier that exists is found, or not now: never 'not found'"
+    assert acknowledged
+    assert set(ask_all(world, acknowledged)) == {1}
+    total.count(1, len(acknowledged))
+
+    registered = sum(row[1] == "registered" for row in scene.undisturbed[1:]) * scene.rounds
+    asked = scene.asked_imported
+    world.wait_for_stats(IMPORTED, registered_total=registered, resolutions=asked.asked, resolutions_ok=asked.codes[1])
+    world.wait_for_stats(LOADED, registered_total=len(KNOWN) + len(acknowledged))
+    world.check_recomputed()
+    counted = world.read_stats(LOADED)["resolutions"]
+    print(f"{total.answered} answered, {counted} counted, {total.asked} asked, {len(total.lost)} in flight when cut")
+    assert total.answered <= counted <= total.asked
+    assert total.asked - total.answered == len(total.lost)
