@@ -1,5 +1,6 @@
 """The process of one job: `python -m registry.job_child PARENT_PID`, its order as JSON on stdin."""
 
+import errno
 import gc
 import os
 import sys
@@ -9,20 +10,42 @@ from uuid import UUID
 from registry.parent_process import die_with
 
 NICE = 10  # whoever resolves or registers comes first
+TRY_LATER = 75  # EX_TEMPFAIL of sysexits.h: the database is away or the disk is full; the job is not to blame
 
 
-async def run(order: dict[str, str]) -> None:
-    """Run the job to its end; raises if the database is lost, and is then run again."""
+async def run(order: dict[str, str]) -> int:
+    """Run the job to its end; the exit status. Raises what the job itself is to blame for."""
     import asyncpg
 
     from registry.jobs import run_import
 
+    # Lost connections, no room, shut down, deadlocks, failed disks (PostgreSQL manual, "Error Codes": 08 53 57 40 58).
+    passing = (
+        asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.InsufficientResourcesError,
+        asyncpg.OperatorInterventionError, asyncpg.TransactionRollbackError, asyncpg.PostgresSystemError,
+        ConnectionError, TimeoutError,
+    )  # fmt: skip
     settings = {"application_name": "idnode job"}
-    conn = await asyncpg.connect(order["database_url"], timeout=20, server_settings=settings)
+    try:
+        conn = await asyncpg.connect(order["database_url"], timeout=20, server_settings=settings)
+    except (OSError, *passing) as error:
+        return put_off(error)
     try:
         await run_import(conn, Path(order["jobs_dir"]), UUID(order["job_id"]))
+    except passing as error:
+        return put_off(error)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return put_off(error)
+        raise
     finally:
-        await conn.close(timeout=5)
+        conn.terminate()
+    return 0
+
+
+def put_off(error: Exception) -> int:
+    print(f"the job waits: {error or type(error).__name__}", file=sys.stderr)
+    return TRY_LATER
 
 
 def main() -> None:
@@ -32,7 +55,7 @@ def main() -> None:
     import orjson
     import uvloop
 
-    uvloop.run(run(orjson.loads(sys.stdin.buffer.read())))
+    sys.exit(uvloop.run(run(orjson.loads(sys.stdin.buffer.read()))))
 
 
 if __name__ == "__main__":

@@ -17,9 +17,11 @@ import asyncpg
 import orjson
 
 import registry
+from registry.job_child import TRY_LATER
 from registry.store.jobs import Job, fetch_open_job_ids, find_job, finish_job, is_job_locked
 
 LOOK_SECONDS = 2.0  # for jobs whose process died elsewhere; what is added here wakes us
+LATER_SECONDS = 2.0  # when the database or the disk is what is wrong
 RETRY_SECONDS = (0.0, 1.0, 2.0, 5.0)
 MAX_CRASHES = 5  # without a further row: then the job itself is what kills its process
 STOP_SECONDS = 5.0
@@ -64,6 +66,9 @@ class JobRunner:
         if status == 0:
             self._crashes.pop(job.job_id, None)
             return True
+        if status == TRY_LATER:
+            self.pause_seconds = LATER_SECONDS
+            return False
         async with self._connect() as conn:
             await self._note_crash(conn, job.job_id, status)
         return False

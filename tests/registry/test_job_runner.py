@@ -147,6 +147,29 @@ async def test_a_job_that_kills_every_process_fails_with_a_reason_and_holds_noth
     assert (await get_job(conn, good)).state == "done"
 
 
+async def test_a_database_that_goes_away_again_and_again_is_no_fault_of_the_job(
+    database_url: str, conn: Connection, target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("registry.job_runner.LATER_SECONDS", 0.01)
+    rows = 20_000
+    job_id = await queue(conn, tmp_path, target, rows, start=300_000)
+    runner, cut = JobRunner(database_url, tmp_path), 0
+    while cut <= MAX_CRASHES:
+        attempt = asyncio.create_task(runner.run_next())
+        while not attempt.done():
+            cut += await conn.fetchval(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'idnode job'"
+                " AND datname = current_database()"
+            )
+        assert not attempt.result()
+    assert (await get_job(conn, job_id)).is_open
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await runner.run_next():
+            await asyncio.sleep(0.02)
+    job = await get_job(conn, job_id)
+    assert (job.state, job.rows_done) == ("done", rows)
+
+
 async def test_a_job_that_somebody_else_runs_is_left_to_them(
     database_url: str, conn: Connection, target: Target, tmp_path: Path
 ) -> None:
