@@ -48,8 +48,9 @@ def wait_until(condition: Callable[[], Found]) -> Found:
 class RunningNode:
     """One node with a data directory and ports of its own; started as often as the test likes."""
 
-    def __init__(self, data_dir: Path, account: Account) -> None:
-        self.data_dir, self.account = data_dir, account
+    def __init__(self, data_dir: Path, account: Account, part: str = "up", **settings: str) -> None:
+        """`part` is the command: up, registry, resolver or agent; `settings` are more variables, without IDNODE_."""
+        self.data_dir, self.account, self.part, self.settings = data_dir, account, part, settings
         self.registry_port, self.http_port, self.handle_port = find_ports(3)
         self.output: list[str] = []
         self._process: subprocess.Popen[str] | None = None
@@ -65,7 +66,7 @@ class RunningNode:
             "IDNODE_HANDLE_PORT": str(self.handle_port),
             "IDNODE_RESOLVER_WORKERS": "2",
             "IDNODE_LANGUAGE": "en",
-        }  # fmt: skip
+        } | {f"IDNODE_{name}": value for name, value in self.settings.items()}  # fmt: skip
 
     @property
     def elsewhere(self) -> dict[str, str]:
@@ -78,16 +79,16 @@ class RunningNode:
         return self._process.pid
 
     def start(self, *arguments: str) -> None:
-        """`idnode up`, until its table is printed."""
+        """Start the command and wait until its table is printed."""
         self.launch(*arguments)
         wait_until(lambda: self._is_announced() or self._has_ended())
         assert self._is_announced(), self.printed
 
     def launch(self, *arguments: str) -> None:
-        """`idnode up`, without waiting for anything."""
+        """Start the command, without waiting for anything."""
         self.output = []
         self._process = subprocess.Popen(
-            [*self.account.command, "up", *arguments],
+            [*self.account.command, self.part, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -121,6 +122,16 @@ class RunningNode:
         assert self._reader is not None
         self._reader.join(PATIENCE_SECONDS)
         return status
+
+    def end(self) -> None:
+        """Stop it if it runs, by force if need be."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
 
     @property
     def printed(self) -> str:
@@ -169,20 +180,13 @@ class RunningNode:
 
 
 @contextmanager
-def run_node(data_dir: Path, account: Account) -> Iterator[RunningNode]:
+def run_node(data_dir: Path, account: Account, part: str = "up", **settings: str) -> Iterator[RunningNode]:
     """Nothing of it survives the block, whatever happens in it."""
-    node = RunningNode(data_dir, account)
+    node = RunningNode(data_dir, account, part, **settings)
     try:
         yield node
     finally:
-        process = node._process
-        if process is not None and process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(PATIENCE_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        node.end()
 
 
 def find_children(parent: int) -> list[int]:

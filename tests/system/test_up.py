@@ -140,6 +140,33 @@ def test_ctrl_c_while_it_starts_leaves_nothing_behind(node: RunningNode, moment:
     assert node.find_leftovers() == []
 
 
+async def test_parts_run_alone_on_a_database_of_their_own(place: Path, server_dsn: str) -> None:
+    """As they are deployed on several machines; the address of the database is in nobody's arguments."""
+    await database.execute(server_dsn, "CREATE DATABASE parts")
+    dsn = database.with_database(server_dsn, "parts")
+    with (
+        run_node(place / "parts", use_own(), "registry", DATABASE_URL=dsn) as registry,
+        run_node(place / "parts", use_own(), "resolver", DATABASE_URL=dsn) as resolver,
+        run_node(place / "parts", use_own(), "agent", DATABASE_URL=dsn) as agent,
+    ):
+        refused = registry.run("registry")
+        assert refused.returncode == 1
+        assert "idnode migrate" in refused.stderr, "a part alone changes no schema"
+        assert registry.run("migrate").returncode == 0
+        for part in (registry, resolver, agent):
+            part.launch()
+        assert wait_until(lambda: "Ctrl-C" in resolver.printed)
+        assert wait_until(lambda: "Ctrl-C" in registry.printed)
+        assert wait_until(lambda: "Ctrl-C" in agent.printed)
+        assert registry.find_processes().keys() == {"registry"}
+        assert resolver.find_processes().keys() == {"resolver-0", "resolver-1"}
+        assert agent.find_processes().keys() == {"agent"}
+        for part in (registry, resolver, agent):
+            assert not any("postgresql" in word for words in part.find_leftovers() for word in words)
+            assert part.stop(signal.SIGTERM) == 0
+            assert part.find_leftovers() == []
+
+
 def test_an_ordinary_user_runs_it_too(place: Path) -> None:
     account = use_ordinary(place)
     data_dir = place / "ordinary"
