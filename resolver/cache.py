@@ -179,7 +179,8 @@ class RecordCache:
             self._hand.append(key)
         else:
             self._release(old)
-        entry.is_plain = isinstance(key, bytes) and _PLAIN.fullmatch(key) is not None
+        is_found = entry.outcome is Outcome.FOUND
+        entry.is_plain = is_found and isinstance(key, bytes) and _PLAIN.fullmatch(key) is not None
         entry.grew = self._on_growth
         self._entries[key] = entry
         self._grow(entry.count_bytes() + len(key))

@@ -40,6 +40,7 @@ class Entry:
     `note` is the notice of a frozen record, the successor of a retired one, or the code of a text that says why
     nothing was found. `site` is not empty for identifiers that are answered elsewhere: a referral. `is_foreign`:
     the prefix is none of ours, an upstream may know. `is_member`: a range answers, until there is a record.
+    `is_plain`: it is found, and a request that spells its key needs no decoding.
     `changed` is in unix seconds, `checked_at` on the loop's clock.
     """
 

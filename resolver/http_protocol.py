@@ -33,9 +33,21 @@ _VERSION = b" HTTP/1.1\r\n"
 _PLAIN_IDENTIFIER = re.compile(rb"[0-9][0-9A-Za-z.]*/[0-9A-Za-z.\-_~!$&'()*+,;=:@/]{1,1000}")
 _METHOD = re.compile(rb"[A-Z]{1,20} /")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
-_FOUND_BODY = b'{"responseCode":1,"handle":"'
-_FOUND_BYTES = len(_FOUND_BODY)
 _HTTP, _FOUND = int(Transport.HTTP), int(Outcome.FOUND)
+
+
+class _Lengths(dict[int, bytes]):
+    """The end of a 200's head and the beginning of its body, by the bytes that follow."""
+
+    def __missing__(self, following: int) -> bytes:
+        body = b'{"responseCode":1,"handle":"'
+        made = b"%d\r\n\r\n%b" % (len(body) + following, body)
+        if len(self) < 4_096:
+            self[following] = made
+        return made
+
+
+_LENGTHS = _Lengths()
 
 
 class ShortCut:
@@ -127,23 +139,16 @@ class ResolverProtocol(HttpToolsProtocol):
         else:
             return False
         entry = self._find(raw)
-        if entry is not None and entry.is_plain and entry.outcome is Outcome.FOUND and not self.flow.write_paused:
+        if entry is not None and entry.is_plain and not self.flow.write_paused:
             if self.timeout_keep_alive_task is not None:
                 self._unset_keepalive_if_required()
             self._served = True
-            self._log(raw, entry.prefix_id, entry.template_id, _HTTP, _FOUND, traits.client_class,
-                      traits.address or self._peer)  # fmt: skip
-            tail = entry.rest_tail()
-            self.transport.write(
-                b"%b%d\r\n\r\n%b%b%b"
-                % (
-                    self._short.found_head if is_api else self._short.found_head_varying,
-                    len(raw) + len(tail) + _FOUND_BYTES,
-                    _FOUND_BODY,
-                    raw,
-                    tail,
-                )
+            self._log(
+                raw, entry.prefix_id, entry.template_id, _HTTP, _FOUND, traits.client_class, traits.address or self._peer
             )
+            tail = entry.rest_tail()
+            head = self._short.found_head if is_api else self._short.found_head_varying
+            self.transport.write(b"".join((head, _LENGTHS[len(raw) + len(tail)], raw, tail)))
             return True
         if _PLAIN_IDENTIFIER.fullmatch(raw) is None or self.flow.write_paused:
             return False
