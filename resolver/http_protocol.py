@@ -143,9 +143,8 @@ class ResolverProtocol(HttpToolsProtocol):
             if self.timeout_keep_alive_task is not None:
                 self._unset_keepalive_if_required()
             self._served = True
-            self._log(
-                raw, entry.prefix_id, entry.template_id, _HTTP, _FOUND, traits.client_class, traits.address or self._peer
-            )
+            address = traits.address or self._peer
+            self._log(raw, entry.prefix_id, entry.template_id, _HTTP, _FOUND, traits.client_class, address)
             tail = entry.rest_tail()
             head = self._short.found_head if is_api else self._short.found_head_varying
             self.transport.write(b"".join((head, _LENGTHS[len(raw) + len(tail)], raw, tail)))

@@ -95,7 +95,7 @@ class PrefixTable:
         prefix = self._by_name.get(folded)
         about_prefix = self._answer_about(suffix) if folded == PREFIX_OF_PREFIXES else None
         if prefix is None:
-            return about_prefix or self._answer_unknown(folded)
+            return about_prefix or self._answer_unknown(suffix.upper() if folded == PREFIX_OF_PREFIXES else folded)
         if prefix.state not in (ENABLED, TO_BE_DELETED):
             return _answer_stopped(prefix)
         if prefix.is_elsewhere:
