@@ -261,9 +261,6 @@ class HandleAnswers:
 
     def _answer_foreign(self, question: Question, entry: Entry) -> bytes | None:
         upstream, asked = self._upstream, question.asked
-        if self._is_below_us(asked.handle):
-            self._log_question(question, Outcome.NOT_FOUND, entry)
-            return self._respond(question.message, ResponseCode.HANDLE_NOT_FOUND, encode_text(""))
         if upstream is None or not question.flags & RECU:
             self._log_question(question, Outcome.NOT_FOUND, entry)
             return self._refuse(question.message, ResponseCode.SERVER_NOT_RESPONSIBLE, "handle_not_responsible")
@@ -274,14 +271,6 @@ class HandleAnswers:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return None
-
-    def _is_below_us(self, handle: bytes) -> bool:
-        """Whether the record of a prefix is asked for that would be ours, if it were allocated."""
-        prefix = handle[5:] if handle[:5].upper() == b"0.NA/" else handle
-        if b"/" in prefix:
-            return False
-        entry = self._records.find(prefix + b"/")
-        return entry is not None and not entry.is_foreign
 
     async def _ask_upstream(self, question: Question, upstream: Upstream) -> None:
         asked = question.asked
