@@ -322,14 +322,15 @@ def read_request(scope: Scope, receive: Receive, judge: Judge) -> Request:
 
 async def read_body(receive: Receive) -> bytes:
     """The whole body; raises InvalidInput over the limit or when it does not come."""
-    body = b""
+    body: bytes = b""
     try:
         async with asyncio.timeout(BODY_SECONDS):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     return body
-                body += message.get("body", b"")
+                part: bytes = message.get("body", b"")
+                body += part
                 if len(body) > MAX_BODY_BYTES:
                     raise InvalidInput("parameters_too_large", limit=MAX_BODY_BYTES)
                 if not message.get("more_body"):
