@@ -20,8 +20,8 @@ from loadtests.processes import BenchFailure, Cores, Node, choose_cores, open_pl
 from loadtests.results import Run, format_results
 from loadtests.rows import add_firm, choose_numbers, copy_rows, make_credit_code, make_suffix
 from loadtests.verdicts import Finding, Verdict
-from loadtests.web import check_tools
-from loadtests.world import KEYS, ROUNDS, World, write_keys
+from loadtests.web import KEYS, check_tools
+from loadtests.world import ROUNDS, World, write_keys
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 QUICK_ROWS, FULL_ROWS = 2_000_000, 20_000_000

@@ -79,6 +79,11 @@ class Pacer:
         self.refused += not data.startswith(b"HTTP/1.1 200 ")
         self._idle.append(self._sockets[descriptor])
 
+    def close(self) -> None:
+        for opened in self._sockets.values():
+            opened.close()
+        self._epoll.close()
+
 
 def _read_length(data: bytes, head: int) -> int:
     at = data.lower().find(b"content-length:", 0, head)
@@ -117,6 +122,7 @@ def main() -> int:
     has_priority, cpu, began = take_priority(), time.process_time(), time.perf_counter()
     pacer.run(schedule)
     seconds = time.perf_counter() - began
+    pacer.close()
     figures = {
         "answers": len(pacer.latencies),
         "refused": pacer.refused,

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from typing import Any
 
 import asyncpg
@@ -21,15 +22,16 @@ from loadtests.verdicts import (
     take_median,
     take_ratio,
 )
-from loadtests.web import Checker, WrkLoad, WrkRun, fetch, run_nginx, run_wrk
-from loadtests.world import KEYS, World
+from loadtests.web import KEYS, Checker, WrkLoad, WrkRun, fetch, run_nginx, run_wrk
+from loadtests.world import World
 
 HTTP_BOUND = 0.8
 TCP_BOUND, UDP_BOUND = 80 / 115, 120 / 115  # of nginx's rate
 TWO_BOUND = 1.8
 COLD_BOUND, COLD_P99_BOUND = 25_000, 20.0
 COLD_CONNECTIONS = 256
-WARM_PASSES = 40
+COLD_MOST_PER_SECOND = 60_000
+FILL_SECONDS = 120.0
 
 
 def is_right(path: str, body: bytes) -> bool:
@@ -43,14 +45,13 @@ def is_right(path: str, body: bytes) -> bool:
 
 def ask_all_over_http(world: World, keys: int = KEYS) -> None:
     """Every hot key once at least."""
-    answers = 0
-    for _ in range(WARM_PASSES):
-        answers += run_wrk(
-            world.node.http_port, [], WrkLoad(world.hot_paths, [world.cores.load], 2, first=answers)
-        ).answers
-        if answers >= keys:
+    asked, deadline = 0, time.monotonic() + FILL_SECONDS
+    while time.monotonic() < deadline:
+        load = WrkLoad(world.hot_paths, [world.cores.load], 1, first=asked, count=keys - asked)
+        asked += run_wrk(world.node.http_port, [], load).answers
+        if asked >= keys:
             return
-    raise BenchFailure(f"only {answers} answers while the cache was filled")
+    raise BenchFailure(f"only {asked} answers while the cache was filled")
 
 
 def run_handle(world: World, transport: str, seconds: float) -> tuple[Rate, dict[str, Any]]:
@@ -173,14 +174,14 @@ def measure_cold(world: World) -> list[Finding]:
     """Keys that were never asked before, each one row of a large table."""
     for pid in list_tree(world.node.pid):
         pin(pid, world.cores.server if pid == world.worker else world.cores.load)
-    asked, runs = 0, []
-    keys = len(world.cold_paths.read_text().splitlines())
+    asked, runs, keys = 0, [], len(world.cold_paths.read_text().splitlines())
     for number in range(world.rounds + 1):
-        load = WrkLoad(world.cold_paths, [world.cores.load], world.seconds, COLD_CONNECTIONS, asked)
+        count = int(world.seconds * COLD_MOST_PER_SECOND)
+        load = WrkLoad(world.cold_paths, [world.cores.load], world.seconds, COLD_CONNECTIONS, asked, count)
         run = run_wrk(world.node.http_port, [world.worker], load)
         _refuse_errors(run)
         asked += run.answers + COLD_CONNECTIONS
-        if asked > keys:
+        if run.answers + COLD_CONNECTIONS > count or asked > keys:
             raise BenchFailure(f"{keys} keys were not enough: some were asked twice")
         if number:  # the first warms PostgreSQL's own caches
             runs.append(run)

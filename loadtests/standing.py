@@ -14,7 +14,8 @@ import asyncpg
 from loadtests.processes import ROOT, BenchFailure, Node, list_tree, read_memory, run_node
 from loadtests.reading import ask_all_over_http, run_handle
 from loadtests.verdicts import Finding, Verdict, judge_most, take_median
-from loadtests.world import KEYS, World
+from loadtests.web import KEYS
+from loadtests.world import World
 from node.statistics import stats
 from node.tally import tally_records
 from schemas.resolution_log import HEADER_BYTES, ClientClass, Outcome, Transport

@@ -7,6 +7,9 @@ from enum import StrEnum
 
 GENERATOR_LIMIT_PERCENT = 95.0  # of its core; above, the load generator was what is measured
 
+BUSY_PERCENT = 85.0  # of a core: what is measured at its limit is at least so busy
+DISTURBED = "neither server nor load generator had its core to itself: the machine was busy"
+
 
 class Verdict(StrEnum):
     HELD = "held"
@@ -61,6 +64,11 @@ def is_saturated(rates: Sequence[Rate]) -> bool:
     return take_median([rate.generator_percent for rate in rates]) >= GENERATOR_LIMIT_PERCENT
 
 
+def is_disturbed(rates: Sequence[Rate]) -> bool:
+    """Whether in the middle round neither server nor generator could use its core: somebody else did."""
+    return take_median([max(rate.generator_percent, rate.server_percent) for rate in rates]) < BUSY_PERCENT
+
+
 def judge_least(value: float, bound: float) -> Verdict:
     return Verdict.HELD if value >= bound else Verdict.MISSED
 
@@ -71,6 +79,8 @@ def judge_most(value: float, bound: float) -> Verdict:
 
 def judge_ratio(ours: Sequence[Rate], theirs: Sequence[Rate], bound: float) -> tuple[Verdict, str]:
     """Held, missed, or not measurable with the reason: a saturated generator hides how fast the server is."""
+    if is_disturbed(ours) or is_disturbed(theirs):
+        return Verdict.NOT_MEASURABLE, DISTURBED
     saturated = [name for name, rates in (("ours", ours), ("nginx's", theirs)) if is_saturated(rates)]
     if saturated:
         runs = " and ".join(saturated)
@@ -83,6 +93,8 @@ def judge_ratio(ours: Sequence[Rate], theirs: Sequence[Rate], bound: float) -> t
 
 def judge_ratio_at_least(ours: Sequence[Rate], theirs: Sequence[Rate], bound: float) -> tuple[Verdict, str]:
     """As `judge_ratio`, for generators that may be slower than the server: what they reached counts all the same."""
+    if is_disturbed(ours) or is_disturbed(theirs):
+        return Verdict.NOT_MEASURABLE, DISTURBED
     if is_saturated(theirs):
         return Verdict.NOT_MEASURABLE, "the load generator of nginx's run was the bottleneck"
     verdict = judge_least(take_ratio(ours, theirs), bound)

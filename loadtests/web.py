@@ -2,9 +2,7 @@
 
 import contextlib
 import http.client
-import os
 import random
-import resource
 import shutil
 import socket
 import subprocess
@@ -19,6 +17,7 @@ from loadtests.verdicts import Rate
 
 SCRIPT = Path(__file__).with_name("ask.lua")
 CONNECTIONS = 64
+KEYS = 100_000
 CHECKS_PER_SECOND = 150  # every thousandth answer up to this many thousand answers a second
 _CONFIG = """
 worker_processes 1; daemon off; pid {place}/nginx.pid; error_log {place}/nginx.log;
@@ -79,41 +78,39 @@ def _wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
 
 @dataclass(frozen=True, slots=True)
 class WrkLoad:
-    """Paths are asked in the file's order from line `first` on, by one thread on each of `cores`."""
+    """Paths are asked in the file's order, `count` of them behind the `first`, by one thread on each of `cores`."""
 
     paths: Path
     cores: Sequence[int]
     seconds: float = 3.0
     connections: int = CONNECTIONS
     first: int = 0
+    count: int = KEYS
 
 
 def run_wrk(port: int, server_pids: Sequence[int], load: WrkLoad) -> WrkRun:
     """Raises BenchFailure if connections broke."""
     command = [
+        "taskset", "-c", ",".join(map(str, load.cores)),
         "wrk", f"-t{len(load.cores)}", f"-c{load.connections}", f"-d{load.seconds:g}s", "--timeout", "10s",
-        "-s", str(SCRIPT), f"http://127.0.0.1:{port}", "--", str(load.paths), str(load.first),
+        "-s", str(SCRIPT), f"http://127.0.0.1:{port}", "--", str(load.paths), str(load.first), str(load.count),
     ]  # fmt: skip
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     served = sum(map(read_cpu_seconds, server_pids))
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    os.sched_setaffinity(process.pid, load.cores)
     output, _ = process.communicate(timeout=load.seconds + 60)
     served = sum(map(read_cpu_seconds, server_pids)) - served
-    now = resource.getrusage(resource.RUSAGE_CHILDREN)
-    generated = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
-    return _read_result(output, generated / len(load.cores), served / max(1, len(server_pids)))
+    return _read_result(output, len(load.cores), served / max(1, len(server_pids)))
 
 
-def _read_result(output: str, generator_seconds: float, server_seconds: float) -> WrkRun:
+def _read_result(output: str, threads: int, server_seconds: float) -> WrkRun:
     lines = [line.split()[1:] for line in output.splitlines() if line.startswith("RESULT ")]
     if not lines:
         raise BenchFailure(f"wrk: {output.strip()[-300:]}")
-    answers, duration_us, errors, refused, p99_us = map(int, lines[0])
+    answers, duration_us, errors, refused, p99_us, cpu_us = map(int, lines[0])
     if errors:
         raise BenchFailure(f"wrk: {errors} connections broke or timed out")
     seconds = duration_us / 1e6
-    rate = Rate(answers / seconds, 100 * generator_seconds / seconds, 100 * server_seconds / seconds)
+    rate = Rate(answers / seconds, 100 * cpu_us / duration_us / threads, 100 * server_seconds / seconds)
     return WrkRun(rate, p99_us / 1000, answers, errors, refused)
 
 

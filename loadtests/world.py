@@ -1,7 +1,7 @@
 """What every measurement is given: the running node, where to write, which cores, how long and how often."""
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +9,6 @@ from loadtests.processes import Cores, Node
 from loadtests.rows import Firm, format_path
 from loadtests.verdicts import Rate
 
-KEYS = 100_000
 ROUNDS = 5
 
 
@@ -46,9 +45,6 @@ class World:
 
     def get_cached_rate(self) -> float:
         return statistics.median(rate.per_second for rate in self.cached)
-
-
-Say = Callable[[str], None]
 
 
 def write_keys(target: Path, prefix: str, numbers: Sequence[int]) -> None:
