@@ -243,10 +243,14 @@ def check_disk(settings: NodeSettings) -> list[Finding]:
 
 def judge_room(place: Path, free_bytes: int, reserve_bytes: int) -> Finding:
     """Below the reserve counted segments are given up, and soon answers are no longer logged."""
-    details = {"path": str(place), "free": f"{free_bytes / 1e9:.1f}", "reserve": f"{reserve_bytes / 1e9:.1f}"}
+    details = {"path": str(place), "free": format_bytes(free_bytes), "reserve": format_bytes(reserve_bytes)}
     if free_bytes >= 2 * reserve_bytes:
         return Finding("disk", "ok", "disk_well", details)
     return Finding("disk", "error" if free_bytes < reserve_bytes else "warning", "disk_filling", details)
+
+
+def format_bytes(number: int) -> str:
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"
 
 
 async def check_ports(settings: NodeSettings) -> list[Finding]:

@@ -1,5 +1,6 @@
 """The command `idnode`: the entry point, and how errors of every command are said."""
 
+import errno
 import os
 import sys
 import tempfile
@@ -47,9 +48,19 @@ def run_command(arguments: list[str]) -> int:
         return error.exit_code
     except BrokenPipeError:
         return 1
+    except OSError as error:
+        complain(explain_file(error), as_json)
+        return 1
     except Exception as error:
         complain(ServiceError("program_failed", error=type(error).__name__, path=keep_trace()), as_json)
         return 1
+
+
+def explain_file(error: OSError) -> ServiceError:
+    """A file that is not there or not ours, or a full disk."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ServiceError("disk_full")
+    return ServiceError("file_unusable", path=error.filename or "?", reason=error.strerror or str(error))
 
 
 def keep_trace() -> str:

@@ -39,6 +39,12 @@ TEXTS: dict[str, Text] = {
         "详情见目录 {path} 中的日志。",
         "The logs in {path} have the details.",
     ),
+    "file_unusable": Text(
+        "无法使用 {path}：{reason}。",
+        "{path} cannot be used: {reason}.",
+        "请检查路径、权限和磁盘剩余空间（idnode doctor）后重试。",
+        "Check the path, the rights and the room on the disk (idnode doctor), then try again.",
+    ),
     "program_failed": Text(
         "程序出现内部错误（{error}）。",
         "The program failed for a reason of its own ({error}).",

@@ -16,6 +16,7 @@ import pytest
 
 from node.child import PAUSES_SECONDS, Child
 from node.child_log import LOG_BYTES, ChildLog
+from node.cli import explain_file
 from node.cli.frame import take_language
 from node.listening import Place, find_holder, open_sockets
 from node.table import format_table, measure_width
@@ -296,3 +297,16 @@ def test_errors_speak_the_language_that_was_asked_for(language: str, word: str, 
 def test_a_wrong_command_line_ends_with_2() -> None:
     assert run_idnode("up", "--bogus").returncode == 2
     assert run_idnode("bogus").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/x.csv"), "file_unusable"),
+        (OSError(28, "No space left on device"), "disk_full"),
+    ],
+)
+def test_trouble_with_files_is_named(error: OSError, code: str) -> None:
+    explained = explain_file(error)
+    assert explained.code == code
+    assert str(error.filename or "") in str(explained)
