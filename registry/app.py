@@ -7,8 +7,8 @@ import signal
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
-import asyncpg
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -28,9 +28,11 @@ from registry.api import (
     reading,
     templates,
 )
+from registry.api.enterprises import ARRIVING
 from registry.api.gate import Gate
+from registry.api.jobs import RECEIPT
 from registry.api.problems import handle
-from registry.api.state import RegistryConfig, RegistryState, open_pool
+from registry.api.state import DATABASE_AWAY, RegistryConfig, RegistryState, open_pool
 from registry.job_runner import run_jobs
 from registry.store.idempotency import delete_old_answers
 from schemas.errors import Unavailable
@@ -67,6 +69,7 @@ async def serve_registry(
     config: RegistryConfig, sockets: Sequence[socket.socket], more: Sequence[APIRouter] = ()
 ) -> None:
     """Serve on sockets that listen until SIGTERM or SIGINT; requests under way are finished."""
+    clear_unfinished(config.jobs_dir)
     segments = SegmentWriter(config.log_dir, f"registry-{os.getpid()}")
     try:
         async with open_pool(config.database_url) as pool:
@@ -84,6 +87,13 @@ async def serve_registry(
                 await asyncio.gather(*tasks, return_exceptions=True)
     finally:
         segments.close()
+
+
+def clear_unfinished(jobs_dir: Path) -> None:
+    """Delete what a killed process left half received or half written; jobs keep their files under other names."""
+    for pattern in (f"{ARRIVING}*", f"{RECEIPT}*"):
+        for path in jobs_dir.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 class _Server(uvicorn.Server):
@@ -118,7 +128,7 @@ def make_server(app: FastAPI, config: RegistryConfig) -> uvicorn.Server:
 async def forget_old_answers(state: RegistryState) -> None:
     """Answers kept for Idempotency-Keys go after seven days, a thousand at a time."""
     while True:
-        with suppress(Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        with suppress(Unavailable, *DATABASE_AWAY):
             async with state.connect() as conn:
                 deleted = 1
                 while deleted:

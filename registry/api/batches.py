@@ -1,5 +1,6 @@
 """Up to 10,000 identifiers in one call: one transaction, an answer for every item."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -28,7 +29,7 @@ async def create_batch(
     async with call.connect() as conn:  # what takes time is done before the transaction begins
         await get_rule_for_writing(conn, call, body.prefix)
         template = await get_template_for_writing(conn, call, body.prefix, body.template)
-    drafts = [_draft(template, body.prefix, item) for item in body.items]
+    drafts = await asyncio.to_thread(lambda: [_draft(template, body.prefix, item) for item in body.items])
 
     async def effect(conn: Connection) -> Answer:
         rule = await get_rule_for_writing(conn, call, body.prefix)

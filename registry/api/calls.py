@@ -84,15 +84,19 @@ class WritingCall(Call):
 
         `digest` stands for the body where it is not JSON.
         """
-        async with self.state.connect() as conn:
-            if self.dry_run:
-                answer = await self._try(conn, effect)
-            elif self.key is None:
-                async with conn.transaction():
-                    answer = self._pack(await effect(conn))
-            else:
-                answer = await self._write_once(conn, effect, await self._make_key(self.key, digest))
+        if self.key is not None and not self.dry_run:
+            key = await self._make_key(self.key, digest)
+            lock = self.state.key_locks.setdefault((key.account, key.route, key.key), asyncio.Lock())
+            async with lock, self.state.connect() as conn:
+                answer = await self._write_once(conn, effect, key)
+        else:
+            async with self.state.connect() as conn:
+                answer = await (self._try(conn, effect) if self.dry_run else self._write(conn, effect))
         return Response(answer.body, answer.status, answer.headers)
+
+    async def _write(self, conn: Connection, effect: Effect) -> StoredAnswer:
+        async with conn.transaction():
+            return self._pack(await effect(conn))
 
     async def _write_once(self, conn: Connection, effect: Effect, key: IdempotencyKey) -> StoredAnswer:
         now = self.state.now()

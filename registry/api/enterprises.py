@@ -38,6 +38,7 @@ router = APIRouter(prefix="/enterprises", tags=["enterprises"])
 
 Document = Annotated[dict[str, Any], Body(examples=[DOSSIER_EXAMPLE])]
 LARGEST_ID = 2**31 - 1
+ARRIVING = "arriving-"  # names of files that are being received begin with it
 
 
 def _check_id(call: Call, enterprise_id: int) -> int:
@@ -115,7 +116,7 @@ async def load_file(call: Writing, file: Annotated[UploadFile, File(description=
 async def keep_upload(call: Call, file: UploadFile) -> AsyncIterator[Path]:
     """The file under a name of ours, deleted afterwards."""
     call.state.config.jobs_dir.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=call.state.config.jobs_dir, prefix="arriving-") as kept:
+    with NamedTemporaryFile(dir=call.state.config.jobs_dir, prefix=ARRIVING) as kept:
         while block := await file.read(1 << 20):
             await asyncio.to_thread(kept.write, block)
         await asyncio.to_thread(kept.flush)

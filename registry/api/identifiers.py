@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from asyncpg import Connection
 from fastapi import APIRouter, Depends, Request, Response
@@ -88,7 +89,8 @@ async def create_identifier(call: Writing, body: NewIdentifier) -> Response:
         act = call.order().act
         located = await register(conn, rule, template, wanted.suffix, _drop_nulls(body.values), act)
         answer = await _answer(conn, call, located)
-        return Answer(answer.content, 201, answer.headers)
+        place = f"/api/v1/identifiers/{quote(located.identifier, safe='')}"
+        return Answer(answer.content, 201, {**answer.headers, "Location": place})
 
     return await call.write(effect)
 

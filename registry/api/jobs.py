@@ -33,6 +33,7 @@ from schemas.texts import format_message, format_remedy
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 MAX_PAGE = 1_000
+RECEIPT = "receipt-"  # names of files that are being sent begin with it
 
 
 class ImportForm(BaseModel):
@@ -153,7 +154,7 @@ async def get_receipt(call: Reading, job_id: PathText) -> Response:
 def _write_receipt(call: Call, job: Job) -> Path:
     """In a thread, with a loop and a connection of its own: a million rows must not keep others waiting."""
     config = call.state.config
-    descriptor, name = mkstemp(dir=config.jobs_dir, prefix="receipt-")
+    descriptor, name = mkstemp(dir=config.jobs_dir, prefix=RECEIPT)
     path = Path(name)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:

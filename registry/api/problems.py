@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 
+from registry.api.state import DATABASE_AWAY
 from schemas import errors
 from schemas.errors import InvalidInput, ServiceError, TooLarge, Unavailable
 from schemas.identifiers import shorten
@@ -166,7 +167,7 @@ def translate(error: Exception) -> ServiceError:
         if isinstance(cause, ServiceError | ClientDisconnect | OSError):
             return translate(cause)
         return _translate_http(error)
-    if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | OSError):
+    if isinstance(error, DATABASE_AWAY):
         found = _translate_database(error)
         if found is not None:
             return found
@@ -208,7 +209,7 @@ def _translate_database(error: Exception) -> ServiceError | None:
         return InvalidInput("text_not_unicode")
     if isinstance(error, asyncpg.PostgresError):
         return Unavailable("database_unavailable") if (state or "")[:2] in _TRY_AGAIN else None
-    if isinstance(error, TimeoutError | ConnectionError | asyncpg.InterfaceError):
+    if isinstance(error, TimeoutError | ConnectionError | asyncpg.InterfaceError | asyncpg.InternalClientError):
         return Unavailable("database_unavailable")
     return None
 

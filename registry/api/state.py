@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
+from weakref import WeakValueDictionary
 
 import asyncpg
 
@@ -16,6 +17,8 @@ from schemas.segments import SegmentWriter
 
 ACQUIRE_SECONDS = 2.0
 POOL_SIZE = 8
+# TimeoutError is an OSError; an InternalClientError is what the driver says of a connection cut in mid-air.
+DATABASE_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 # A transaction of ours takes less than a second; what takes longer is in the way of others and is given up.
 SERVER_SETTINGS = {
     "application_name": "idnode registry",
@@ -44,12 +47,16 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class RegistryState:
-    """`segments` counts the reads that are answered here; `job_added` wakes who runs jobs."""
+    """`segments` counts the reads that are answered here; `job_added` wakes who runs jobs.
+
+    `key_locks`: requests that repeat each other wait here, not with connections of the pool in their hands.
+    """
 
     config: RegistryConfig
     pool: asyncpg.Pool
     segments: SegmentWriter
     job_added: asyncio.Event = field(default_factory=asyncio.Event)
+    key_locks: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = field(default_factory=WeakValueDictionary)
     now: Callable[[], datetime] = _now
 
     @asynccontextmanager
@@ -57,7 +64,7 @@ class RegistryState:
         """A connection of the pool; Unavailable if there is none within two seconds."""
         try:
             taken = await self.pool.acquire(timeout=ACQUIRE_SECONDS)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:  # TimeoutError is an OSError
+        except DATABASE_AWAY as error:
             raise Unavailable("database_unavailable") from error
         try:
             yield cast(asyncpg.Connection, taken)  # the pool hands out proxies, which do what connections do

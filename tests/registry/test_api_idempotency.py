@@ -72,8 +72,8 @@ async def test_a_refusal_is_repeated_too_even_if_it_would_succeed_by_now(world: 
 async def test_keys_of_different_accounts_and_routes_are_strangers(world: World) -> None:
     first = await create(world, "shared", body("own"))
     other = await create(world, "shared", body("own", prefix=TOFU), who="tofu")
-    route = await world.ask("POST", f"{V1}/ranges", {"prefix": PUMP, "template": "pump-1", "first": "R001", "last": "R009",
-                            "values": {"model": "A"}}, headers={"Idempotency-Key": "shared"})  # fmt: skip
+    serials = {"prefix": PUMP, "template": "pump-1", "first": "R001", "last": "R009", "values": {"model": "A"}}
+    route = await world.ask("POST", f"{V1}/ranges", serials, headers={"Idempotency-Key": "shared"})
     assert (first.status, other.status, route.status) == (201, 201, 201)
 
 

@@ -35,7 +35,7 @@ def texts(reply: Reply) -> dict[str, str]:
 
 SUFFIXES = [
     "plain", "with blank", "a/b/c", "hash#1", "50%", "%2F", "%252F", "..", ".", "//", "a//b", "q?x=1&y=2", "泵-№1",
-    "plus+plus", "retire", "x/retire", "x/history", "batch", "'; DROP TABLE records; --", "\\", "a;b", "ＦＵＬＬ", "e\u0301x"[2:],
+    "plus+plus", "retire", "x/retire", "x/history", "batch", "'; DROP TABLE records; --", "\\", "a;b", "ＦＵＬＬ",
 ]  # fmt: skip
 
 
@@ -44,6 +44,7 @@ async def test_any_identifier_is_created_read_changed_and_found_by_its_own_text(
     made = await create(world, suffix)
     assert made.status == 201, made.body
     IdentifierBody.model_validate(made.json)
+    assert made.headers["Location"] == at(suffix)
     for path in (at(suffix), f"{V1}/identifiers?identifier={quote(f'{PUMP}/{suffix}', safe='')}"):
         read = await world.ask("GET", path)
         assert (read.status, read.json["identifier"]) == (200, f"{PUMP}/{suffix}")

@@ -46,7 +46,8 @@ def test_every_error_has_a_status_with_a_title(kind: type[ServiceError]) -> None
 
 def test_every_code_raised_by_the_interface_has_its_texts() -> None:
     source = "".join(path.read_text() for path in (PACKAGES / "registry" / "api").glob("*.py"))
-    raised = set(re.findall(r"(?:%s)\(\s*\"([a-z_]+)\"" % "|".join(k.__name__ for k in every_error()), source))
+    names = "|".join(kind.__name__ for kind in every_error())
+    raised = set(re.findall(rf"(?:{names})\(\s*\"([a-z_]+)\"", source))
     raised |= set(problems._VALIDATION_CODES.values())
     assert len(raised) > 20
     assert raised - TEXTS.keys() == set()
@@ -58,6 +59,7 @@ def test_every_code_raised_by_the_interface_has_its_texts() -> None:
         (TimeoutError(), 503, "database_unavailable"),
         (ConnectionRefusedError(), 503, "database_unavailable"),
         (asyncpg.InterfaceError("pool is closing"), 503, "database_unavailable"),
+        (asyncpg.InternalClientError("cannot switch to state 12"), 503, "database_unavailable"),
         (asyncpg.CannotConnectNowError(), 503, "database_unavailable"),
         (asyncpg.ConnectionDoesNotExistError(), 503, "database_unavailable"),
         (asyncpg.AdminShutdownError(), 503, "database_unavailable"),
@@ -180,6 +182,15 @@ async def test_health_says_how_the_node_is(world: World) -> None:
     )
 
 
+async def test_connections_that_were_cut_are_made_again(world: World, pool: asyncpg.Pool) -> None:
+    await world.ask("POST", f"{V1}/identifiers", GOOD)
+    await pool.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1"
+                       " AND datname = current_database()", "idnode registry")  # fmt: skip
+    statuses = {(await world.ask("GET", f"{V1}/identifiers/{PUMP}/x")).status for _ in range(20)}
+    assert statuses <= {200, 503}, "a cut connection is never an answer of its own"
+    assert (await world.ask("GET", f"{V1}/identifiers/{PUMP}/x")).status == 200
+
+
 async def test_without_its_database_the_registry_says_unavailable_never_not_found(
     server_dsn: str, tmp_path: Path
 ) -> None:
@@ -220,7 +231,7 @@ MEMBERS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     route=st.sampled_from(WRITES),
     sent=JSON
@@ -239,7 +250,7 @@ PATHS = ["/identifiers/{}", f"/identifiers/{PUMP}/{{}}", "/identifiers?identifie
          f"/identifiers?prefix={PUMP}&starts_with={{}}", "/jobs?before={}", "/enterprises?after={}"]  # fmt: skip
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(path=st.sampled_from(PATHS), text=st.binary(max_size=20) | st.integers().map(lambda n: str(n).encode()))
 async def test_no_path_makes_the_registry_fail(world: World, path: str, text: bytes) -> None:
     encoded = "".join(f"%{byte:02X}" for byte in text)

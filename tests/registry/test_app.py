@@ -27,6 +27,10 @@ asyncio.run(serve_registry(config, [socket.socket(fileno=int(descriptor))]))
 async def test_it_serves_on_the_socket_it_was_given_and_ends_with_everything_closed(
     database_url: str, tmp_path: Path
 ) -> None:
+    (tmp_path / "jobs").mkdir()
+    left = [tmp_path / "jobs" / name for name in ("arriving-x", "receipt-y", "z.upload")]
+    for path in left:
+        path.touch()
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
     child = await asyncio.create_subprocess_exec(
@@ -46,6 +50,7 @@ async def test_it_serves_on_the_socket_it_was_given_and_ends_with_everything_clo
         if child.returncode is None:
             child.kill()
             await child.wait()
+    assert [path.exists() for path in left] == [False, False, True], "what a killed process left is cleared away"
     answers = [a for path in (tmp_path / "log").glob("*.segment") for a in decode_answers(path.read_bytes())]
     ends = [a for a in answers if isinstance(a, End)]
     assert len(answers) - len(ends) == 1 and all(end.finished for end in ends)
