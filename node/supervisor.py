@@ -155,9 +155,11 @@ class Supervisor:
     def _make_directories(self) -> None:
         settings = self._settings
         try:
-            for directory in (settings.data_dir, settings.run_dir, self._log_dir, settings.jobs_dir):
-                make_directory(directory)
-            make_directory(settings.resolution_log_dir)
+            make_directory(settings.data_dir)  # passable for the database's account; what follows is nobody else's
+            for directory in (settings.run_dir, self._log_dir, settings.jobs_dir, settings.resolution_log_dir):
+                if not directory.is_dir():
+                    make_directory(directory)
+                    directory.chmod(0o700)
             self._take_lock(settings.run_dir / f"{self._part}.lock")
         except OSError as error:
             path = error.filename or str(settings.data_dir)

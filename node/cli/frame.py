@@ -86,9 +86,10 @@ def run(work: Coroutine[Any, Any, Answer]) -> Answer:
     """Run the coroutine of a command. Errors of the database become ours; the command ends with exit status 1."""
     import asyncpg
 
+    lost = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError, ConnectionError)
     try:
         return asyncio.run(work)
-    except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, ConnectionError) as error:
+    except lost as error:
         raise ServiceError("database_connection_lost", reason=str(error) or type(error).__name__) from error
     except asyncpg.InsufficientResourcesError as error:  # a full disk, too many connections
         raise ServiceError("database_without_room", reason=str(error)) from error

@@ -12,15 +12,16 @@ from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from node.child import PAUSES_SECONDS, Child
 from node.child_log import LOG_BYTES, ChildLog
 from node.cli import explain_file
-from node.cli.frame import take_language
+from node.cli.frame import run, take_language
 from node.listening import Place, find_holder, open_sockets
 from node.table import format_table, measure_width
-from schemas.errors import SetupError
+from schemas.errors import ServiceError, SetupError
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 30.0
@@ -310,3 +311,21 @@ def test_trouble_with_files_is_named(error: OSError, code: str) -> None:
     explained = explain_file(error)
     assert explained.code == code
     assert str(error.filename or "") in str(explained)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (asyncpg.ConnectionDoesNotExistError("closed in the middle"), "database_connection_lost"),
+        (asyncpg.AdminShutdownError("terminating connection"), "database_connection_lost"),
+        (ConnectionResetError(), "database_connection_lost"),
+        (asyncpg.DiskFullError("could not extend file"), "database_without_room"),
+    ],
+)
+def test_a_database_that_fails_in_the_middle_of_a_command_is_named(error: Exception, code: str) -> None:
+    async def work() -> None:
+        raise error
+
+    with pytest.raises(ServiceError) as told:
+        run(work())
+    assert told.value.code == code

@@ -51,6 +51,12 @@ def test_the_table_says_where_everything_is(node: RunningNode) -> None:
     assert node.find_processes().keys() == CHILDREN
 
 
+def test_what_the_node_keeps_is_not_for_other_accounts(node: RunningNode) -> None:
+    for name in ("logs", "jobs", "run", "resolution-log", "postgres/cluster"):
+        assert (node.data_dir / name).stat().st_mode & 0o077 == 0, name
+    assert (node.data_dir / "secret.key").stat().st_mode & 0o177 == 0
+
+
 def test_what_the_table_proposes_works_as_it_stands(node: RunningNode) -> None:
     curl, url = shlex.split(find_line(node, "Resolve over HTTP"))
     assert curl == "curl"
