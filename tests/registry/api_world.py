@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,27 +78,15 @@ async def serve(state: RegistryState) -> AsyncIterator[str]:
     """The application on a socket of its own; its address."""
     listening = socket.create_server(("127.0.0.1", 0))
     server = make_server(create_app(state, [statistics]), state.config)
-    with server_signals_left_alone(server):
-        running = asyncio.create_task(server.serve(sockets=[listening]))
-        try:
-            while not server.started:
-                await asyncio.sleep(0.005)
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            await running
-
-
-class server_signals_left_alone:
-    """The signals of the test process stay pytest's."""
-
-    def __init__(self, server: Any) -> None:
-        from contextlib import nullcontext
-
-        server.capture_signals = nullcontext
-
-    def __enter__(self) -> None: ...
-    def __exit__(self, *_: object) -> None: ...
+    server.capture_signals = nullcontext  # the signals of this process stay pytest's
+    running = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        while not server.started:
+            await asyncio.sleep(0.005)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await running
 
 
 def make_config(database_url: str, directory: Path, rules: NodeRules = RULES) -> RegistryConfig:
