@@ -4,10 +4,18 @@ import zipfile
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
-from registry.tables.headers import SCANNED_ROWS, choose_sheet
+from registry.tables.headers import SCANNED_ROWS, Header, choose_sheet, match_key
 from registry.tables.model import MAX_COLUMNS, CellNote, FileRefused, Row, Table, TableOptions, Wanted, is_blank
-from registry.tables.number_formats import BUILTIN_FORMATS, ERROR_NOTE, FORMULA_NOTE, Shown, compile_format
+from registry.tables.number_formats import (
+    BUILTIN_FORMATS,
+    ERROR_NOTE,
+    FORMULA_NOTE,
+    Shown,
+    compile_format,
+    compile_text_format,
+)
 from registry.tables.xlsx_package import (
     CHUNK_BYTES,
     MAX_ROWS,
@@ -25,7 +33,15 @@ from registry.tables.xlsx_package import (
 )
 
 MAX_SHEETS = 100
+MAX_HEADER_ROWS = 5  # what is merged over more rows than this from the header on is no name of a column
 Merges = dict[int, list[tuple[int, int]]]
+
+
+class Styles(NamedTuple):
+    """How the styles of cells show numbers, by number of the style, and texts, if not as they are."""
+
+    numbers: list[Callable[[str], Shown]]
+    texts: dict[str, Callable[[str], str]]
 
 
 def open_xlsx(path: Path, wanted: Wanted, options: TableOptions) -> Table:
@@ -35,21 +51,27 @@ def open_xlsx(path: Path, wanted: Wanted, options: TableOptions) -> Table:
         strings = read_strings(package, workbook.strings)
         if len(workbook.sheets) > MAX_SHEETS:
             raise FileRefused("file_too_many_parts", limit=MAX_SHEETS)
-        shows = _compile_styles(workbook)
+        styles = _compile_styles(workbook)
         count = max(SCANNED_ROWS, options.header_row or 0)
+        surveys = {sheet.name: survey_sheet(package, sheet.part) for sheet in workbook.sheets}
         samples = {
-            sheet.name: list(islice(_sample_rows(package, sheet, shows, strings), count)) for sheet in workbook.sheets
+            sheet.name: fill_header(
+                list(islice(_sample_rows(package, sheet, styles, strings), count)), surveys[sheet.name].merges
+            )
+            for sheet in workbook.sheets
         }
         hidden = frozenset(sheet.name for sheet in workbook.sheets if sheet.is_hidden)
         chosen = choose_sheet(samples, wanted, options, hidden)
         sheet = next(sheet for sheet in workbook.sheets if sheet.name == chosen.sheet)
-        survey = survey_sheet(package, sheet.part)
+    survey = surveys[sheet.name]
     width = len(chosen.header.columns)
+    header_end = find_header_end(chosen.header, wanted, survey.merges)
 
     def read() -> Iterator[Row]:
         with open_package(path) as package:
-            for row in stream_rows(package, sheet, shows, strings):
-                if (fitted := _fit(row, width)) is not None:
+            for row in stream_rows(package, sheet, styles, strings):
+                is_header = chosen.header.row < row.number <= header_end
+                if not is_header and (fitted := _fit(row, width)) is not None:
                     yield fitted
 
     rows = fill_merges(read, survey.merges) if survey.merges else read
@@ -58,10 +80,10 @@ def open_xlsx(path: Path, wanted: Wanted, options: TableOptions) -> Table:
 
 
 def _sample_rows(
-    package: zipfile.ZipFile, sheet: Sheet, shows: list[Callable[[str], Shown]], strings: list[str]
+    package: zipfile.ZipFile, sheet: Sheet, styles: Styles, strings: list[str]
 ) -> Iterator[Row]:
-    """The first rows with something in them. Merges stand at the end of a sheet, so headers do without them."""
-    return (row for row in stream_rows(package, sheet, shows, strings) if not is_blank(row.texts))
+    """The first rows with something in them."""
+    return (row for row in stream_rows(package, sheet, styles, strings) if not is_blank(row.texts))
 
 
 def _fit(row: Row, width: int) -> Row | None:
@@ -71,6 +93,33 @@ def _fit(row: Row, width: int) -> Row | None:
         texts = texts[:width] + [""] * (width - len(texts))
         notes = {c: note for c, note in notes.items() if c < width} if notes else None
     return None if is_blank(texts) else Row(row.number, texts, notes or None)
+
+
+def fill_header(rows: list[Row], merges: Merges) -> list[Row]:
+    """The first rows of a sheet, where names merged over several rows stand in each of them."""
+    by_number = {row.number: row for row in rows}
+    for first, cells in merges.items():
+        top = by_number.get(first)
+        for column, last in cells if top else ():
+            if top is None or column >= len(top.texts) or last - first >= MAX_HEADER_ROWS:
+                continue
+            for number in range(first + 1, last + 1):
+                if (row := by_number.get(number)) is not None:
+                    row.texts.extend([""] * (column + 1 - len(row.texts)))
+                    row.texts[column] = row.texts[column] or top.texts[column]
+    return rows
+
+
+def find_header_end(header: Header, wanted: Wanted, merges: Merges) -> int:
+    """The last row of a header: the names of columns may be merged over several rows."""
+    known = {c for c, text in enumerate(header.columns) if match_key(text) in wanted.known}
+    lasts = [
+        last
+        for first, cells in merges.items()
+        for column, last in cells
+        if column in known and first <= header.row and last - first < MAX_HEADER_ROWS
+    ]
+    return max([header.row, *lasts])
 
 
 def fill_merges(read: Callable[[], Iterator[Row]], merges: Merges) -> Callable[[], Iterator[Row]]:
@@ -94,24 +143,26 @@ def fill_merges(read: Callable[[], Iterator[Row]], merges: Merges) -> Callable[[
     return read_filled
 
 
-def _compile_styles(workbook: Workbook) -> list[Callable[[str], Shown]]:
+def _compile_styles(workbook: Workbook) -> Styles:
     compiled: dict[str, Callable[[str], Shown]] = {}
-    shows = []
-    for given in workbook.formats or [0]:
+    styles = Styles([], {})
+    for number, given in enumerate(workbook.formats or [0]):
         code = BUILTIN_FORMATS.get(given, "General") if isinstance(given, int) else given
         if code not in compiled:
             compiled[code] = compile_format(code, workbook.is_1904)
-        shows.append(compiled[code])
-    return shows
+        styles.numbers.append(compiled[code])
+        if (show_text := compile_text_format(code)) is not None:
+            styles.texts[str(number)] = show_text
+    return styles
 
 
 def stream_rows(
-    package: zipfile.ZipFile, sheet: Sheet, shows: list[Callable[[str], Shown]], strings: list[str]
+    package: zipfile.ZipFile, sheet: Sheet, styles: Styles, strings: list[str]
 ) -> Iterator[Row]:
     """Rows as they come out of the zip; memory holds one chunk of them. Raises FileRefused."""
     rows: list[Row] = []
     parser = make_parser()
-    reader = _SheetReader(rows, shows, strings)
+    reader = _SheetReader(rows, styles, strings)
     parser.StartElementHandler = reader.start
     parser.EndElementHandler = reader.end
     parser.CharacterDataHandler = reader.data
@@ -127,9 +178,9 @@ def stream_rows(
 class _SheetReader:
     """The handlers of one sheet's XML. Short branches in order of frequency: this is where the time goes."""
 
-    def __init__(self, rows: list[Row], shows: list[Callable[[str], Shown]], strings: list[str]) -> None:
+    def __init__(self, rows: list[Row], styles: Styles, strings: list[str]) -> None:
         self._rows = rows
-        self._shows = shows
+        self._shows, self._text_shows = styles
         self._strings = strings
         self._columns: dict[str, int] = {}
         self._number = 0
@@ -224,21 +275,24 @@ class _SheetReader:
         if self._formula is not None and not value and kind != "str":
             return "=" + self._formula, FORMULA_NOTE
         if kind == "inlineStr":
-            return unescape(self._inline), None
+            return self._show_text(unescape(self._inline)), None
         if not value:
             return "", None
         try:
             if kind == "s":
-                return self._strings[int(value)], None
+                return self._show_text(self._strings[int(value)]), None
             if kind == "n":
                 return self._shows[int(self._cell.get("s", "0"))](value)
         except (ValueError, IndexError) as error:
             raise FileRefused("file_damaged") from error
-        return _READ_KINDS.get(kind, _read_text)(value)
+        read = _READ_KINDS.get(kind)
+        return read(value) if read else (self._show_text(unescape(value)), None)
 
-
-def _read_text(value: str) -> Shown:
-    return unescape(value), None
+    def _show_text(self, text: str) -> str:
+        if not self._text_shows or not text:
+            return text
+        show = self._text_shows.get(self._cell.get("s", "0"))
+        return show(text) if show else text
 
 
 def _read_boolean(value: str) -> Shown:
@@ -254,7 +308,6 @@ def _read_iso_date(value: str) -> Shown:
 
 
 _READ_KINDS: dict[str, Callable[[str], Shown]] = {
-    "str": _read_text,
     "b": _read_boolean,
     "e": _read_error,
     "d": _read_iso_date,

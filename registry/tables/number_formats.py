@@ -3,10 +3,12 @@
 Dates are not shown as displayed but as yyyy-MM-dd, with the time if there is one and the format shows it.
 """
 
+import operator
 import re
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from registry.tables.model import CellNote
@@ -36,13 +38,19 @@ BUILTIN_FORMATS = {
 
 _GENERAL = re.compile(r"general|g/通用格式", re.IGNORECASE)
 _TOKEN = re.compile(
-    r'"([^"]*)"?|\\(.)|_(.)|\*(.)|\[([^\]]*)\]|(general|g/通用格式)|(e[+-])|(am/pm|a/p|上午/下午)|(.)',
+    r'"([^"]*)"?|[\\!](.)|_(.)|\*(.)|\[([^\]]*)\]|(general|g/通用格式)|(e[+-])|(am/pm|a/p|上午/下午)|(.)',
     re.IGNORECASE | re.DOTALL,
 )
 
 
+_CONDITION = re.compile(r"(<=|>=|<>|<|>|=)\s*(-?\d+(?:\.\d+)?)", re.ASCII)
+_COMPARE: dict[str, Callable[[Decimal, Decimal], bool]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq, "<>": operator.ne,
+}  # fmt: skip
+
+
 class _Token(NamedTuple):
-    """`kind`: literal, general, exponent, elapsed or symbol."""
+    """`kind`: literal, general, exponent, elapsed, condition or symbol."""
 
     kind: str
     text: str
@@ -63,6 +71,17 @@ def compile_format(code: str, is_1904: bool = False) -> Callable[[str], Shown]:
         return shown
 
     return show
+
+
+@lru_cache(maxsize=1_024)
+def compile_text_format(code: str) -> Callable[[str], str] | None:
+    """What is shown for a text, such as 批A1 for A1 under `"批"@`; None where it is shown as it is."""
+    sections = _split_sections(code)
+    last = sections[-1]
+    shown = [t for t in last if t.kind == "literal" or t == ("symbol", "@")]
+    if shown == [("symbol", "@")] or (len(sections) < 4 and ("symbol", "@") not in last):
+        return None
+    return lambda text: "".join(text if t.kind == "symbol" else t.text for t in shown)
 
 
 def _show(raw: str, show_number: Callable[[Decimal], Shown]) -> Shown:
@@ -98,16 +117,18 @@ def _split_sections(code: str) -> list[list[_Token]]:
 
 
 def _read_bracket(text: str) -> list[_Token]:
-    """[h] counts hours on, [$¥-804] is a currency, [Red], [DBNum1] and conditions show nothing themselves."""
+    """[h] counts hours on, [$¥-804] is a currency, [<100] a condition; [Red] and [DBNum1] show nothing themselves."""
     if text.lower().strip("hms") == "" and text:
         return [_Token("elapsed", text.lower()[0])]
     if text.startswith("$"):
         return [_Token("literal", text[1:].partition("-")[0])]
-    return []
+    return [_Token("condition", text)] if _CONDITION.fullmatch(text) else []
 
 
 def _is_date(section: list[_Token]) -> bool:
-    return any(t.kind == "elapsed" or (t.kind == "symbol" and t.text in "yYmMdDhHsS") for t in section)
+    symbols = "".join(t.text.lower() for t in section if t.kind == "symbol")
+    # aaa and aaaa are the weekday in Chinese.
+    return any(t.kind == "elapsed" for t in section) or any(c in "ymdhs" for c in symbols) or "aaa" in symbols
 
 
 def _compile_dates(section: list[_Token], is_1904: bool) -> Callable[[Decimal], Shown]:
@@ -150,8 +171,12 @@ def _show_time(number: Decimal, elapsed: bool) -> Shown:
 
 
 def _compile_numbers(sections: list[list[_Token]]) -> Callable[[Decimal], Shown]:
+    conditions = [next((t.text for t in section if t.kind == "condition"), None) for section in sections[:2]]
+    plain = [[t for t in section if t.kind != "condition"] for section in sections]
+    choose = _choose_section if not any(conditions) else _make_chooser(conditions)
+
     def show(number: Decimal) -> Shown:
-        section, shown_number = _choose_section(sections, number)
+        section, shown_number = choose(plain, number)
         text = _format_section(section, shown_number).strip()
         return text, _note(number, text)
 
@@ -164,6 +189,21 @@ def _choose_section(sections: list[list[_Token]], number: Decimal) -> tuple[list
     if number == 0 and len(sections) > 2:
         return sections[2], number
     return sections[0], number
+
+
+def _make_chooser(
+    conditions: list[str | None],
+) -> Callable[[list[list[_Token]], Decimal], tuple[list[_Token], Decimal]]:
+    """For formats such as `[<=9999999]000-0000;(000) 000-0000`: the first section whose condition holds."""
+    tests = [_CONDITION.fullmatch(text or "<0") for text in conditions]
+
+    def choose(sections: list[list[_Token]], number: Decimal) -> tuple[list[_Token], Decimal]:
+        for section, test in zip(sections, tests, strict=False):
+            if test and _COMPARE[test[1]](number, Decimal(test[2])):
+                return section, number
+        return sections[min(len(sections), 3) - 1], number
+
+    return choose
 
 
 def _note(number: Decimal, text: str) -> CellNote | None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import xlrd
 
-from registry.tables.excel_table import fill_merges
+from registry.tables.excel_table import Merges, fill_header, fill_merges, find_header_end
 from registry.tables.headers import SCANNED_ROWS, choose_sheet
 from registry.tables.model import CellNote, FileRefused, Row, Table, TableOptions, Wanted, is_blank
-from registry.tables.number_formats import ERROR_NOTE, Shown, compile_format
+from registry.tables.number_formats import ERROR_NOTE, Shown, compile_format, compile_text_format
 
 MAX_FILE_BYTES = 100 * 1024 * 1024
 _EMPTY, _TEXT, _NUMBER, _DATE, _BOOLEAN, _ERROR = 0, 1, 2, 3, 4, 5
@@ -24,25 +24,34 @@ def open_xls(path: Path, wanted: Wanted, options: TableOptions) -> Table:
     shows: dict[int, Callable[[str], Shown]] = {}
     sheets = {sheet.name: sheet for sheet in book.sheets()}
     count = max(SCANNED_ROWS, options.header_row or 0)
-    samples = {name: list(_sample_rows(book, sheet, shows, count)) for name, sheet in sheets.items()}
+    samples = {
+        name: fill_header(list(_sample_rows(book, sheet, shows, count)), _list_merges(sheet))
+        for name, sheet in sheets.items()
+    }
     hidden = frozenset(name for name, sheet in sheets.items() if sheet.visibility)
     chosen = choose_sheet(samples, wanted, options, hidden)
     sheet = sheets[chosen.sheet]
     width = len(chosen.header.columns)
+    merges = _list_merges(sheet)
+    header_end = find_header_end(chosen.header, wanted, merges)
 
     def read() -> Iterator[Row]:
         for index in range(sheet.nrows):
             row = _read_row(book, sheet, shows, index, width)
-            if not is_blank(row.texts):
+            if not chosen.header.row < row.number <= header_end and not is_blank(row.texts):
                 yield row
 
-    merges: dict[int, list[tuple[int, int]]] = {}
-    for first, end, column, _ in sheet.merged_cells:
-        if end > first + 1:
-            merges.setdefault(first + 1, []).append((column, end))
     rows = fill_merges(read, merges) if merges else read
     estimate = max(sheet.nrows - chosen.header.row, 0)
     return Table("xls", chosen.header.columns, chosen.header.row, estimate, rows, chosen.sheet)
+
+
+def _list_merges(sheet: Any) -> Merges:
+    merges: Merges = {}
+    for first, end, column, _ in sheet.merged_cells:
+        if end > first + 1:
+            merges.setdefault(first + 1, []).append((column, end))
+    return merges
 
 
 def _open_book(path: Path) -> Any:
@@ -80,15 +89,22 @@ def _read_row(book: Any, sheet: Any, shows: dict[int, Callable[[str], Shown]], i
 
 def _read_cell(book: Any, cell: Any, shows: dict[int, Callable[[str], Shown]]) -> Shown:
     if cell.ctype == _TEXT:
-        return str(cell.value), None
+        show_text = compile_text_format(_get_format(book, cell)[1])
+        return (show_text(str(cell.value)) if show_text else str(cell.value)), None
     if cell.ctype in (_NUMBER, _DATE):
-        key = book.xf_list[cell.xf_index].format_key if cell.xf_index is not None else 0
+        key, code = _get_format(book, cell)
         if key not in shows:
-            known = book.format_map.get(key)
-            shows[key] = compile_format(known.format_str if known else "General", bool(book.datemode))
+            shows[key] = compile_format(code, bool(book.datemode))
         return shows[key](repr(cell.value))
     if cell.ctype == _BOOLEAN:
         return ("TRUE" if cell.value else "FALSE"), None
     if cell.ctype == _ERROR:
         return xlrd.error_text_from_code.get(cell.value, "#ERROR"), ERROR_NOTE
     return "", None
+
+
+def _get_format(book: Any, cell: Any) -> tuple[int, str]:
+    """The number of its display format, and the format."""
+    key: int = book.xf_list[cell.xf_index].format_key if cell.xf_index is not None else 0
+    known = book.format_map.get(key)
+    return key, str(known.format_str) if known else "General"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.tables.number_formats import BUILTIN_FORMATS, compile_format
+from registry.tables.number_formats import BUILTIN_FORMATS, compile_format, compile_text_format
 
 
 def show(code: str, raw: str, is_1904: bool = False) -> str:
@@ -48,6 +48,12 @@ def show(code: str, raw: str, is_1904: bool = False) -> str:
         ("General", "6964572796759", "6964572796759"),
         ("General", "2.024010200123457E+17", "2.02401020012346E+17"),
         ("General", "1E3", "1000"),
+        ("[<=9999999]000-0000;(000) 000-0000", "5551234", "555-1234"),
+        ("[<=9999999]000-0000;(000) 000-0000", "5105551234", "(510) 555-1234"),
+        ('[=1]"合格";[=2]"不合格";0', "2", "不合格"),
+        ('[=1]"合格";[=2]"不合格";0', "3", "3"),
+        ('[>=100]0"箱";0"件"', "-5", "-5件"),
+        ('0!.0,"万"', "123456", "12.3万"),  # `!` escapes in Chinese versions
     ],
 )
 def test_a_number_is_what_the_screen_shows(code: str, raw: str, text: str) -> None:
@@ -58,6 +64,7 @@ def test_a_number_is_what_the_screen_shows(code: str, raw: str, text: str) -> No
     ("code", "raw", "text"),
     [
         ("yyyy-mm-dd", "45447", "2024-06-04"),
+        ("aaaa", "45447", "2024-06-04"),  # the weekday, in Chinese versions
         ('yyyy"年"m"月"d"日"', "45447", "2024-06-04"),
         ("yyyy/m/d", "45447", "2024-06-04"),
         ("[$-804]yyyy年m月", "45447", "2024-06-04"),
@@ -76,6 +83,25 @@ def test_a_number_is_what_the_screen_shows(code: str, raw: str, text: str) -> No
 )
 def test_a_date_is_the_same_day_in_any_display_format(code: str, raw: str, text: str) -> None:
     assert show(code, raw) == text
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ('"批"@', "批A1"),
+        ('0;-0;0;@"号"', "A1号"),
+        (";;;", ""),  # a cell that is hidden by its format
+        ("0;-0;0;", ""),
+        ("General", "A1"),
+        ("@", "A1"),
+        ("yyyy/m/d;@", "A1"),
+        ('_ * #,##0_ ;_ * -#,##0_ ;_ * "-"_ ;_ @_ ', "A1"),
+        ("0000", "A1"),
+    ],
+)
+def test_a_text_is_what_the_screen_shows(code: str, text: str) -> None:
+    show_text = compile_text_format(code)
+    assert (show_text("A1") if show_text else "A1") == text
 
 
 def test_dates_of_workbooks_that_count_from_1904() -> None:

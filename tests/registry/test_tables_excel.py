@@ -268,3 +268,47 @@ def test_whatever_happened_to_a_part_it_is_read_or_refused(
 @pytest.mark.parametrize(("letters", "column"), [("A", 0), ("Z", 25), ("AA", 26), ("XFD", 16_383)])
 def test_columns_count_in_letters(letters: str, column: int) -> None:
     assert parse_column(letters) == column
+
+
+def _write_sheet(tmp_path: Path, rows: list[str], merges: str) -> Path:
+    body = "".join(
+        f'<row r="{number}">' + "".join(
+            f'<c r="{cell[0]}{number}" t="str"><v>{cell[1:]}</v></c>' for cell in row.split()
+        ) + "</row>"
+        for number, row in enumerate(rows, 1)
+    )  # fmt: skip
+    tags = "".join(f'<mergeCell ref="{ref}"/>' for ref in merges.split())
+    return write_xlsx(tmp_path / "f.xlsx", {"s": body}, merges=f"<mergeCells>{tags}</mergeCells>")
+
+
+HEADERS = [
+    (["A标题", "A编码 B产品 D日期", "B名称 C规格", "A1 Bx Cy Dz"], "A1:D1 A2:A3 B2:C2 D2:D3", 3,
+     ["编码", "名称", "规格", "日期"], "names below a group, the others merged over both rows"),
+    (["A编码 B名称 C数量", "C（箱）", "A1 Bx C2"], "A1:A2 B1:B2", 1,
+     ["编码", "名称", "数量"], "a unit below a name is no row of the table"),
+    (["A编码 B名称", "", "A1 Bx"], "A1:A2 B1:B2", 1, ["编码", "名称"], "all merged: the second row is empty"),
+    (["A编码 B名称", "A1 Bx"], "A1:B1", 1, ["编码", "名称"], "merged over columns only"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rows", "merges", "header_row", "columns", "reason"), HEADERS, ids=[h[4] for h in HEADERS])
+def test_a_header_of_several_rows_is_understood(
+    tmp_path: Path, rows: list[str], merges: str, header_row: int, columns: list[str], reason: str
+) -> None:
+    table = open_table(_write_sheet(tmp_path, rows, merges), want("编码", "名称", "数量"))
+    assert (table.header_row, table.columns) == (header_row, columns), reason
+    assert [row.texts[0] for row in table.rows()] == ["1"], reason
+
+
+def test_a_banner_that_begins_beside_the_header_hides_no_row(tmp_path: Path) -> None:
+    rows = ["A六月 B编码 C名称", "B1 Cx", "B2 Cy"]
+    table = open_table(_write_sheet(tmp_path, rows, "A1:A3"), want("编码", "名称"))
+    assert [row.texts[1] for row in table.rows()] == ["1", "2"]
+
+
+def test_texts_have_display_formats_too(tmp_path: Path) -> None:
+    cells = '<row r="1"><c r="A1" t="str"><v>编码</v></c></row>'
+    cells += '<row r="2"><c r="A2" s="1" t="inlineStr"><is><t>7a</t></is></c></row>'
+    cells += '<row r="3"><c r="A3" s="1"><v>7</v></c></row>'
+    path = write_xlsx(tmp_path / "f.xlsx", {"s": cells}, formats=["General", '"批"@'])
+    assert [row.texts for row in open_table(path, want("编码")).rows()] == [["批7a"], ["批7"]]
