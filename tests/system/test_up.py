@@ -138,11 +138,23 @@ def test_a_killed_supervisor_takes_everything_with_it(node: RunningNode) -> None
 @pytest.mark.parametrize("moment", ["Starting the database", "Starting the services"])
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_while_it_starts_leaves_nothing_behind(node: RunningNode, moment: str, times: int) -> None:
+    node.end()
     node.launch()
     wait_until(lambda: moment in node.printed)
     for _ in range(times - 1):
         os.kill(node.pid, signal.SIGINT)
     assert node.stop(signal.SIGINT) == 0, node.printed
+    assert node.find_leftovers() == []
+
+
+def test_a_second_ctrl_c_does_not_wait_for_a_process_that_hangs(node: RunningNode) -> None:
+    node.end()
+    node.start()
+    os.kill(node.find_processes()["resolver-0"], signal.SIGSTOP)
+    os.kill(node.pid, signal.SIGINT)
+    wait_until(lambda: "Stopping" in node.printed)
+    assert node.stop(signal.SIGINT) == 0
+    assert "Killed resolver-0" in node.printed
     assert node.find_leftovers() == []
 
 
