@@ -26,6 +26,9 @@ CHANGES_KEPT = timedelta(days=30)
 CHANGES_PER_PASS = 1_000
 SEEN_FACT = "agent_seen"  # node_facts: when the agent last finished a pass, ISO 8601
 
+# A connection that is cut in mid-operation shows as InternalClientError, which is none of the others.
+TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
 log = logging.getLogger("idnode.agent")
 
 
@@ -39,7 +42,7 @@ async def run_agent(settings: AgentSettings) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_repeat(dsn, lambda conn: _count(conn, directory, stop), COUNT_SECONDS, stop))
         tasks.create_task(_repeat(dsn, lambda conn: _keep(conn, directory), KEEP_SECONDS, stop))
-    with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    with suppress(*TROUBLE):
         async with asyncio.timeout(LAST_PASS_SECONDS):
             conn = await asyncpg.connect(dsn)
             try:
@@ -73,7 +76,7 @@ async def _repeat(dsn: str, work: Callable[[Connection], Awaitable[None]], secon
             if conn is None:
                 conn = await asyncpg.connect(dsn, timeout=20)
             await work(conn)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except TROUBLE as error:
             log.error("will try again: %s: %s", type(error).__name__, error)
             pause = RETRY_SECONDS
             if conn is not None:
@@ -82,5 +85,5 @@ async def _repeat(dsn: str, work: Callable[[Connection], Awaitable[None]], secon
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), pause)
     if conn is not None:
-        with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        with suppress(*TROUBLE):
             await conn.close(timeout=5)

@@ -32,8 +32,9 @@ from registry.api.enterprises import ARRIVING
 from registry.api.gate import Gate
 from registry.api.jobs import RECEIPT
 from registry.api.problems import handle
-from registry.api.state import DATABASE_AWAY, RegistryConfig, RegistryState, open_pool
+from registry.api.state import RegistryConfig, RegistryState, open_pool
 from registry.job_runner import run_jobs
+from registry.store import DATABASE_AWAY
 from registry.store.idempotency import delete_old_answers
 from schemas.errors import Unavailable
 from schemas.segments import SegmentWriter

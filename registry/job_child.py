@@ -21,9 +21,9 @@ async def run(order: dict[str, str]) -> int:
 
     # Lost connections, no room, shut down, deadlocks, failed disks (PostgreSQL manual, "Error Codes": 08 53 57 40 58).
     passing = (
-        asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.InsufficientResourcesError,
-        asyncpg.OperatorInterventionError, asyncpg.TransactionRollbackError, asyncpg.PostgresSystemError,
-        ConnectionError, TimeoutError,
+        asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresConnectionError,
+        asyncpg.InsufficientResourcesError, asyncpg.OperatorInterventionError, asyncpg.TransactionRollbackError,
+        asyncpg.PostgresSystemError, ConnectionError, TimeoutError,
     )  # fmt: skip
     settings = {"application_name": "idnode job"}
     try:

@@ -18,6 +18,7 @@ import orjson
 
 import registry
 from registry.job_child import TRY_LATER
+from registry.store import DATABASE_AWAY
 from registry.store.jobs import Job, fetch_open_job_ids, find_job, finish_job, is_job_locked
 
 LOOK_SECONDS = 2.0  # for jobs whose process died elsewhere; what is added here wakes us
@@ -39,7 +40,7 @@ async def run_jobs(database_url: str, jobs_dir: Path, job_added: asyncio.Event) 
         try:
             while await runner.run_next():
                 pass
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:  # TimeoutError is an OSError
+        except DATABASE_AWAY as error:
             log.warning("jobs wait for the database: %s", error or type(error).__name__)
         if runner.pause_seconds:
             pause = runner.pause_seconds
@@ -81,7 +82,7 @@ class JobRunner:
         try:
             yield conn
         finally:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(*DATABASE_AWAY):
                 await conn.close(timeout=5)
 
     async def _find_next(self, conn: asyncpg.Connection) -> Job | None:

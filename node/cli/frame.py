@@ -86,7 +86,13 @@ def run(work: Coroutine[Any, Any, Answer]) -> Answer:
     """Run the coroutine of a command. Errors of the database become ours; the command ends with exit status 1."""
     import asyncpg
 
-    lost = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError, ConnectionError)
+    lost = (
+        asyncpg.PostgresConnectionError,
+        asyncpg.OperatorInterventionError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        ConnectionError,
+    )
     try:
         return asyncio.run(work)
     except lost as error:

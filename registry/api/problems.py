@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 
-from registry.api.state import DATABASE_AWAY
+from registry.store import DATABASE_AWAY
 from schemas import errors
 from schemas.errors import InvalidInput, ServiceError, TooLarge, Unavailable
 from schemas.identifiers import shorten

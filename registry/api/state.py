@@ -12,13 +12,12 @@ from weakref import WeakValueDictionary
 import asyncpg
 
 from registry.prefixes import NodeRules
+from registry.store import DATABASE_AWAY
 from schemas.errors import Unavailable
 from schemas.segments import SegmentWriter
 
 ACQUIRE_SECONDS = 2.0
 POOL_SIZE = 8
-# TimeoutError is an OSError; an InternalClientError is what the driver says of a connection cut in mid-air.
-DATABASE_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 # A transaction of ours takes less than a second; what takes longer is in the way of others and is given up.
 SERVER_SETTINGS = {
     "application_name": "idnode registry",
