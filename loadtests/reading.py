@@ -54,6 +54,15 @@ def ask_all_over_http(world: World, keys: int = KEYS) -> None:
     raise BenchFailure(f"only {asked} answers while the cache was filled")
 
 
+def ask_all_over_handle(world: World) -> None:
+    """Every hot key: connections begin at different places of the order and go round."""
+    answers, deadline = 0, time.monotonic() + FILL_SECONDS
+    while answers < 3 * KEYS:
+        if time.monotonic() > deadline:
+            raise BenchFailure(f"only {answers} answers over the Handle protocol")
+        answers += run_handle(world, "tcp", 2)[1]["answers"]
+
+
 def run_handle(world: World, transport: str, seconds: float) -> tuple[Rate, dict[str, Any]]:
     """Raises BenchFailure if an answer was wrong."""
     cpu = read_cpu_seconds(world.worker)
@@ -75,6 +84,7 @@ def measure_cached(world: World) -> list[Finding]:
     """HTTP, nginx, TCP, UDP in turn, five times."""
     world.node.pin(world.cores)
     ask_all_over_http(world)
+    ask_all_over_handle(world)
     path = world.hot_paths.read_text().split("\n", 1)[0]
     body = fetch(world.node.http_port, path)
     rounds: dict[str, list[Rate]] = {"http": [], "nginx": [], "tcp": [], "udp": []}

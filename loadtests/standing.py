@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncpg
 
 from loadtests.processes import ROOT, BenchFailure, Node, list_tree, read_memory, run_node
-from loadtests.reading import ask_all_over_http, run_handle
+from loadtests.reading import ask_all_over_handle, ask_all_over_http, run_handle
 from loadtests.verdicts import Finding, Verdict, judge_most, take_median
 from loadtests.web import KEYS
 from loadtests.world import World
@@ -86,9 +86,7 @@ def measure_memory(world: World) -> list[Finding]:
     before = read_memory(world.worker, "Anonymous")
     ask_all_over_http(world)
     one = (read_memory(world.worker, "Anonymous") - before) / KEYS
-    answers = 0
-    while answers < 3 * KEYS:
-        answers += run_handle(world, "tcp", 2)[1]["answers"]
+    ask_all_over_handle(world)
     both = (read_memory(world.worker, "Anonymous") - before) / KEYS
     return [
         Finding("memory per cached record, asked for in one form", "≤ 1,536 bytes", f"{one:,.0f} bytes",
