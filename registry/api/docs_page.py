@@ -11,6 +11,7 @@ from jinja2 import Environment, Template
 from registry.api.calls import Reading
 from registry.api.openapi import list_operations, make_document
 from schemas.texts import TEXTS, format_message, format_remedy
+from schemas.texts.api_reference import translate
 
 router = APIRouter(include_in_schema=False)
 
@@ -36,7 +37,8 @@ async def show_docs(request: Request, call: Reading) -> Response:
     document, language = make_document(request.app), call.language
     groups: dict[str, list[dict[str, Any]]] = {}
     for method, path, operation in list_operations(document):
-        groups.setdefault(operation.get("tags", ["node"])[0], []).append(_describe(method, path, operation))
+        group = _say(operation.get("tags", ["node"])[0], language)
+        groups.setdefault(group, []).append(_describe(method, path, operation, language))
     errors = [(code, format_message(code, language), format_remedy(code, language)) for code in sorted(TEXTS)]
     page = _load_template().render(
         words=_WORDS[language], language=language, other="en" if language == "zh" else "zh", groups=groups,
@@ -55,15 +57,22 @@ async def show_start() -> Response:
     return Response(status_code=307, headers={"Location": "/docs"})
 
 
-def _describe(method: str, path: str, operation: dict[str, Any]) -> dict[str, Any]:
+def _say(sentence: str, language: str) -> str:
+    return translate(sentence) if language == "zh" else sentence
+
+
+def _describe(method: str, path: str, operation: dict[str, Any], language: str) -> dict[str, Any]:
     answers = [(s, c) for s, c in operation["responses"].items() if s.startswith("2")]
     return {
         "id": operation["operationId"],
         "method": method,
         "path": path,
-        "summary": operation.get("summary", ""),
-        "description": operation.get("description", ""),
-        "parameters": operation.get("parameters", []),
+        "summary": _say(operation.get("summary", ""), language),
+        "description": _say(operation.get("description", ""), language),
+        "parameters": [
+            {**parameter, "description": _say(parameter.get("description", ""), language)}
+            for parameter in operation.get("parameters", [])
+        ],
         "request": _find_example(operation.get("requestBody", {})),
         "answers": [(status, _find_example(answer)) for status, answer in answers],
     }

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 
 from registry.api.openapi import list_operations, make_document
 from registry.app import create_app
+from schemas.texts.api_reference import CHINESE, QUERY_FORM
 from tests.registry.api_world import World, open_world
 
 
@@ -68,3 +69,12 @@ async def test_the_page_speaks_both_languages_and_loads_nothing(world: World, la
 async def test_the_root_leads_to_the_page(world: World) -> None:
     reply = await world.ask("GET", "/", who="nobody", allow_redirects=False)
     assert (reply.status, reply.headers["Location"]) == (307, "/docs")
+
+
+async def test_every_sentence_of_the_reference_exists_in_chinese(world: World) -> None:
+    shown: set[str] = set()
+    for _, _, operation in list_operations(await get_document(world)):
+        shown |= {operation.get("summary", ""), operation.get("description", ""), *operation.get("tags", [])}
+        shown |= {parameter.get("description", "") for parameter in operation.get("parameters", [])}
+    known = {sentence.removesuffix(QUERY_FORM) for sentence in shown - {""}}
+    assert not known - CHINESE.keys()
