@@ -171,15 +171,15 @@ class Node:
         """In order; what does not stop is killed."""
         if self._process is None:
             return
-        left = list_tree(self._process.pid)
+        tree = [(pid, read_start(pid)) for pid in list_tree(self._process.pid)]
         self._process.send_signal(signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            for pid in left:
+        for pid, start in tree:
+            if start and read_start(pid) == start:  # pids are used again
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            self._process.wait()
+        self._process.wait()
         self._process = None
 
 
@@ -196,6 +196,14 @@ def run_node(node: Node) -> Iterator[Node]:
 def read_command(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def read_start(pid: int) -> str:
+    """When a process began, in ticks since the machine started; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:
         return ""
 
