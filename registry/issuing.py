@@ -216,7 +216,7 @@ async def overwrite(
         return
     own = [
         NewRecord(s.suffix_key, new.suffix, s.template_id, s.packed, from_range=True, created=s.created,
-                  state=s.state, note=s.note or None)
+                  state=s.state, note=s.note or None, changed=s.changed)
         for new in records
         if (s := existing.get(new.suffix_key)) is not None and s.is_member
     ]  # fmt: skip
@@ -238,14 +238,13 @@ async def overwrite(
 def _keep_old_times(new: NewRecord, existing: dict[str, StoredRecord]) -> NewRecord:
     """A value that says the same as before keeps the time of its last change."""
     stored = existing.get(new.suffix_key)
-    if stored is None or stored.packed == new.packed:
+    if stored is None:
         return new
     before = {value.index: value for value in unpack(stored.packed, int(stored.changed.timestamp()))[1]}
     template_id, after = unpack(new.packed, 2**40)
     kept = [_keep_time(value, before.get(value.index)) for value in after]
     packed = pack_values(template_id, kept, 2**40)
-    return NewRecord(new.suffix_key, new.suffix, new.template_id, packed, new.from_range, new.created, new.state,
-                     new.note)  # fmt: skip
+    return new._replace(packed=packed)
 
 
 def _keep_time(value: Value, old: Value | None) -> Value:

@@ -53,6 +53,7 @@ class NewRecord(NamedTuple):
     created: datetime | None = None
     state: int = 0
     note: str | None = None
+    changed: datetime | None = None
 
 
 async def find_prefix_rule(conn: Connection, prefix: str) -> PrefixRule | None:
@@ -78,8 +79,8 @@ _COLUMNS = (
 
 def _row(prefix_id: int, at: datetime, new: NewRecord) -> tuple[object, ...]:
     suffix = None if new.suffix == new.suffix_key else new.suffix
-    return (new.created or at, at, prefix_id, new.template_id, new.state, new.from_range, new.suffix_key, suffix,
-            new.packed, new.note)  # fmt: skip
+    return (new.created or at, new.changed or at, prefix_id, new.template_id, new.state, new.from_range, new.suffix_key,
+            suffix, new.packed, new.note)  # fmt: skip
 
 
 async def copy_records(conn: Connection, prefix_id: int, at: datetime, records: Sequence[NewRecord]) -> bool:

@@ -18,6 +18,7 @@ from registry.records import (
     register,
     restore,
     retire,
+    to_record,
     unfreeze,
 )
 from registry.store.changes import Act
@@ -114,7 +115,8 @@ async def test_a_frozen_identifier_keeps_its_values_and_refuses_changes(world: W
     conn, _, template = world
     await freeze(conn, await again(world), " 召回：请停止使用 ", later(1))
     frozen = (await again(world)).stored
-    assert (frozen.state, frozen.note, frozen.packed) == (RecordState.FROZEN, "召回：请停止使用", pump.stored.packed)
+    assert (frozen.state, frozen.note) == (RecordState.FROZEN, "召回：请停止使用")
+    assert to_record(9, frozen).values == to_record(9, pump.stored).values  # with the times of their last change
     with pytest.raises(Conflict, match="frozen"):
         await change(conn, await again(world), template, {"model": "x"}, later(2))
     await unfreeze(conn, await again(world), later(3))
@@ -167,6 +169,17 @@ async def test_retiring_a_member_leaves_its_neighbours(world: World) -> None:
     await retire(conn, await again(world, "SN007"), later(1))
     assert (await again(world, "sn007")).stored.state == RecordState.RETIRED
     assert (await again(world, "SN008")).stored.is_member
+
+
+async def test_a_member_was_what_its_range_said_until_it_got_a_record_of_its_own(world: World) -> None:
+    conn, rule, template = world
+    await create_range(conn, rule, template, RangeRequest("SN001", "SN100", {"model": "W"}), ACT)
+    await freeze(conn, await again(world, "SN007"), "recalled", later(2))
+    located = await again(world, "SN007")
+    for hours, state in ((0, RecordState.LIVE), (1, RecordState.LIVE), (2, RecordState.FROZEN)):
+        record = await get_record_at(conn, located, NOW + timedelta(hours=hours))
+        assert (record.state, record.values[0].timestamp) == (state, int(NOW.timestamp()))
+    assert [r.since for r in await list_revisions(conn, located)] == [NOW + timedelta(hours=2), NOW]
 
 
 async def test_a_stale_revision_is_refused(pump: Located) -> None:
