@@ -13,6 +13,7 @@ from typing import Any, Literal
 from asyncpg import Connection
 
 from registry.areas import check_unit_name
+from registry.identifier_rule import parse_moment
 from registry.prefixes import NodeRules
 from registry.principals import Order
 from registry.store.changes import append_change
@@ -34,7 +35,7 @@ from registry.store.placements import (
     insert_units,
 )
 from registry.store.prefixes import NewPrefix, append_prefix_changes, fetch_owners_of, insert_prefixes
-from registry.tables import Row, TableOptions, Wanted, open_table
+from registry.tables import Row, RowProblem, TableOptions, Wanted, open_table
 from registry.tables.headers import match_key
 from schemas.certificates import check_uscc
 from schemas.changes import ChangeKind
@@ -51,7 +52,6 @@ from schemas.errors import Conflict, InvalidInput, ServiceError, TooLarge
 from schemas.identifiers import shorten
 from schemas.industries import check_industry, find_division
 from schemas.prefixes import PrefixState, check_new_prefix
-from schemas.templates import parse_date
 from schemas.texts import format_message, format_remedy
 
 MAX_ROWS = 10_000  # what one transaction may hold
@@ -148,8 +148,17 @@ def read_enterprise_file(path: Path, name: str = "", options: TableOptions = Tab
         if len(rows) == MAX_ROWS:
             raise TooLarge("enterprise_file_too_long", field="file", limit=MAX_ROWS)
         texts = [row.texts[places[column]].strip() if column in places else "" for column in COLUMNS]
-        rows.append(row._replace(texts=texts, notes=None))
+        rows.append(row._replace(texts=texts, notes=None, problem=row.problem or _find_problem(row, places)))
     return rows
+
+
+def _find_problem(row: Row, places: dict[str, int]) -> RowProblem | None:
+    """An error of the spreadsheet in a cell that is needed, or a formula whose result is not in the file."""
+    for column, place in places.items():
+        note = (row.notes or {}).get(place)
+        if note is not None and note.problem is not None:
+            return RowProblem(note.problem, COLUMNS[column][0], {"text": shorten(row.texts[place], 40)})
+    return None
 
 
 async def load_enterprises(
@@ -221,12 +230,12 @@ def _read_firm(rules: NodeRules, order: Order, number: int, cells: dict[str, str
 def _read_day(order: Order, text: str) -> date | None:
     if not text:
         return None
-    day = parse_date(text.partition(" ")[0])
-    if day is None:
+    moment = parse_moment(text)
+    if moment is None:
         raise InvalidInput("day_malformed", field=COLUMNS["connected_on"][0], text=shorten(text, 40))
-    if day > order.day:
-        raise InvalidInput("day_in_future", field=COLUMNS["connected_on"][0], day=day)
-    return day
+    if moment.date() > order.day:
+        raise InvalidInput("day_in_future", field=COLUMNS["connected_on"][0], day=moment.date())
+    return moment.date()
 
 
 def _read_tags(cells: dict[str, str]) -> dict[str, str]:
@@ -401,7 +410,7 @@ def _to_enterprise(order: Order, firm: Firm) -> NewEnterprise:
 
 
 def format_outcome(outcome: RowOutcome, language: str) -> dict[str, Any]:
-    """The JSON of a row's outcome, the reason in the reader's language."""
+    """The JSON of a row's outcome, the reason in the reader's language; `field` is the column at fault."""
     answer: dict[str, Any] = {
         "row": outcome.row,
         "outcome": outcome.outcome,
@@ -412,9 +421,16 @@ def format_outcome(outcome: RowOutcome, language: str) -> dict[str, Any]:
     }
     if outcome.error is not None:
         error = outcome.error
-        details = {"field": error.field or "", **error.details}
+        column = _name_column(error.field or "")
+        details = {"field": column, **error.details}
         answer["code"] = error.code
-        answer["field"] = error.field
+        answer["field"] = column or None
         answer["reason"] = format_message(error.code, language, **details)
         answer["remedy"] = format_remedy(error.code, language, **details)
     return answer
+
+
+def _name_column(field: str) -> str:
+    """The header of the column that holds a field of the dossier."""
+    column = {"industry": "class", "county": "division", "tags": "industrial_chain"}.get(field, field)
+    return COLUMNS[column][0] if column in COLUMNS else field

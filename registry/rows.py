@@ -397,8 +397,12 @@ def format_refusal(refusal: Refusal, language: str) -> str:
 def format_problem(problem: Problem, language: str) -> str:
     message = format_message(problem.code, language, **problem.details)
     remedy = format_remedy(problem.code, language, **problem.details)
-    if language == "zh":
-        where = f"“{problem.column}”列：" if problem.column else ""
-        return f"{where}{message}{remedy}"
-    where = f"Column “{problem.column}”: " if problem.column else ""
-    return f"{where}{message} {remedy}"
+    separator = "" if language == "zh" else " "
+    return f"{name_column(problem.column, language)}{message}{separator}{remedy}"
+
+
+def name_column(column: str, language: str) -> str:
+    """What stands before a reason; nothing where the whole row is meant."""
+    if not column:
+        return ""
+    return f"“{column}”列：" if language == "zh" else f"Column “{column}”: "

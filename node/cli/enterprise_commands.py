@@ -10,8 +10,7 @@ from node.cli.data import open_desk
 from node.cli.frame import AsJson, get_language, print_json, run
 from node.table import format_table
 from node.wording import say
-from schemas.errors import InvalidInput, ServiceError
-from schemas.texts import format_message, format_remedy
+from schemas.errors import InvalidInput
 from schemas.texts.commands import LABELS
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def import_enterprises(
             return await load_enterprises(desk.conn, desk.rules, desk.order(), rows, dry_run=dry_run)
 
     result, language = run(work()), get_language()
-    rows = [_format_outcome(outcome, language) for outcome in result.outcomes]
+    rows = [_describe_row(outcome, language) for outcome in result.outcomes]
     counts = {name: result.count(name) for name in ("connected", "unchanged", "refused")}
     if as_json:
         print_json({"rows": len(rows), **counts, "written": result.written, "outcomes": rows})
@@ -103,24 +102,20 @@ def import_enterprises(
             if row["reason"]:
                 print(f"{row['row']}  {row['name']}  {row['reason']}")
         print(say(LABELS["enterprises_loaded"], language, **counts))
+        if dry_run or counts["refused"]:
+            print(say(LABELS["enterprises_not_written"], language))
     raise typer.Exit(1 if counts["refused"] else 0)
 
 
-def _format_outcome(outcome: "RowOutcome", language: str) -> dict[str, Any]:
-    return {
-        "row": outcome.row,
-        "outcome": str(outcome.outcome),
-        "name": outcome.name,
-        "certificate_code": outcome.certificate_code,
-        "prefix": outcome.prefix,
-        "enterprise_id": outcome.enterprise_id,
-        "reason": _explain(outcome.error, language) if outcome.error else "",
-    }
+def _describe_row(outcome: "RowOutcome", language: str) -> dict[str, Any]:
+    """As the API says it, with the remedy beside the reason; empty if nothing is wrong."""
+    from registry.enterprise_file import format_outcome
+    from registry.rows import name_column
 
-
-def _explain(error: ServiceError, language: str) -> str:
-    details = {"field": error.field or "", **error.details}
-    return f"{format_message(error.code, language, **details)} {format_remedy(error.code, language, **details)}"
+    row = format_outcome(outcome, language)
+    reason, remedy = row.pop("reason", ""), row.pop("remedy", "")
+    separator = "" if language == "zh" else " "
+    return row | {"reason": f"{name_column(row.get('field') or '', language)}{reason}{separator}{remedy}".strip()}
 
 
 def list_all(

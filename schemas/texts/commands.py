@@ -88,6 +88,10 @@ LABELS: dict[str, tuple[str, str]] = {
         "接入 {connected} 家，未变 {unchanged} 家，拒绝 {refused} 家",
         "{connected} connected, {unchanged} unchanged, {refused} refused",
     ),
+    "enterprises_not_written": (
+        "未写入任何数据；上面“接入”的是可以接入的家数",
+        "Nothing was written; “connected” counts what can be",
+    ),
     "template_added": (
         "已添加模板 {version}，标识 {identifier}",
         "Added the template {version}; its identifier is {identifier}",

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import xlsxwriter
 from asyncpg import Connection
 
 from registry.enterprise_file import LoadResult, format_outcome, load_enterprises, read_enterprise_file
@@ -189,3 +190,36 @@ async def test_a_city_of_3500_firms_goes_in_at_once(connection: Connection, tmp_
     result = await load(connection, path)
     assert (result.count("connected"), result.written) == (3_500, True)
     assert await count(connection, "prefixes") == 3_500
+
+
+@pytest.mark.parametrize(("changes", "column"), [
+    ({"code": "91321302MA0000001X"}, "统一社会信用代码"),
+    ({"above": "大概"}, "规模以上"),
+    ({"class": "3671"}, "行业小类"),
+    ({"prefix": "88.101.000000"}, "申请前缀"),
+    ({"name": ""}, "单位名称"),
+    ({"unit": "a/b"}, "所在乡镇或园区"),
+])  # fmt: skip
+async def test_a_refusal_names_the_column(
+    connection: Connection, tmp_path: Path, changes: dict[str, str], column: str
+) -> None:
+    result = await load(connection, write(tmp_path, line(1, **changes)))
+    assert format_outcome(result.outcomes[0], "zh")["field"] == column
+
+
+async def test_an_error_of_the_spreadsheet_is_no_name_of_a_town(connection: Connection, tmp_path: Path) -> None:
+    book = xlsxwriter.Workbook(tmp_path / "f.xlsx")
+    sheet = book.add_worksheet()
+    for number, text in enumerate(HEADER.split(",")):
+        sheet.write(0, number, text)
+    for number, text in enumerate(line(1).split(",")):
+        sheet.write(1, number, text)
+    sheet.write_formula(1, HEADER.split(",").index("所在乡镇或园区"), "=NA()", None, "#N/A")
+    book.close()
+    result = await load(connection, tmp_path / "f.xlsx")
+    assert [(o.outcome, o.error and o.error.code) for o in result.outcomes] == [("refused", "cell_error")]
+
+
+async def test_a_time_of_day_beside_the_day_does_no_harm(connection: Connection, tmp_path: Path) -> None:
+    result = await load(connection, write(tmp_path, line(1, day="2022/3/15 0:00:00"), line(2, day="2022-03-15T08:00")))
+    assert [o.error for o in result.outcomes] == [None, None]
