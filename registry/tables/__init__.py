@@ -68,7 +68,7 @@ def detect_kind(path: Path) -> str:
     for magic, kind in _FOREIGN.items():
         if head.startswith(magic):
             raise FileRefused("file_kind_unsupported", kind=kind)
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    start = head.removeprefix(b"\xef\xbb\xbf").removeprefix(b"\x84\x31\x95\x33").lstrip().lower()  # marks of order
     if start.startswith((b"<!doctype", b"<html", b"<table", b"<?xml", b"<meta", b"mime-version:")):
         raise FileRefused("file_is_web_page")
     if start.startswith(b"["):

@@ -8,7 +8,7 @@ from typing import NamedTuple, TextIO
 
 from registry.tables.headers import SCANNED_ROWS, Header, find_header
 from registry.tables.model import FileRefused, Row, RowProblem, Table, TableOptions, Wanted, fit_width, is_blank
-from registry.tables.text_encoding import TextSurvey, survey_text
+from registry.tables.text_encoding import TextSurvey, open_text, survey_text
 
 SEPARATORS = (",", ";", "\t")
 MAX_LINE_CHARACTERS = 131_072
@@ -23,7 +23,7 @@ def open_csv(path: Path, wanted: Wanted, options: TableOptions) -> Table:
     width = len(header.columns)
 
     def read() -> Iterator[Row]:
-        with path.open(encoding=survey.encoding, errors="replace", newline="") as file:
+        with open_text(path, survey.encoding) as file:
             yield from _read_rows(file, separator, width, survey)
 
     return Table("csv", header.columns, header.row, max(survey.lines - header.row, 0), read)
@@ -47,7 +47,7 @@ def _choose_separator(path: Path, survey: TextSurvey, wanted: Wanted, options: T
 
 def _read_sample(path: Path, survey: TextSurvey, separator: str, header_row: int | None) -> list[Row]:
     sample: list[Row] = []
-    with path.open(encoding=survey.encoding, errors="replace", newline="") as file:
+    with open_text(path, survey.encoding) as file:
         for row in read_records(file, separator):
             if not is_blank(row.texts):
                 sample.append(row)

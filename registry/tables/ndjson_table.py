@@ -17,7 +17,7 @@ from registry.tables.model import (
     is_blank,
     mend_surrogates,
 )
-from registry.tables.text_encoding import survey_text
+from registry.tables.text_encoding import open_text, survey_text
 
 
 def open_ndjson(path: Path, options: TableOptions) -> Table:
@@ -27,7 +27,7 @@ def open_ndjson(path: Path, options: TableOptions) -> Table:
 
     def read() -> Iterator[Row]:
         positions = {column: position for position, column in enumerate(columns)}
-        with path.open(encoding=survey.encoding, errors="replace", newline="") as file:
+        with open_text(path, survey.encoding) as file:
             number = 0
             while line := file.readline(MAX_LINE_CHARACTERS):
                 number += 1
@@ -45,7 +45,7 @@ def open_ndjson(path: Path, options: TableOptions) -> Table:
 
 def _collect_keys(path: Path, encoding: str) -> list[str]:
     keys: dict[str, None] = {}
-    with path.open(encoding=encoding, errors="replace", newline="") as file:
+    with open_text(path, encoding) as file:
         while line := file.readline(MAX_LINE_CHARACTERS):
             try:
                 found = _load_quickly(line)

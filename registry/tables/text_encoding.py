@@ -2,7 +2,7 @@
 
 import codecs
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from registry.tables.model import FileRefused
 
@@ -46,6 +46,14 @@ def survey_text(path: Path, asked: str | None = None) -> TextSurvey:
     if _is_wholly(path, candidates[0]):
         return survey
     return survey._replace(encoding=_judge_lines(path, candidates, survey.ends_with_newline))
+
+
+def open_text(path: Path, encoding: str) -> TextIO:
+    """The text behind its byte order mark, which programs that convert UTF-8 to GB18030 leave in."""
+    file = path.open(encoding=encoding, errors="replace", newline="")
+    if file.read(1) != "\ufeff":
+        file.seek(0)
+    return file
 
 
 def _count_lines(path: Path, encoding: str) -> TextSurvey:

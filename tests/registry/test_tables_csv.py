@@ -194,3 +194,9 @@ def test_a_million_rows_take_no_more_memory_than_a_thousand(tmp_path: Path) -> N
     tracemalloc.stop()
     assert (middle, last) == (980_000, 10_000)
     assert max(early, late) < 1_000_000
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030", "utf-16-le", "utf-16-be"])
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path, encoding: str) -> None:
+    table = open_text(tmp_path, "\ufeff编码,值\nA1,甲\n", encoding=encoding)
+    assert (table.columns, read_texts(table)) == (["编码", "值"], [(2, ["A1", "甲"])])
