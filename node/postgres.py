@@ -38,6 +38,7 @@ from schemas.errors import SetupError
 START_SECONDS = 900.0  # recovery after a crash reads up to max_wal_size again, on slow disks for minutes
 # Fast, then immediate (what is lost of it is recovered at the next start), then none.
 STOPPING = ((signal.SIGINT, 120.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0))
+REINITIALISATION_SECONDS = 10.0  # after the crash of a backend
 ORPHAN_SECONDS = 300.0
 SERVING_ORPHAN_SECONDS = 10.0
 SOCKET_PATH_BYTES = 107  # sun_path without its NUL
@@ -79,6 +80,7 @@ class EmbeddedPostgres:
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
     _lock: IO[str] | None = field(default=None, init=False, repr=False)
     _borrowed_socket_dir: Path | None = field(default=None, init=False, repr=False)
+    _has_answered: bool = field(default=False, init=False, repr=False)  # since it was started last
 
     def __post_init__(self) -> None:
         self.data_dir = self.data_dir.absolute()
@@ -122,8 +124,9 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         """Fast shutdown: open transactions are rolled back, everything is written. May be called at any time."""
-        process, self._process = self._process, None
+        process = self._process  # known until it has ended, so that a second signal can hurry it
         if process is not None:
+            self._let_recover(process)
             for stop_signal, patience_seconds in STOPPING:
                 process.send_signal(stop_signal)
                 try:
@@ -131,7 +134,17 @@ class EmbeddedPostgres:
                     break
                 except subprocess.TimeoutExpired:
                     log.warning("PostgreSQL (pid %s) ignored %s", process.pid, stop_signal.name)
+            self._process = None
         self._release()
+
+    def _let_recover(self, process: subprocess.Popen[bytes]) -> None:
+        """PostgreSQL 18 that is told to stop while it gets over the crash of a backend waits for itself for ever."""
+        deadline = time.monotonic() + REINITIALISATION_SECONDS
+        socket_dir = read_socket_dir(self.cluster / "postmaster.pid") if self._has_answered else None
+        while socket_dir and process.poll() is None and time.monotonic() < deadline:
+            if probe(socket_dir) is not Probe.BUSY:
+                return
+            time.sleep(0.05)
 
     def is_running(self) -> bool:
         return self.poll() is None and self._process is not None
@@ -208,12 +221,13 @@ class EmbeddedPostgres:
                 preexec_fn=account.prepare_child(os.getpid()),
                 **account.popen_arguments(),
             )
-        started = time.monotonic()
+        self._has_answered, started = False, time.monotonic()
         while probe(socket_dir) is not Probe.READY:
             waited = time.monotonic() - started
             if process.poll() is not None or waited > START_SECONDS:
                 raise start_failure(self.data_dir, self.log_dir, said_before)
             time.sleep(pause_after(waited))
+        self._has_answered = True
         return dsn_of(socket_dir)
 
 
