@@ -86,7 +86,7 @@ class RecordCache:
     def _find_otherwise(self, raw: bytes) -> Entry | None:
         located = self.prefixes.locate(raw)
         if isinstance(located, Entry):
-            return located
+            return self._trust(located)
         key = located.key
         entry = self._entries.get(key)
         if entry is not None and entry.checked_at >= self._oldest:
@@ -97,14 +97,18 @@ class RecordCache:
             return entry
         return None
 
+    def _trust(self, located: Entry) -> Entry | None:
+        """A worker that started while the database is away knows no prefixes: what it does not find may exist."""
+        return located if self.prefixes.is_known or located.outcome is not Outcome.NOT_FOUND else None
+
     def fetch(self, raw: bytes, callback: Callback) -> None:
         """Ask the database after `find` found nothing; the callback gets the answer, or None for "not now".
 
         Questions of one loop turn become one statement; a key that is being asked about is not asked again.
         """
         located = self.prefixes.locate(raw)
-        if isinstance(located, Entry):  # the prefixes changed since
-            callback(located)
+        if isinstance(located, Entry):  # the prefixes changed since, or are not known
+            callback(self._trust(located))
             return
         fill = self._fills.get(located.key)
         if fill is not None:

@@ -64,12 +64,14 @@ class PrefixTable:
         self._site = site
         self._by_name: dict[bytes, Prefix] = {}
         self._by_id: dict[int, Prefix] = {}
+        self.is_known = False  # the table was read once: before, nobody can say what is not here
 
     def __len__(self) -> int:
         return len(self._by_id)
 
     def replace(self, prefixes: Iterable[Prefix]) -> None:
         """Take a whole new table."""
+        self.is_known = True
         self._by_id = {prefix.prefix_id: prefix for prefix in prefixes}
         self._by_name = {prefix.name.upper().encode(): prefix for prefix in self._by_id.values()}
 
