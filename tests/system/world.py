@@ -17,6 +17,7 @@ from urllib.parse import quote
 import asyncpg
 
 from node.postgres import get_dsn
+from schemas.errors import SetupError
 from schemas.handle_bodies import decode_handle_values
 from schemas.handle_messages import decode_message, split_digest
 from schemas.values import Value
@@ -119,7 +120,7 @@ class World(RunningNode):
     async def _fetch_value(self, statement: str) -> Any:
         try:
             connection = await asyncpg.connect(self.dsn, timeout=PATIENCE_SECONDS)
-        except (OSError, asyncpg.PostgresError):
+        except (OSError, SetupError, asyncpg.PostgresError):
             return None
         try:
             return await connection.fetchval(statement)
