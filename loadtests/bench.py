@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncpg
 
-from loadtests import importing, journey_run, reading, standing, writing
+from loadtests import importing, journey_run, reading, scale, standing, writing
 from loadtests.machine import describe_machine, get_load
 from loadtests.processes import BenchFailure, Cores, Node, choose_cores, open_place
 from loadtests.results import Run, format_results
@@ -32,6 +32,7 @@ OPEN_FILES = 8_192
 MEASUREMENTS: dict[str, Callable[[World], Any]] = {
     "processes": lambda world: standing.measure_processes(world.node),
     "statistics": lambda world: standing.measure_statistics(world.node, world.rounds),
+    "scale": scale.measure_large_statistics,
     "memory": standing.measure_memory,
     "cached": reading.measure_cached,
     "two": reading.measure_two_workers,
