@@ -126,7 +126,7 @@ def _read_segments(paths: dict[str, Path], known: dict[str, Progress], identity:
         if room <= 0:
             read.more = True
             break
-        portion = read_portion(path, before.counted_bytes, min(room, READ_BYTES))
+        portion = read_portion(path, before.counted_bytes, min(room, READ_BYTES), before.checksum or 0)
         room -= portion.stop - before.counted_bytes
         after = _advance(before, portion)
         gaps = _list_gaps(after, portion)
@@ -154,6 +154,7 @@ def _advance(before: Progress, portion: Portion) -> Progress:
         first_at=min(times, default=None),
         last_at=max(times, default=None),
         state="damaged" if portion.damage else "closed" if portion.finished else "open",
+        checksum=None if before.checksum is None else portion.checksum,
     )
 
 

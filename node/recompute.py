@@ -196,11 +196,11 @@ def _read_day(directory: Path, identity: UUID, segments: Iterable[Progress], day
 def _read_segment(read: LogRead, directory: Path, segment: Progress, day: date) -> None:
     whole, packed = directory / segment.name, get_compressed_path(directory, segment.name)
     path = whole if segment.state != "compressed" and whole.exists() else packed
-    stop, damage = HEADER_BYTES, None
+    stop, damage, checksum = HEADER_BYTES, None, 0
     try:
         for portion in read_whole(path, segment.counted_bytes if segment.state == "open" else None):
             read.tally.add(_of_day(portion.tally, day))
-            stop, damage = portion.stop, portion.damage
+            stop, damage, checksum = portion.stop, portion.damage, portion.checksum
     except FileNotFoundError:
         read.segments.append(_problem(segment, "missing", None, f"{segment.records} answers were counted"))
         return
@@ -208,6 +208,9 @@ def _read_segment(read: LogRead, directory: Path, segment: Progress, day: date) 
         damage = Damage(stop, f"ends here, but was counted up to {segment.counted_bytes}")
     if damage is not None:
         read.segments.append(_problem(segment, "damaged", damage.offset, damage.reason) | {"segment": path.name})
+    elif segment.checksum is not None and checksum != segment.checksum:
+        reason = "its bytes are not those that were counted (CRC-32)"
+        read.segments.append(_problem(segment, "damaged", None, reason) | {"segment": path.name})
 
 
 def _of_day(tally: Tally, day: date) -> Tally:

@@ -35,13 +35,17 @@ ABANDONED_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """What was read of a segment: sums of complete records up to `stop`, and how it stands there."""
+    """What was read of a segment: sums of complete records up to `stop`, and how it stands there.
+
+    `checksum` is the CRC-32 of everything from the header's end to `stop`, also of what was read before.
+    """
 
     tally: Tally
     stop: int
     finished: bool  # nothing more will come
     damage: Damage | None = None
     header: SegmentHeader | None = None
+    checksum: int = 0
 
 
 def identify_directory(directory: Path) -> UUID:
@@ -86,10 +90,11 @@ def is_owned(descriptor: int) -> bool:
     return False
 
 
-def read_portion(path: Path, at: int, limit: int = READ_BYTES) -> Portion:
+def read_portion(path: Path, at: int, limit: int = READ_BYTES, checksum: int = 0) -> Portion:
     """Sum what a segment holds from offset `at` on, at most `limit` bytes of it, and force that to the disk.
 
-    Counted records must survive a power cut, or the log could not prove the counters.
+    `checksum` is that of what stands before `at`. Counted records must survive a power cut, or the log could not
+    prove the counters.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -97,16 +102,19 @@ def read_portion(path: Path, at: int, limit: int = READ_BYTES) -> Portion:
         try:
             header = decode_header(os.pread(descriptor, HEADER_BYTES, 0))
         except SegmentDamaged as error:
-            return Portion(Tally(), at, finished=not owned, damage=Damage(error.offset, error.reason))
+            damage = Damage(error.offset, error.reason)
+            return Portion(Tally(), at, finished=not owned, damage=damage, checksum=checksum)
         at = max(at, HEADER_BYTES)
         seen = os.pread(descriptor, limit, at)
         # Read again: a length word may have been seen before the record that belongs to it.
-        tally, extent = tally_records(os.pread(descriptor, len(seen), at), seen)
+        data = os.pread(descriptor, len(seen), at)
+        tally, extent = tally_records(data, seen)
+        checksum = zlib.crc32(data[: extent.stop], checksum)
         if extent.stop:
             os.fdatasync(descriptor)
         if not owned and extent.damage is None and not extent.finished:
             extent = _look_beyond(os.pread(descriptor, LONGEST_RECORD, at + extent.stop), extent)
-        return _make_portion(tally, at, extent, header)
+        return _make_portion(tally, at, extent, header, checksum)
     finally:
         os.close(descriptor)
 
@@ -121,21 +129,22 @@ def _look_beyond(data: bytes, extent: Extent) -> Extent:
     return Extent(extent.stop, True)
 
 
-def _make_portion(tally: Tally, at: int, extent: Extent, header: SegmentHeader) -> Portion:
+def _make_portion(tally: Tally, at: int, extent: Extent, header: SegmentHeader, checksum: int) -> Portion:
     damage = extent.damage and Damage(at + extent.damage.offset, extent.damage.reason)
-    return Portion(tally, at + extent.stop, extent.finished, damage, header)
+    return Portion(tally, at + extent.stop, extent.finished, damage, header, checksum)
 
 
 def read_whole(path: Path, until: int | None = None) -> Iterator[Portion]:
     """All of a segment, compressed or not, portion by portion, up to offset `until`; ends with the first damage."""
     with open_segment(path) as file:
-        at, rest = HEADER_BYTES, b""
+        at, rest, checksum = HEADER_BYTES, b"", 0
         try:
             header = decode_header(file.read(HEADER_BYTES))
             while chunk := file.read(READ_BYTES if until is None else min(READ_BYTES, max(until - at - len(rest), 0))):
                 data = rest + chunk
                 tally, extent = tally_records(data)
-                yield (portion := _make_portion(tally, at, extent, header))
+                checksum = zlib.crc32(data[: extent.stop], checksum)
+                yield (portion := _make_portion(tally, at, extent, header, checksum))
                 if portion.damage is not None or extent.finished or data[extent.stop : extent.stop + 4] == bytes(4):
                     return
                 rest, at = data[extent.stop :], at + extent.stop

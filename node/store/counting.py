@@ -16,7 +16,10 @@ AGENT_LOCK = 7241002  # number_changes() takes 7241001
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a segment is counted; `first_at` and `last_at` are of its counted records."""
+    """How far a segment is counted; `first_at` and `last_at` are of its counted records.
+
+    `checksum` is the CRC-32 of the counted bytes behind the header; None if it is not known.
+    """
 
     name: str
     directory: UUID
@@ -26,6 +29,7 @@ class Progress:
     last_at: datetime | None = None
     state: str = "open"
     changed: datetime | None = None
+    checksum: int | None = 0
 
 
 async def lock_work(conn: Connection, work: str) -> None:
@@ -123,7 +127,7 @@ def _columns(rows: Iterable[Sequence[object]], width: int) -> list[list[object]]
 
 
 _SELECT_PROGRESS = (
-    "SELECT name, directory, counted_bytes, records, first_at, last_at, state, changed FROM counted_segments"
+    "SELECT name, directory, counted_bytes, records, first_at, last_at, state, changed, checksum FROM counted_segments"
 )
 
 
@@ -165,10 +169,13 @@ async def fetch_overlapping(conn: Connection, since: datetime, until: datetime) 
 async def save_progress(conn: Connection, segments: Sequence[Progress], at: datetime) -> None:
     """Say how far each is counted; in the transaction that adds to the counters."""
     await conn.executemany(
-        "INSERT INTO counted_segments (name, directory, counted_bytes, records, first_at, last_at, state, changed)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO UPDATE SET counted_bytes = $3, records = $4,"
-        " first_at = $5, last_at = $6, state = $7, changed = $8",
-        [(s.name, s.directory, s.counted_bytes, s.records, s.first_at, s.last_at, s.state, at) for s in segments],
+        "INSERT INTO counted_segments (name, directory, counted_bytes, records, first_at, last_at, state, changed,"
+        " checksum) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (name) DO UPDATE SET counted_bytes = $3,"
+        " records = $4, first_at = $5, last_at = $6, state = $7, changed = $8, checksum = $9",
+        [
+            (s.name, s.directory, s.counted_bytes, s.records, s.first_at, s.last_at, s.state, at, s.checksum)
+            for s in segments
+        ],
     )
 
 

@@ -20,7 +20,7 @@ from registry.records import get_stored, retire
 from registry.store.changes import Act
 from schemas.changes import ChangeKind
 from schemas.identifiers import Identifier
-from schemas.resolution_log import ClientClass, Outcome
+from schemas.resolution_log import HEADER_BYTES, ClientClass, Outcome, encode_answer
 from schemas.segments import SegmentWriter
 from tests.node.counting_world import DAY, NOON, TABLES, answer, append_entry, count_all, write_segment
 from tests.registry.issuing_world import make_prefix, make_template
@@ -144,6 +144,19 @@ async def test_a_damaged_segment_is_named_with_its_offset(
     assert 128 <= one["offset"] <= 128 + 200 * 40
     assert compressed or one["offset"] == middle - 1
     assert {d["table"] for d in found["differences"]} >= {"resolution_counts"}
+
+
+@pytest.mark.parametrize("place", range(HEADER_BYTES, HEADER_BYTES + len(encode_answer(ANSWERS[0]))))
+async def test_no_byte_of_what_was_counted_can_change_unseen(
+    conn: asyncpg.Connection, tmp_path: Path, place: int
+) -> None:
+    (path,) = tmp_path.glob("*.segment")
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0x01
+    path.write_bytes(data)
+    found = await check(conn, tmp_path)
+    assert [segment["problem"] for segment in found["segments"]] == ["damaged"]
+    assert not found["complete"]
 
 
 @pytest.mark.parametrize("size", [0, 100, 128, 128 + 40 * 50, 128 + 40 * 50 + 7])
