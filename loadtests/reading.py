@@ -223,7 +223,7 @@ async def measure_disk(world: World) -> list[Finding]:
     """The partition of the large table with its index, divided by its rows."""
     conn = await asyncpg.connect(world.node.dsn)
     try:
-        row = await conn.fetchrow(
+        (row,) = await conn.fetch(
             "SELECT tableoid::regclass::text AS name, pg_total_relation_size(tableoid) AS bytes,"
             " avg(length(packed))::int AS packed, count(*) AS rows"
             " FROM records WHERE tableoid = (SELECT tableoid FROM records WHERE prefix_id = $1 LIMIT 1)"

@@ -23,7 +23,7 @@ PRODUCTS_TEMPLATE = ROOT / "data" / "products-pump-works.template.json"
 PRODUCTS_COLUMN = "产品编码"
 COLUMNS = ("created", "changed", "prefix_id", "template_id", "suffix_key", "packed")
 COPY_ROWS = 50_000
-FIVE = {
+FIVE: dict[str, Any] = {
     "name": {"zh": "五个短值", "en": "Five short values"},
     "version": "five-1",
     "items": [
@@ -70,7 +70,7 @@ async def add_firm(node: Node, place: Path, code: str) -> Firm:
     node.run("template", "add", str(document), "--prefix", added["prefix"])
     conn = await asyncpg.connect(node.dsn)
     try:
-        row = await conn.fetchrow(
+        (row,) = await conn.fetch(
             "SELECT p.prefix_id, t.template_id FROM prefixes p JOIN templates t USING (prefix_id)"
             " WHERE p.prefix = $1 AND t.version = $2",
             added["prefix"], FIVE["version"],
@@ -90,7 +90,7 @@ def make_credit_code(body: str) -> str:
 
 async def copy_rows(conn: Any, firm: Firm, first: int, count: int) -> None:
     """Rows with five short values straight into `records`, in the order of their serial numbers."""
-    types = [(item["index"], item["type"]) for item in FIVE["items"]]  # type: ignore[index]
+    types = [(item["index"], item["type"]) for item in FIVE["items"]]
     for start in range(first, first + count, COPY_ROWS):
         numbers = range(start, min(start + COPY_ROWS, first + count))
         await conn.copy_records_to_table("records", columns=COLUMNS, records=_make_rows(firm, types, numbers))
