@@ -308,20 +308,13 @@ def check_resumed(firm: Firm, client: HttpClient, identifier: str) -> int:
     return count_missing(client)
 
 
-def check_gap(firm: Firm, before: int, missing: int) -> None:
-    """Everything that is not in the log is in a recorded gap, and the doctor says so."""
-    firm.world.wait_for_stats(firm.prefix, resolutions=before - missing)
-    wait_until(lambda: sum_gaps(firm.world) == missing)
-    assert firm.world.examine()["gaps"] == "warning"
-
-
 def sum_gaps(world: World) -> int:
     return int(world.fetch_value("SELECT coalesce(sum(missing), 0) FROM log_gaps WHERE reason = 'no_room'"))
 
 
 def settle(firm: Firm) -> int:
     """What is counted now, when the agent has read everything."""
-    wait_until(lambda: firm.world.examine()["segments"] == "ok")
+    wait_until(lambda: firm.world.examine().get("segments") == "ok")
     first = firm.world.read_stats(firm.prefix).get("resolutions", 0)
     wait_until(lambda: firm.world.read_stats(firm.prefix).get("resolutions", 0) == first)
     return first
@@ -362,6 +355,7 @@ def test_answers_go_on_when_the_logs_disk_is_full(outside: Firm, log_dir: Path) 
     outside.asked = 0
     with world.connect_to_every_worker() as workers:
         client = workers.http["resolver-1"]
+        before = sum(map(count_missing, workers.http.values()))
         with fill_disk(log_dir):
             asked = ask_until_missing(outside, client, identifier)
             doctor = world.run("doctor", "--json")
@@ -370,8 +364,8 @@ def test_answers_go_on_when_the_logs_disk_is_full(outside: Firm, log_dir: Path) 
             assert outside.ask_handle(identifier) == 1
             new = outside.register()
             assert outside.ask_handle(new) == 1, "registering needs no room in the log"
-        missing = check_resumed(outside, client, identifier)
-        missing += sum(count_missing(other) for name, other in workers.http.items() if name != "resolver-1")
+        check_resumed(outside, client, identifier)
+        missing = sum(map(count_missing, workers.http.values())) - before
     assert 0 < missing <= asked + 3
     world.wait_for_stats(outside.prefix, resolutions=counted + outside.asked - missing)
     wait_until(lambda: sum_gaps(world) == gaps + missing)
