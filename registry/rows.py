@@ -263,11 +263,16 @@ class _Known(dict[str, tuple[int, str, str] | None]):
 def _make_column_builder(source: _Source, own: str) -> Callable[[list[str]], str]:
     """`own` is this import's prefix with its slash: a cell that begins with it holds the whole identifier."""
     position, read = source
+    secondary = own.rpartition(".")[0] + "."  # such as 88.101.
+    other = re.compile(re.escape(secondary) + r"[0-9A-Za-z.]+/")
 
     def build(texts: list[str]) -> str:
         suffix = texts[position]
-        if own in suffix or "E+" in suffix:
-            suffix = read(suffix).removeprefix(own)
+        if secondary in suffix or "E+" in suffix:
+            suffix = read(suffix)
+            if not suffix.startswith(own) and (found := other.match(suffix)):
+                raise InvalidInput("identifier_of_other_prefix", prefix=found.group()[:-1], own=own[:-1])
+            suffix = suffix.removeprefix(own)
         if not suffix.isascii() and REPLACED in suffix:
             raise InvalidInput("cell_undecodable")
         return check_new_suffix(suffix)

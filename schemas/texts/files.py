@@ -298,6 +298,12 @@ TEXTS: dict[str, Text] = {
         "请去掉首尾空格。",
         "Remove the blanks.",
     ),
+    "identifier_of_other_prefix": Text(
+        "单元格中是前缀 {prefix} 的标识，而本次导入的前缀是 {own}。",
+        "The cell holds an identifier of the prefix {prefix}, while this import is for {own}.",
+        "请核对该单元格，或另行以该前缀导入。",
+        "Check the cell, or import it under that prefix.",
+    ),
     "identifier_cell_not_date": Text(
         "用于构成标识的“{text}”不是有效日期。",
         "“{text}”, which the identifier is built from, is not a date that exists.",

@@ -126,7 +126,9 @@ def test_a_day_is_the_same_however_it_is_written(text: str, rule: IdentifierRule
     [
         ("88.101.7/A1", "A1"),  # the whole identifier
         ("88.101.7/A/1", "A/1"),
-        ("88.101.70/A1", "88.101.70/A1"),  # another prefix is only text
+        ("88.102.70/A1", "88.102.70/A1"),  # what is no prefix of this node is only text
+        ("88.101.x y/A1", "88.101.x y/A1"),
+        ("A88.101.70/A1", "A88.101.70/A1"),
         ("X88.101.7/A1", "X88.101.7/A1"),
         ("QX 40/000002", "QX 40/000002"),
         ("泵#%/1", "泵#%/1"),
@@ -158,6 +160,7 @@ ROUNDED, FRACTION = CellNote(identifier_problem="number_rounded"), CellNote(None
         ({"code": "166.5"}, {0: FRACTION}, [("number_has_fraction", "编码")]),
         ({"code": "#N/A"}, {0: ERROR_NOTE}, [("cell_error", "编码")]),
         ({"code": "=A1"}, {0: FORMULA_NOTE}, [("cell_formula_without_value", "编码")]),
+        ({"code": "88.101.70/A1"}, {}, [("identifier_of_other_prefix", "编码")]),  # never issued by mistake
         ({"code": "A" * 21}, {}, [("value_too_long", "编码")]),
         ({"made_on": ""}, {}, [("value_missing", "生产日期")]),
         ({"made_on": "2024-02-30"}, {}, [("value_not_date", "生产日期")]),
