@@ -1,6 +1,5 @@
 """Decisions on prefixes: requests, states, hosting, ownership (domain.md §b.2 W3, §c.12)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -19,7 +18,6 @@ from registry.store.prefixes import (
     NewPrefix,
     PrefixRow,
     delete_unused_prefix,
-    fetch_owners_of,
     fetch_prefixes,
     find_free_number,
     find_prefix,
@@ -142,11 +140,6 @@ async def allot_prefix(
         # The suggested one was given to another enterprise meanwhile: the next one is asked for.
     await append_change(conn, ChangeKind.PREFIX, numbers[wanted], order.act)
     return wanted
-
-
-async def find_taken_prefixes(conn: Connection, prefixes: Sequence[str]) -> dict[str, int]:
-    """Prefix → enterprise that owns it now, of those that are not free."""
-    return await fetch_owners_of(conn, prefixes)
 
 
 async def approve_prefix(conn: Connection, rules: NodeRules, order: Order, prefix: str) -> PrefixRow:

@@ -42,11 +42,6 @@ class Principal:
             raise NotFound("prefix_not_found", field="prefix", prefix=shorten(prefix))
 
 
-def make_cli_principal(user: str) -> Principal:
-    """The operator at the command line of the machine."""
-    return Principal("operator", f"cli:{user}")
-
-
 @dataclass(frozen=True, slots=True)
 class Order:
     """Who wants something done, when and why."""

@@ -105,11 +105,6 @@ async def change_template(
     return new, True
 
 
-async def set_template_enabled(conn: Connection, order: Order, prefix: str, version: str, enabled: bool) -> Template:
-    """Withdraw a template from registering, or publish it again; what was registered by it stays."""
-    return (await change_template(conn, order, prefix, version, {"enabled": enabled}))[0]
-
-
 async def delete_template(conn: Connection, order: Order, prefix: str, version: str) -> None:
     """Only if no live identifier uses it; its own identifier is retired. Raises Conflict with their number."""
     async with conn.transaction():

@@ -18,6 +18,3 @@ class ChangeKind(IntEnum):
     TEMPLATE = 10
     GRANT = 11
     ENTERPRISE = 12
-
-
-MAX_SUFFIXES_PER_CHANGE = 10_000

@@ -18,12 +18,11 @@ from schemas.identifiers import shorten
 from schemas.industries import check_industry, load_divisions, load_industries
 from schemas.texts import format_message, format_remedy
 
-CERTIFICATE_USCC, CERTIFICATE_OTHER = 1, 2
+CERTIFICATE_USCC = 1
 RESIDENT_ID = 1
 PERSONAL_FIELDS = ("contact", "legal_person")
 # Kept in tables of their own, because they have a history or a dictionary.
 PLACED_FIELDS = ("unit", "industry", "tags", "prefix")
-TAG_KINDS = ("above_scale", "industrial_chain", "pilot_batch")
 TAG_KIND = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 
 

@@ -11,7 +11,6 @@ from urllib.parse import quote
 from schemas.errors import InvalidInput
 
 MAX_SUFFIX_CHARACTERS = 255
-MAX_LOOKUP_BYTES = 2_048
 
 PREFIX = re.compile(r"\d{2,3}\.\d{1,10}(?:\.[0-9A-Za-z]{1,40})?|0\.NA", re.ASCII)
 

@@ -6,8 +6,6 @@ from importlib.resources import files
 
 from schemas.errors import InvalidInput
 
-LEVELS = ("section", "division", "group", "class")
-
 
 @cache
 def load_industries() -> dict[str, tuple[str, str]]:

@@ -15,7 +15,7 @@ from asyncpg import Connection
 
 from registry.job_runner import MAX_CRASHES, JobRunner, run_jobs
 from registry.jobs import ImportOptions, create_import, get_job
-from registry.principals import Order, make_cli_principal
+from registry.principals import Order, Principal
 from registry.store.changes import Act
 from registry.store.jobs import Job, insert_job, try_lock_job
 from registry.store.records import PrefixRule
@@ -42,7 +42,7 @@ async def target(conn: Connection) -> Target:
     )
     rule = await make_prefix(conn)
     await conn.execute("INSERT INTO prefix_owners VALUES ($1, $2, current_date)", rule.prefix_id, number)
-    order = Order(make_cli_principal("tester"), datetime.now(UTC))
+    order = Order(Principal("operator", "cli:tester"), datetime.now(UTC))
     template, _ = await add_template(conn, order, rule.prefix, DOCUMENT)
     return rule, template
 

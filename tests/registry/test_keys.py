@@ -4,7 +4,7 @@ import pytest
 from asyncpg import Connection
 
 from registry.keys import add_key, authenticate, list_keys, revoke_key, split_bearer
-from registry.principals import make_cli_principal
+from registry.principals import Principal
 from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
 from tests.registry.people import CLERK, add_firm, make_owner, order
 
@@ -104,7 +104,7 @@ async def test_an_enterprise_sees_and_makes_its_own_keys_only(connection: Connec
 
 async def test_a_key_needs_an_enterprise_that_exists_and_a_short_note(connection: Connection) -> None:
     with pytest.raises(NotFound):
-        await add_key(connection, order(make_cli_principal("root")), 999_999)
+        await add_key(connection, order(Principal("operator", "cli:root")), 999_999)
     for note in ("x" * 201, "a\0b"):
         with pytest.raises(InvalidInput):
             await add_key(connection, order(), None, note)

@@ -19,7 +19,6 @@ from registry.templates import (
     get_template,
     list_templates,
     merge_template,
-    set_template_enabled,
 )
 from schemas.errors import Conflict, NotFound, ServiceError
 from schemas.identifiers import Identifier
@@ -155,9 +154,9 @@ def test_what_keeps_the_meaning_may_change(changes: dict[str, Any], reason: str)
 
 async def test_a_withdrawn_template_is_kept_and_published_again(connection: Connection) -> None:
     await add(connection)
-    assert not (await set_template_enabled(connection, order(), P, "batch-1", False)).enabled
+    assert not (await change_template(connection, order(), P, "batch-1", {"enabled": False}))[0].enabled
     assert (await add_template(connection, order(), P, TOFU))[1] is False  # withdrawn, and still the same
-    assert (await set_template_enabled(connection, order(), P, "batch-1", True)).enabled
+    assert (await change_template(connection, order(), P, "batch-1", {"enabled": True}))[0].enabled
 
 
 async def test_a_template_in_use_cannot_be_deleted_and_a_deleted_version_keeps_its_meaning(
