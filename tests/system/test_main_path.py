@@ -195,9 +195,7 @@ def ask(path: Journey, workers: Workers, identifier: str) -> dict[str, tuple[int
     return answers
 
 
-def wait_for_all(
-    path: Journey, workers: Workers, identifier: str, expected: tuple[int, dict[str, str], str]
-) -> None:
+def wait_for_all(path: Journey, workers: Workers, identifier: str, expected: tuple[int, dict[str, str], str]) -> None:
     """Until every worker answers so; how long it took goes into the notes."""
     started = time.monotonic()
     wait_until(lambda: set(map(repr, ask(path, workers, identifier).values())) == {repr(expected)})
@@ -320,5 +318,3 @@ def test_everything_that_was_asked_is_counted_and_nothing_else(path: Journey) ->
     path.world.check_recomputed()
     assert "error" not in path.world.examine().values()
     print(f"\n{path.asked} questions, {path.ok} answered with values; {'; '.join(path.notes)}")
-
-
