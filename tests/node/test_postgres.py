@@ -1,5 +1,6 @@
 """The embedded PostgreSQL: what it survives, what it refuses, and whom it leaves alone."""
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -133,6 +134,19 @@ async def test_a_killed_server_is_noticed_and_recovers_every_commit(server: Embe
     assert not server.is_running() and find_running(server.data_dir) is None
     assert server.start() == dsn  # the same address: what was given it need not be told
     assert await ask(dsn, "SELECT count(*) FROM rows") == 1000
+
+
+async def test_a_server_that_is_told_to_stop_while_it_gets_over_a_crash_ends_in_order(
+    server: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection = await asyncpg.connect(server.start())
+    backend = await connection.fetchval("SELECT pg_backend_pid()")
+    os.kill(backend, signal.SIGKILL)
+    with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        while True:
+            await connection.fetchval("SELECT 1")
+    server.stop()
+    assert [record.message for record in caplog.records if "ignored" in record.message] == []
 
 
 def test_a_server_ends_in_order_with_its_killed_supervisor_and_the_next_waits_for_it(

@@ -481,3 +481,16 @@ async def test_more_questions_than_can_wait_are_answered_not_now(
     assert asked[3] == asked[4] == [None]
     await node.fill()
     assert all(asked[n][0] is not None for n in range(3))
+
+
+def test_before_the_prefixes_are_known_nothing_is_said_not_to_be_there() -> None:
+    """A worker that starts while the database is away; its own site it knows from its settings."""
+    cache = RecordCache(PrefixTable(["88.101"], OUR_SITE), 1_000_000, Clock())
+    for raw in (b"88.101.5/SN0001", b"10.1/x", b"0.NA/88.101.5", b"nonsense"):
+        answers: list[Entry | None] = []
+        assert cache.find(raw) is None
+        cache.fetch(raw, answers.append)
+        assert answers == [None], "not now"
+    site = cache.find(b"0.NA/88.101")
+    assert site is not None
+    assert site.outcome is Outcome.FOUND
