@@ -12,6 +12,8 @@ from schemas.identifiers import shorten
 from schemas.industries import find_division, format_division, load_divisions
 
 MAX_UNIT_CHARACTERS = 100
+# Divisions that only group others; addresses leave them out.
+PLACEHOLDERS = frozenset({"市辖区", "县", "省直辖县级行政区划", "自治区直辖县级行政区划"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +86,19 @@ def check_unit_name(name: str) -> str:
 
 @cache
 def _full_names() -> dict[str, str]:
-    """江苏省宿迁市宿城区 and 宿迁市宿城区 → code; names that stay ambiguous are left out."""
-    names: dict[str, str] = {}
-    doubled: set[str] = set()
+    """江苏省宿迁市宿城区 and 宿迁市宿城区 → code; names that stay ambiguous are left out.
+
+    The table puts 市辖区 between 北京市 and 朝阳区, which nobody writes: both spellings serve.
+    """
+    codes: dict[str, set[str]] = {}
     table = load_divisions()
     for code, (parent, name) in table.items():
-        label = name
+        full = short = name
         while parent:
-            label = table[parent][1] + label
+            upper = table[parent][1]
+            full = upper + full
+            short = short if upper in PLACEHOLDERS else upper + short
             parent = table[parent][0]
-            if label in names:
-                doubled.add(label)
-            names[label] = code
-    return {label: code for label, code in names.items() if label not in doubled}
+            for label in {full, short} - {name}:
+                codes.setdefault(label, set()).add(code)
+    return {label: found.pop() for label, found in codes.items() if len(found) == 1}

@@ -305,6 +305,10 @@ async def test_an_area_is_a_unit_or_a_division(connection: Connection) -> None:
     for name in ("321302", "宿城区", "江苏省宿迁市宿城区", "宿迁市宿城区"):
         area = await get_area(connection, name)
         assert (area.division_code, area.unit_id) == ("321302", None)
+    for name, code in (("北京市朝阳区", "110105"), ("北京市市辖区朝阳区", "110105"), ("长春市朝阳区", "220104")):
+        assert (await get_area(connection, name)).division_code == code
+    with pytest.raises(Conflict):
+        await get_area(connection, "朝阳区")
 
 
 async def test_personal_data_are_sealed_and_a_look_at_them_is_recorded(connection: Connection) -> None:
