@@ -123,11 +123,11 @@ def merge_template(old: Template, changes: Mapping[str, Any]) -> Template:
     document = format_template(old)
     raw_items = changes.get("items", [])
     if not isinstance(raw_items, list):
-        raise InvalidInput("template_malformed", field="items", problem="[…]")
+        raise InvalidInput("template_malformed", field="items", expected="[…]")
     items = {item["index"]: item for item in document["items"]}
     for raw in raw_items:
         if not isinstance(raw, dict):
-            raise InvalidInput("template_malformed", field="items", problem="{…}")
+            raise InvalidInput("template_malformed", field="items", expected="{…}")
         index = _find_index(old, items, raw)
         items[index] = items.get(index, {}) | raw | {"index": index}
     version = changes.get("version", old.version)

@@ -22,6 +22,10 @@ MAX_ITEMS = 200
 MAX_TEXT_CHARACTERS = 4_000
 DATA_TYPES = ("text", "number", "integer", "date", "boolean", "url")
 STAGES = ("design", "production", "supply", "service")
+_MEMBERS = ("name", "version", "industry", "stage", "items", "description", "active_carrier", "enabled")
+_ITEM_MEMBERS = (
+    "index", "type", "name", "data", "min_length", "max_length", "required", "enabled", "visibility", "stage",
+)  # fmt: skip
 _TYPE = re.compile(r"[A-Za-z0-9_.\-/]{1,128}", re.ASCII)
 
 
@@ -215,26 +219,14 @@ _CHECKS: dict[str, Callable[[Item, str], str]] = {
 def parse_template(document: object, prefix: str = "") -> Template:
     """Read a template document (the JSON of `idnode template add` and of `/api/v1`); raises InvalidInput."""
     if not isinstance(document, dict):
-        raise _malformed("template", "not a JSON object")
-    unknown = document.keys() - {
-        "name",
-        "version",
-        "industry",
-        "stage",
-        "items",
-        "description",
-        "active_carrier",
-        "enabled",
-        "prefix",
-        "identifier",
-        "template_id",
-    }
+        raise _malformed("template", "{…}")
+    unknown = document.keys() - {*_MEMBERS, "prefix", "identifier", "template_id"}  # the last three: as answers have it
     if unknown:
-        raise _malformed(sorted(map(str, unknown))[0], "unknown member")
+        raise _malformed(sorted(map(str, unknown))[0], ", ".join(_MEMBERS))
     zh, en = _parse_names(document.get("name", {}), "name")
     raw_items = document.get("items")
     if not isinstance(raw_items, list) or not 1 <= len(raw_items) <= MAX_ITEMS:
-        raise _malformed("items", f"a list of 1 to {MAX_ITEMS} items is needed")
+        raise _malformed("items", f"[…] (1–{MAX_ITEMS})")
     items = tuple(
         sorted((_parse_item(raw, n) for n, raw in enumerate(raw_items)), key=lambda item: item.index)
     )
@@ -288,32 +280,21 @@ def bind_template(template: Template, prefix: str, template_id: int) -> Template
     return replace(template, prefix=prefix, template_id=template_id)
 
 
-def _malformed(field: str, problem: str) -> InvalidInput:
-    return InvalidInput("template_malformed", field=field, problem=problem)
+def _malformed(field: str, expected: str) -> InvalidInput:
+    """`expected` in signs that are read in every language."""
+    return InvalidInput("template_malformed", field=field, expected=expected)
 
 
 def _parse_item(raw: object, position: int) -> Item:
     where = f"items[{position}]"
     if not isinstance(raw, dict):
-        raise _malformed(where, "not a JSON object")
-    known = {
-        "index",
-        "type",
-        "name",
-        "data",
-        "min_length",
-        "max_length",
-        "required",
-        "enabled",
-        "visibility",
-        "stage",
-    }
-    unknown = raw.keys() - known
+        raise _malformed(where, "{…}")
+    unknown = raw.keys() - set(_ITEM_MEMBERS)
     if unknown:
-        raise _malformed(f"{where}.{sorted(map(str, unknown))[0]}", "unknown member")
+        raise _malformed(f"{where}.{sorted(map(str, unknown))[0]}", ", ".join(_ITEM_MEMBERS))
     index = raw.get("index", FIRST_ITEM_INDEX + position)
     if not isinstance(index, int) or isinstance(index, bool) or not 1 <= index < 2**31:
-        raise _malformed(f"{where}.index", "a whole number is needed")
+        raise _malformed(f"{where}.index", f"{FIRST_ITEM_INDEX}–{2**31 - 1}")
     if index < FIRST_ITEM_INDEX:
         raise InvalidInput("template_index_reserved", field=f"{where}.index", index=index)
     item_type = raw.get("type")
@@ -322,12 +303,12 @@ def _parse_item(raw: object, position: int) -> Item:
         or not _TYPE.fullmatch(item_type)
         or item_type.upper().startswith("HS_")
     ):
-        raise _malformed(f"{where}.type", "1 to 128 of A-Z a-z 0-9 _ . - / that do not begin with HS_")
+        raise _malformed(f"{where}.type", "A-Z a-z 0-9 _ . - / (1–128), ≠ HS_…")
     zh, en = _parse_names(raw.get("name", {}), f"{where}.name")
     shortest = _parse_size(raw.get("min_length", 0), f"{where}.min_length")
     longest = _parse_size(raw.get("max_length", 255), f"{where}.max_length")
     if shortest > longest or longest == 0:
-        raise _malformed(f"{where}.max_length", "at least 1 and min_length")
+        raise _malformed(f"{where}.max_length", "≥ 1, ≥ min_length")
     stage = raw.get("stage")
     return Item(
         index=index,
@@ -362,7 +343,7 @@ def _parse_names(value: object, field: str) -> tuple[str, str]:
     if isinstance(value, str):
         value = {"zh": value}
     if not isinstance(value, dict) or value.keys() - {"zh", "en"}:
-        raise _malformed(field, 'an object {"zh": …, "en": …} is needed')
+        raise _malformed(field, '{"zh": …, "en": …}')
     return (
         _parse_string(value.get("zh", ""), f"{field}.zh", 255),
         _parse_string(value.get("en", ""), f"{field}.en", 255),
@@ -371,32 +352,32 @@ def _parse_names(value: object, field: str) -> tuple[str, str]:
 
 def _parse_string(value: object, field: str, limit: int) -> str:
     if not isinstance(value, str) or len(value) > limit or _CONTROL.search(value):
-        raise _malformed(field, f"a text of at most {limit} characters is needed")
+        raise _malformed(field, f'"…" (≤ {limit})')
     return value.strip()
 
 
 def _parse_version(value: object) -> str:
     version = _parse_string(value, "version", 128)
     if not version or not version.isprintable():
-        raise _malformed("version", "1 to 128 printable characters are needed")
+        raise _malformed("version", '"…" (1–128)')
     return version
 
 
 def _parse_choice(value: object, field: str, choices: tuple[str, ...]) -> str:
     if not isinstance(value, str) or value not in choices:
-        raise _malformed(field, f"one of {', '.join(choices)}")
+        raise _malformed(field, " | ".join(choices))
     return value
 
 
 def _parse_flag(value: object, field: str) -> bool:
     if not isinstance(value, bool):
-        raise _malformed(field, "true or false")
+        raise _malformed(field, "true | false")
     return value
 
 
 def _parse_size(value: object, field: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_TEXT_CHARACTERS:
-        raise _malformed(field, f"a whole number from 0 to {MAX_TEXT_CHARACTERS}")
+        raise _malformed(field, f"0–{MAX_TEXT_CHARACTERS}")
     return value
 
 
@@ -404,5 +385,5 @@ def _parse_industry(value: object) -> tuple[str, str, str, str] | None:
     if value is None:
         return None
     if not isinstance(value, list) or len(value) != 4 or not all(isinstance(code, str) for code in value):
-        raise _malformed("industry", "four codes, such as C, 13, 139, 1392")
+        raise _malformed("industry", '["C", "13", "139", "1392"]')
     return check_industry("/".join(value))

@@ -274,7 +274,8 @@ def add_template(
     except OSError as error:
         raise InvalidInput("file_cannot_be_opened", field="file", problem=error.strerror or "") from error
     except (ValueError, RecursionError) as error:
-        raise InvalidInput("template_malformed", field="file", problem=str(error)[:200]) from error
+        place = f" ({error.lineno}:{error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise InvalidInput("template_malformed", field="file", expected=f"JSON, UTF-8{place}") from error
 
     async def work() -> dict[str, Any]:
         async with open_desk(writing=True) as desk:

@@ -268,8 +268,8 @@ TEXTS: dict[str, Text] = {
         "Use a new version; a published template never changes its meaning.",
     ),
     "template_malformed": Text(
-        "模板的“{field}”不正确：{problem}",
-        "The template's “{field}” is wrong: {problem}",
+        "模板的“{field}”不正确，应为：{expected}",
+        "The template's “{field}” is wrong; expected: {expected}",
         "请对照 docs 中的模板说明改正。",
         "Correct it by the description of templates in docs.",
     ),
