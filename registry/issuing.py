@@ -4,7 +4,7 @@ Every function here runs inside the caller's transaction. Nothing issued is ever
 stays as a row, and a member of a range counts as issued.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -14,6 +14,7 @@ from asyncpg import Connection, Record
 
 from registry.store.changes import Act, append_change
 from registry.store.records import (
+    CopiedRecord,
     NewRecord,
     PrefixRule,
     StoredRecord,
@@ -100,17 +101,17 @@ async def issue(
     await lock_for_issuing(conn, rule.prefix_id)
     batch = _Batch(rule, drafts)
     members = await find_members(conn, rule, batch.keys)
-    fresh = batch.list_new(members)
-    if not members and await copy_records(conn, rule.prefix_id, act.at, fresh):
-        await _append_created(conn, rule, fresh, act)
-        if len(fresh) == len(drafts):
+    if not members and await copy_records(conn, rule.prefix_id, act.at, batch.list_copied()):
+        await _append_created(conn, rule, batch, batch.keys, act)
+        if len(batch.keys) == len(drafts):
             return [REGISTERED] * len(drafts)
         written, existing = set(batch.keys), {}
     else:
+        fresh = batch.list_new(members)
         written = await insert_new_records(conn, rule.prefix_id, act.at, fresh)
         taken = [key for key in batch.keys if key not in written]
         existing = members | await fetch_records(conn, rule.prefix_id, taken, for_update=update)
-        await _append_created(conn, rule, [new for new in fresh if new.suffix_key in written], act)
+        await _append_created(conn, rule, batch, [key for key in batch.keys if key in written], act)
     results, overwritten = batch.judge(written, existing, update)
     await overwrite(conn, rule, ChangeKind.CHANGED, overwritten, existing, act)
     return results
@@ -147,13 +148,21 @@ class _Batch:
     def __init__(self, rule: PrefixRule, drafts: Sequence[Draft]) -> None:
         self._rule = rule
         self._drafts = drafts
-        self._keys_in_order = [format_suffix_key(draft.suffix, rule.folds_case) for draft in drafts]
+        folds_case = rule.folds_case
+        self._keys_in_order = [format_suffix_key(draft.suffix, folds_case) for draft in drafts]
         # Backwards, so that the first of a key is what stays.
         self.first = dict(zip(reversed(self._keys_in_order), reversed(drafts), strict=True))
         self.keys = sorted(self.first)
 
+    def list_copied(self) -> Iterator[CopiedRecord]:
+        """All of them, in order of key, which spares the index and rules out deadlocks between batches."""
+        first = self.first
+        for key in self.keys:
+            suffix, template_id, packed = first[key]
+            yield key, suffix, template_id, packed
+
     def list_new(self, members: dict[str, StoredRecord]) -> list[NewRecord]:
-        """In order of key, which spares the index and rules out deadlocks between batches."""
+        """Those that no range holds, in order of key."""
         return [
             NewRecord(key, self.first[key].suffix, self.first[key].template_id, self.first[key].packed)
             for key in self.keys
@@ -254,12 +263,12 @@ def _keep_time(value: Value, old: Value | None) -> Value:
     return old if same and old is not None else value
 
 
-async def _append_created(conn: Connection, rule: PrefixRule, created: list[NewRecord], act: Act) -> None:
+async def _append_created(conn: Connection, rule: PrefixRule, batch: _Batch, keys: Sequence[str], act: Act) -> None:
     by_template: dict[int, list[str]] = {}
-    for new in created:
-        by_template.setdefault(new.template_id, []).append(new.suffix_key)
-    for template_id, keys in by_template.items():
-        await append_change(conn, ChangeKind.CREATED, rule.prefix_id, act, template_id=template_id, suffix_keys=keys)
+    for key in keys:
+        by_template.setdefault(batch.first[key].template_id, []).append(key)
+    for template_id, created in by_template.items():
+        await append_change(conn, ChangeKind.CREATED, rule.prefix_id, act, template_id=template_id, suffix_keys=created)
 
 
 async def find_members(conn: Connection, rule: PrefixRule, keys: Sequence[str]) -> dict[str, StoredRecord]:

@@ -21,7 +21,6 @@ from uuid import UUID, uuid4
 import orjson
 from asyncpg import Connection
 
-from registry import rows as row_decisions
 from registry.identifier_rule import parse_rule
 from registry.issuing import Draft, Outcome, Result, check_enabled, issue, preview
 from registry.receipt import ReceiptLine, open_receipt
@@ -214,7 +213,12 @@ class _Runner:
 
     async def _write(self, job: Job, decisions: Sequence[Decision]) -> list[tuple[Any, ...]]:
         """Issue (or preview) the good rows; the outcome of every row in order."""
-        drafts = [self._draft(d) for d in decisions if not isinstance(d, Refusal)]
+        template_id = self._template_id
+        drafts = [
+            Draft(d.suffix, template_id, pack_texts(template_id, d.values))
+            for d in decisions
+            if not isinstance(d, Refusal)
+        ]
         if self._options.dry_run:
             results = await preview(self._conn, self._rule, drafts, update=self._options.update)
         else:
@@ -227,9 +231,6 @@ class _Runner:
             else _describe(d.number, d.suffix, next(answers))
             for d in decisions
         ]
-
-    def _draft(self, decision: row_decisions.Draft) -> Draft:
-        return Draft(decision.suffix, self._template_id, pack_texts(self._template_id, decision.values))
 
 
 def _decide(rows: Iterator[Row], plan: RowPlan, size: int) -> list[Decision]:
