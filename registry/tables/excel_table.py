@@ -280,7 +280,8 @@ class _SheetReader:
             return "", None
         try:
             if kind == "s":
-                return self._show_text(self._strings[int(value)]), None
+                text = self._strings[int(value)]
+                return (self._show_text(text) if self._text_shows else text), None
             if kind == "n":
                 return self._shows[int(self._cell.get("s", "0"))](value)
         except (ValueError, IndexError) as error:
@@ -289,10 +290,8 @@ class _SheetReader:
         return read(value) if read else (self._show_text(unescape(value)), None)
 
     def _show_text(self, text: str) -> str:
-        if not self._text_shows or not text:
-            return text
         show = self._text_shows.get(self._cell.get("s", "0"))
-        return show(text) if show else text
+        return show(text) if show and text else text
 
 
 def _read_boolean(value: str) -> Shown:
