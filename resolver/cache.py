@@ -131,6 +131,11 @@ class RecordCache:
         self.fetch(raw, lambda found: None if waiting.done() else waiting.set_result(found))
         return await waiting
 
+    def find_prefix_id(self, raw: bytes) -> int:
+        """Whose question it is that got no answer, for the log; 0: nobody's of ours."""
+        located = self.prefixes.locate(raw)
+        return located.prefix_id if isinstance(located, Entry) else located.prefix.prefix_id
+
     def stale_seconds(self) -> int | None:
         """How old answers may be because the database is away; None while they are current."""
         if self._is_current or self._synced_at is None:

@@ -292,8 +292,11 @@ class HandleAnswers:
     # Replies
 
     def _log_question(self, question: Question, outcome: Outcome, entry: Entry | None = None) -> None:
-        prefix_id, template_id = (entry.prefix_id, entry.template_id) if entry else (0, 0)
         handle, address = question.asked.handle, question.asker.address
+        if entry is not None:
+            prefix_id, template_id = entry.prefix_id, entry.template_id
+        else:
+            prefix_id, template_id = self._records.find_prefix_id(handle) if outcome is Outcome.UNAVAILABLE else 0, 0
         self._append(handle, prefix_id, template_id, self._transport, outcome, ClientClass.PUBLIC, address)
 
     def _respond(self, message: Message, code: int, body: bytes) -> bytes:

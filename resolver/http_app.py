@@ -242,7 +242,10 @@ class HttpSite:
     def _count(self, request: Request, raw: bytes, outcome: Outcome, finding: Finding | None = None) -> None:
         """One answered question; before its answer is handed to the kernel."""
         entry = finding.entry if finding else None
-        prefix_id, template_id = (entry.prefix_id, entry.template_id) if entry else (0, 0)
+        if entry is not None:
+            prefix_id, template_id = entry.prefix_id, entry.template_id
+        else:
+            prefix_id, template_id = self.cache.find_prefix_id(raw) if outcome is Outcome.UNAVAILABLE else 0, 0
         traits = request.traits
         self.log.append(raw, prefix_id, template_id, Transport.HTTP, outcome, traits.client_class, traits.address)
 

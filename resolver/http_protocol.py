@@ -176,8 +176,10 @@ class ResolverProtocol(HttpToolsProtocol):
         if entry is not None and (entry.is_foreign or (entry.outcome is Outcome.RETIRED and not is_api)):
             return False
         reply = make_plain(raw, entry)
-        prefix_id, template_id = (entry.prefix_id, entry.template_id) if entry else (0, 0)
-        outcome = Outcome.UNAVAILABLE if entry is None else entry.outcome
+        if entry is not None:
+            prefix_id, template_id, outcome = entry.prefix_id, entry.template_id, entry.outcome
+        else:
+            prefix_id, template_id, outcome = self._short.cache.find_prefix_id(raw), 0, Outcome.UNAVAILABLE
         self._log(raw, prefix_id, template_id, _HTTP, outcome, traits.client_class, traits.address or self._peer)
         headers = reply.headers if is_api else (*reply.headers, VARY)
         self._write(Reply(reply.status, reply.body, reply.content_type, outcome, headers))
