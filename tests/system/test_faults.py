@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from node.postgres import EmbeddedPostgres
+from schemas.resolution_log import Outcome
 from tests.resolver.handle_server import encode_question, get_code
 from tests.system.accounts import ROOT, use_own
 from tests.system.running_node import wait_until
@@ -215,6 +216,11 @@ def test_while_the_database_is_away_what_is_known_is_answered(
         check_recovered(firm, workers, unknown, existing)
         print(f"\nrecovered after {time.monotonic() - resumed:.1f} s")
     world.wait_until_well()
+    refused = (
+        "SELECT coalesce(sum(answers), 0)::int8 FROM resolution_counts JOIN prefixes USING (prefix_id)"
+        f" WHERE outcome = {int(Outcome.UNAVAILABLE)} AND prefix = '{firm.prefix}'"
+    )
+    wait_until(lambda: world.fetch_value(refused) >= 6)  # "not now" is an answer, too, and counted where it belongs
 
 
 def check_known(firm: Firm, workers: Any, known: str) -> None:
