@@ -23,7 +23,8 @@ from loadtests.rows import PRODUCTS_COLUMN, PRODUCTS_TEMPLATE, write_products, w
 from loadtests.verdicts import Finding, Verdict, judge_flat, judge_least, take_median
 from loadtests.world import World
 from node.migrations import migrate
-from registry.jobs import ImportOptions, create_import, run_import
+from registry.import_plan import ImportOptions
+from registry.jobs import create_import, run_import
 from registry.records import get_rule
 from registry.store.changes import Act
 from registry.store.jobs import Job

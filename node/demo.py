@@ -16,7 +16,8 @@ from node.demo_files import DEMO_FACT, DemoImport, find_demo_files, read_demo_st
 from node.secret_key import load_key_ring
 from node.settings import NodeSettings
 from registry.enterprise_file import load_enterprises, read_enterprise_file
-from registry.jobs import ImportOptions, create_import, run_import
+from registry.import_plan import ImportOptions
+from registry.jobs import create_import, run_import
 from registry.prefixes import NodeRules
 from registry.principals import Order, Principal
 from registry.records import get_rule

@@ -10,9 +10,8 @@ import shutil
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import Any, TextIO
@@ -21,10 +20,11 @@ from uuid import UUID, uuid4
 import orjson
 from asyncpg import Connection
 
-from registry.identifier_rule import parse_rule
+from registry.import_plan import ImportOptions, open_plan
 from registry.issuing import Draft, Outcome, Result, check_enabled, issue, preview
 from registry.receipt import ReceiptLine, open_receipt
-from registry.rows import Decision, Problem, Refusal, RowPlan, describe_wanted, format_refusal, plan_rows
+from registry.row_reader import FRAME_ROWS, Entry, RowSource, open_source
+from registry.rows import Problem, Refusal, RowPlan, format_refusal
 from registry.store.changes import Act
 from registry.store.jobs import (
     Job,
@@ -40,10 +40,9 @@ from registry.store.jobs import (
     try_lock_job,
 )
 from registry.store.records import PrefixRule
-from registry.tables import Row, Table, TableOptions, open_table
+from registry.tables import Row, Table
 from schemas.errors import NotFound, ServiceError
 from schemas.identifiers import format_scan_url
-from schemas.records import pack_texts
 from schemas.templates import Template
 from schemas.texts import format_message, format_remedy
 
@@ -51,24 +50,6 @@ MAX_CHUNK_ROWS = 10_000
 FIRST_CHUNK_ROWS = 2_000
 # A chunk that takes longer than this is followed by a smaller one: no transaction of ours lasts over a second.
 CHUNK_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class ImportOptions:
-    """What the caller of an import decides; kept with the job as JSON."""
-
-    identifier_column: str | None = None
-    identifier: str | None = None
-    mapping: dict[str, str] = field(default_factory=dict)
-    sheet: str | None = None
-    header_row: int | None = None
-    encoding: str | None = None
-    separator: str | None = None
-    update: bool = False
-    dry_run: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
 
 
 def find_upload(jobs_dir: Path, job_id: UUID) -> Path:
@@ -82,7 +63,8 @@ async def create_import(
 ) -> UUID:  # fmt: skip
     """Keep the file, check what can be known before the first row, and queue the job. Raises InvalidInput."""
     rule, template = target
-    await asyncio.to_thread(open_plan, source, rule, template, options, file_name)
+    check_enabled(template)
+    await asyncio.to_thread(open_plan, source, template, options, file_name)
     job_id = uuid4()
     digest = await asyncio.to_thread(_keep_file, source, find_upload(jobs_dir, job_id))
     fields = {
@@ -103,18 +85,6 @@ def _keep_file(source: Path, kept: Path) -> bytes:
     shutil.copyfile(source, kept)
     with kept.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
-
-
-def open_plan(
-    path: Path, rule: PrefixRule, template: Template, options: ImportOptions, file_name: str
-) -> tuple[Table, RowPlan]:
-    """The opened file and what its columns mean; raises InvalidInput."""
-    check_enabled(template)
-    identifier_rule = parse_rule(options.identifier_column, options.identifier)
-    wanted = describe_wanted(template, identifier_rule, options.mapping)
-    table_options = TableOptions(options.sheet, options.header_row, options.encoding, options.separator)
-    table = open_table(path, wanted, table_options, file_name)
-    return table, plan_rows(template, table.columns, identifier_rule, options.mapping, rule.prefix)
 
 
 async def get_job(conn: Connection, job_id: UUID) -> Job:
@@ -144,10 +114,13 @@ async def run_import(
         job = await get_job(conn, job_id)
     try:
         rule, template = await get_job_target(conn, job)
-        table, plan = open_plan(find_upload(jobs_dir, job_id), rule, template, options, job.file_name)
+        check_enabled(template)
+        upload = find_upload(jobs_dir, job_id)
+        table, plan = open_plan(upload, template, options, job.file_name)
         await begin_job(conn, job_id, table.rows_estimate, _summarise(table, plan), datetime.now(UTC))
         runner = _Runner(conn, rule, template, options)
-        await runner.run(job, table, plan, report)
+        async with open_source(upload, template, options, job.file_name, job.last_row) as source:
+            await runner.run(job, source, report)
         state, error = "cancelled" if runner.cancelled else "done", None
     except ServiceError as refused:
         state, error = "failed", _format_error(refused)
@@ -180,45 +153,32 @@ class _Runner:
         self._template_id = template.template_id
         self.cancelled = False
 
-    async def run(self, job: Job, table: Table, plan: RowPlan, report: Callable[[Job], None]) -> None:
-        """While the database writes one chunk, the next is read and decided in a thread."""
-        rows = table.rows(after=job.last_row)
+    async def run(self, job: Job, source: RowSource, report: Callable[[Job], None]) -> None:
         chunk, size = await count_chunks(self._conn, job.job_id), FIRST_CHUNK_ROWS
-        decisions = await asyncio.to_thread(_decide, rows, plan, size)
-        while decisions and not self.cancelled:
-            following = asyncio.create_task(asyncio.to_thread(_decide, rows, plan, size))
-            try:
-                started = monotonic()
-                job = await self._commit(job, chunk, decisions)
-                took = monotonic() - started
-            except BaseException:
-                await asyncio.wait([following])  # the file is being read until then
-                raise
+        while (entries := await source.read(size)) and not self.cancelled:
+            started = monotonic()
+            job = await self._commit(job, chunk, entries)
+            took = monotonic() - started
             report(job)
             chunk += 1
-            size = max(100, size // 2) if took > CHUNK_SECONDS else min(MAX_CHUNK_ROWS, size * 2)
-            decisions = await following
+            size = max(FRAME_ROWS, size // 2) if took > CHUNK_SECONDS else min(MAX_CHUNK_ROWS, size * 2)
 
-    async def _commit(self, job: Job, chunk: int, decisions: list[Decision]) -> Job:
+    async def _commit(self, job: Job, chunk: int, entries: list[Entry]) -> Job:
         """One chunk in one transaction; unchanged, and nothing written, if the job was cancelled meanwhile."""
         async with self._conn.transaction():
             current = await find_job(self._conn, job.job_id)
             if current is None or not current.is_open:
                 self.cancelled = True
                 return job
-            outcomes = await self._write(job, decisions)
+            outcomes = await self._write(job, entries)
             job = _advance(job, outcomes)
             await store_chunk(self._conn, job, chunk, _pack_outcomes(outcomes), datetime.now(UTC))
         return job
 
-    async def _write(self, job: Job, decisions: Sequence[Decision]) -> list[tuple[Any, ...]]:
+    async def _write(self, job: Job, entries: Sequence[Entry]) -> list[tuple[Any, ...]]:
         """Issue (or preview) the good rows; the outcome of every row in order."""
         template_id = self._template_id
-        drafts = [
-            Draft(d.suffix, template_id, pack_texts(template_id, d.values))
-            for d in decisions
-            if not isinstance(d, Refusal)
-        ]
+        drafts = [Draft(entry[1], template_id, entry[2]) for entry in entries if entry[1] is not None]
         if self._options.dry_run:
             results = await preview(self._conn, self._rule, drafts, update=self._options.update)
         else:
@@ -226,16 +186,11 @@ class _Runner:
             results = await issue(self._conn, self._rule, drafts, act, update=self._options.update)
         answers: Iterator[Result] = iter(results)
         return [
-            (d.number, Outcome.REFUSED, "", [(p.code, p.column, _plain(p.details)) for p in d.problems])
-            if isinstance(d, Refusal)
-            else _describe(d.number, d.suffix, next(answers))
-            for d in decisions
+            _describe(entry[0], entry[1], next(answers))
+            if entry[1] is not None
+            else (entry[0], Outcome.REFUSED, "", entry[2])
+            for entry in entries
         ]
-
-
-def _decide(rows: Iterator[Row], plan: RowPlan, size: int) -> list[Decision]:
-    decide = plan.decide
-    return [decide(row) for row in islice(rows, size)]
 
 
 def _describe(number: int, suffix: str, result: Result) -> tuple[Any, ...]:
@@ -264,7 +219,7 @@ async def write_job_receipt(
     """Write the receipt from the stored outcomes beside the file's own columns; returns the number of rows."""
     rule, template = await get_job_target(conn, job)
     options = ImportOptions(**job.options)
-    table, _ = open_plan(find_upload(jobs_dir, job.job_id), rule, template, options, job.file_name)
+    table, _ = open_plan(find_upload(jobs_dir, job.job_id), template, options, job.file_name)
     rows = table.rows()
     write_line = open_receipt(file, table.columns, lambda identifier: format_scan_url(public_url, identifier))
     written = 0

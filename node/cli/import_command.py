@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from asyncpg import Connection
 
     from node.settings import NodeSettings
-    from registry.jobs import ImportOptions
+    from registry.import_plan import ImportOptions
     from registry.store.jobs import Job
 
 
@@ -51,7 +51,7 @@ def import_file(
     as_json: AsJson = False,
 ) -> None:
     """从文件登记标识，逐行给出回执 / Register identifiers from a file; a receipt answers every row"""
-    from registry.jobs import ImportOptions
+    from registry.import_plan import ImportOptions
     from registry.rows import parse_mapping
 
     options = ImportOptions(

@@ -21,8 +21,9 @@ from registry.api.enterprises import keep_upload
 from registry.api.idempotency import make_digest
 from registry.api.targets import check_texts, get_rule_for_writing, get_template_for_writing
 from registry.api.views import Templates
+from registry.import_plan import ImportOptions
 from registry.issuing import Outcome
-from registry.jobs import ImportOptions, create_import, get_job, write_job_receipt
+from registry.jobs import create_import, get_job, write_job_receipt
 from registry.rows import parse_mapping
 from registry.store.jobs import Job, cancel_job, fetch_jobs
 from schemas.bodies import JobBody, JobPage

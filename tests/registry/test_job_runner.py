@@ -13,8 +13,9 @@ import asyncpg
 import pytest
 from asyncpg import Connection
 
+from registry.import_plan import ImportOptions
 from registry.job_runner import MAX_CRASHES, JobRunner, run_jobs
-from registry.jobs import ImportOptions, create_import, get_job
+from registry.jobs import create_import, get_job
 from registry.principals import Order, Principal
 from registry.store.changes import Act
 from registry.store.jobs import Job, insert_job, try_lock_job

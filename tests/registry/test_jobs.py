@@ -16,7 +16,8 @@ import asyncpg
 import pytest
 from asyncpg import Connection
 
-from registry.jobs import ImportOptions, create_import, get_job, run_import, write_job_receipt
+from registry.import_plan import ImportOptions
+from registry.jobs import create_import, get_job, run_import, write_job_receipt
 from registry.store.changes import Act
 from registry.store.jobs import Job, cancel_job
 from registry.store.records import PrefixRule
@@ -171,6 +172,35 @@ async def test_a_file_that_cannot_be_imported_is_refused_before_it_is_queued(
     with pytest.raises(InvalidInput):
         await queue(conn, tmp_path, pumps, source, ImportOptions(identifier_column="产品编码"))
     assert not list(tmp_path.glob("*.upload"))
+
+
+async def test_a_job_whose_reader_dies_is_left_for_another_process(
+    conn: Connection, database_url: str, tmp_path: Path
+) -> None:
+    target = await make_target(conn, "88.101.58", DATA / "products-pump-works.template.json")
+    job_id = await queue(conn, tmp_path, target, DATA / "products-pump-works.csv",
+                         ImportOptions(identifier_column="产品编码"))  # fmt: skip
+    other = await asyncpg.connect(database_url)
+
+    def kill_reader(job: Job) -> None:
+        for child in list_readers():
+            os.kill(child, signal.SIGKILL)
+
+    with pytest.raises(ConnectionError, match="status -9"):
+        await run_import(other, tmp_path, job_id, kill_reader)
+    await other.close()
+    assert (await get_job(conn, job_id)).state == "running"
+    finished = None
+    while finished is None:
+        finished = await run_import(conn, tmp_path, job_id)
+    assert (finished.state, finished.counts["registered"]) == ("done", 20_000)
+
+
+def list_readers() -> list[int]:
+    """The readers this process has started."""
+    own = Path(f"/proc/{os.getpid()}/task")
+    children = [int(pid) for task in own.iterdir() for pid in (task / "children").read_text().split()]
+    return [pid for pid in children if b"row_reader" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 async def test_a_cancelled_job_stops_and_keeps_what_is_done(
