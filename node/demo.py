@@ -81,4 +81,3 @@ async def _load(
     if job is None or job.state != "done" or held < part.identifiers:
         counts = str(job.counts) if job is not None else "-"
         raise SetupError("demo_incomplete", file=part.file.name, counts=counts)
-

@@ -327,9 +327,7 @@ async def _write(conn: Connection, order: Order, plan: _Plan, fresh: Sequence[Fi
     new = [plan.first[code] for code in dict.fromkeys(f.certificate_code for f in fresh) if code not in plan.known]
     await _write_enterprises(conn, order, new, numbers)
     prefixes = [
-        NewPrefix(
-            firm.prefix, numbers[firm.certificate_code], PrefixState.ENABLED, _get_day(order, plan, firm)
-        )
+        NewPrefix(firm.prefix, numbers[firm.certificate_code], PrefixState.ENABLED, _get_day(order, plan, firm))
         for firm in fresh
     ]
     written = await insert_prefixes(conn, prefixes, order.at)
@@ -351,9 +349,7 @@ def _get_day(order: Order, plan: _Plan, firm: Firm) -> date:
     return order.day if firm.certificate_code in plan.known else firm.connected_on or order.day
 
 
-async def _write_enterprises(
-    conn: Connection, order: Order, new: Sequence[Firm], numbers: dict[str, int]
-) -> None:
+async def _write_enterprises(conn: Connection, order: Order, new: Sequence[Firm], numbers: dict[str, int]) -> None:
     if not new:
         return
     await insert_units(conn, sorted({(firm.division_code, firm.unit) for firm in new if firm.unit}))

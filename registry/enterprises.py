@@ -322,9 +322,7 @@ def _split(dossier: Dossier, state: int, division_code: str) -> NewEnterprise:
     )
 
 
-async def _insert(
-    conn: Connection, rules: NodeRules, order: Order, dossier: Dossier, area: Area | None = None
-) -> int:
+async def _insert(conn: Connection, rules: NodeRules, order: Order, dossier: Dossier, area: Area | None = None) -> int:
     """Enterprise, placement, tags and the sealed part; raises Conflict if the certificate is known."""
     place = area or await _find_place(conn, dossier)
     known = (dossier.certificate_type, dossier.certificate_code)

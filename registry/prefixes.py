@@ -122,9 +122,7 @@ async def request_prefix(
     return await get_prefix(conn, order.principal, wanted)
 
 
-async def allot_prefix(
-    conn: Connection, rules: NodeRules, order: Order, enterprise_id: int, prefix: str | None
-) -> str:
+async def allot_prefix(conn: Connection, rules: NodeRules, order: Order, enterprise_id: int, prefix: str | None) -> str:
     """Write a pending prefix for an enterprise that is locked; raises InvalidInput, or Conflict if it is taken."""
     numbers: dict[str, int] = {}
     while True:

@@ -53,9 +53,7 @@ async def add_template(conn: Connection, order: Order, prefix: str, document: ob
     return bind_template(template, prefix, template_id), True
 
 
-async def _add_again(
-    conn: Connection, order: Order, owner: PrefixRow, template: Template
-) -> tuple[Template, bool]:
+async def _add_again(conn: Connection, order: Order, owner: PrefixRow, template: Template) -> tuple[Template, bool]:
     """The version exists: unchanged if it says the same, brought back if it was deleted."""
     key = format_suffix_key(template.handle_suffix, owner.folds_case)
     row = await find_template(conn, owner.prefix, key, for_update=True)

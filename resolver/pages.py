@@ -116,9 +116,7 @@ class Pages:
         details = {"identifier": shown, "successor": successor or "—"}
         return self._show_message(410, "retired", "identifier_retired", language, Outcome.RETIRED, details, extra)
 
-    def _show_record(
-        self, raw: bytes, shown: str, finding: Finding, language: str, stale_seconds: int | None
-    ) -> Reply:
+    def _show_record(self, raw: bytes, shown: str, finding: Finding, language: str, stale_seconds: int | None) -> Reply:
         entry = finding.entry
         template = entry.template if entry else None
         prefix = self._prefixes.find_by_id(entry.prefix_id) if entry else None

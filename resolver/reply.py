@@ -84,9 +84,7 @@ def find(entry: Entry | None, parameters: Parameters) -> Finding:
         sites = [Value(1, "HS_SITE", entry.site)]
         return Finding(ResponseCode.SERVICE_REFERRAL, Outcome.REFERRAL, sites, entry=entry)
     if entry.is_foreign:
-        return Finding(
-            ResponseCode.SERVER_NOT_RESPONSIBLE, Outcome.NOT_FOUND, message="prefix_not_here", entry=entry
-        )
+        return Finding(ResponseCode.SERVER_NOT_RESPONSIBLE, Outcome.NOT_FOUND, message="prefix_not_here", entry=entry)
     answer = entry.answer(list(parameters.indexes), list(parameters.types), parameters.public_only)
     message = entry.note if entry.outcome is Outcome.NOT_FOUND else ""
     successor = entry.note if answer.verdict is Verdict.RETIRED else ""
@@ -152,4 +150,3 @@ def make_json(
 def make_error(code: int, message: str, parameters: Parameters, outcome: Outcome | None = None) -> Reply:
     """An answer without a handle; `message` is a sentence."""
     return make_json(choose_status(code, False), {"responseCode": int(code), "message": message}, parameters, outcome)
-

@@ -49,9 +49,7 @@ def check_new_suffix(suffix: str) -> str:
         raise InvalidInput("suffix_too_long", field="identifier", length=len(suffix))
     for character in suffix:
         if unicodedata.category(character) in _UNSEEN:
-            raise InvalidInput(
-                "suffix_control_character", field="identifier", character=f"U+{ord(character):04X}"
-            )
+            raise InvalidInput("suffix_control_character", field="identifier", character=f"U+{ord(character):04X}")
     if suffix != suffix.strip():
         raise InvalidInput("suffix_blank_at_ends", field="identifier")
     if not unicodedata.is_normalized("NFC", suffix):

@@ -94,9 +94,7 @@ class Template:
         """The item of that type; raises InvalidInput."""
         item = self.items_by_type.get(item_type.lower())
         if item is None:
-            raise InvalidInput(
-                "value_unknown_item", field=item_type, template=self.version, item=shorten(item_type)
-            )
+            raise InvalidInput("value_unknown_item", field=item_type, template=self.version, item=shorten(item_type))
         return item
 
     def check_values(self, texts: Mapping[str, str]) -> list[tuple[Item, str]]:
@@ -136,13 +134,9 @@ _BOOLEANS = {"是": "true", "否": "false", "true": "true", "false": "false", "y
 def _check_length(item: Item, text: str) -> str:
     if not item.min_length <= len(text) <= item.max_length:
         code, limit = (
-            ("value_too_long", item.max_length)
-            if len(text) > item.max_length
-            else ("value_too_short", item.min_length)
+            ("value_too_long", item.max_length) if len(text) > item.max_length else ("value_too_short", item.min_length)
         )
-        raise InvalidInput(
-            code, field=item.type, item=item.name_zh or item.type, length=len(text), limit=limit
-        )
+        raise InvalidInput(code, field=item.type, item=item.name_zh or item.type, length=len(text), limit=limit)
     return text
 
 
@@ -227,9 +221,7 @@ def parse_template(document: object, prefix: str = "") -> Template:
     raw_items = document.get("items")
     if not isinstance(raw_items, list) or not 1 <= len(raw_items) <= MAX_ITEMS:
         raise _malformed("items", f"[…] (1–{MAX_ITEMS})")
-    items = tuple(
-        sorted((_parse_item(raw, n) for n, raw in enumerate(raw_items)), key=lambda item: item.index)
-    )
+    items = tuple(sorted((_parse_item(raw, n) for n, raw in enumerate(raw_items)), key=lambda item: item.index))
     for key in ("index", "type", "name_zh", "name_en"):
         _check_distinct(items, key)
     return Template(
@@ -298,11 +290,7 @@ def _parse_item(raw: object, position: int) -> Item:
     if index < FIRST_ITEM_INDEX:
         raise InvalidInput("template_index_reserved", field=f"{where}.index", index=index)
     item_type = raw.get("type")
-    if (
-        not isinstance(item_type, str)
-        or not _TYPE.fullmatch(item_type)
-        or item_type.upper().startswith("HS_")
-    ):
+    if not isinstance(item_type, str) or not _TYPE.fullmatch(item_type) or item_type.upper().startswith("HS_"):
         raise _malformed(f"{where}.type", "A-Z a-z 0-9 _ . - / (1–128), ≠ HS_…")
     zh, en = _parse_names(raw.get("name", {}), f"{where}.name")
     shortest = _parse_size(raw.get("min_length", 0), f"{where}.min_length")

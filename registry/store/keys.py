@@ -27,9 +27,7 @@ class Credentials:
     is_revoked: bool
 
 
-async def insert_key(
-    conn: Connection, key: KeyRow, secret_hash: bytes
-) -> None:
+async def insert_key(conn: Connection, key: KeyRow, secret_hash: bytes) -> None:
     await conn.execute(
         "INSERT INTO access_keys (access_key, secret_hash, enterprise_id, note, created) VALUES ($1, $2, $3, $4, $5)",
         key.access_key,

@@ -79,9 +79,7 @@ def open_xlsx(path: Path, wanted: Wanted, options: TableOptions) -> Table:
     return Table("xlsx", chosen.header.columns, chosen.header.row, estimate, rows, sheet.name)
 
 
-def _sample_rows(
-    package: zipfile.ZipFile, sheet: Sheet, styles: Styles, strings: list[str]
-) -> Iterator[Row]:
+def _sample_rows(package: zipfile.ZipFile, sheet: Sheet, styles: Styles, strings: list[str]) -> Iterator[Row]:
     """The first rows with something in them."""
     return (row for row in stream_rows(package, sheet, styles, strings) if not is_blank(row.texts))
 
@@ -156,9 +154,7 @@ def _compile_styles(workbook: Workbook) -> Styles:
     return styles
 
 
-def stream_rows(
-    package: zipfile.ZipFile, sheet: Sheet, styles: Styles, strings: list[str]
-) -> Iterator[Row]:
+def stream_rows(package: zipfile.ZipFile, sheet: Sheet, styles: Styles, strings: list[str]) -> Iterator[Row]:
     """Rows as they come out of the zip; memory holds one chunk of them. Raises FileRefused."""
     rows: list[Row] = []
     parser = make_parser()

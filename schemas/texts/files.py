@@ -102,8 +102,8 @@ TEXTS: dict[str, Text] = {
     "file_not_ndjson": Text(
         "文件不是 NDJSON（每行一个 JSON 对象）。",
         "The file is not NDJSON, which has one JSON object on every line.",
-        "请每行写一个对象，例如 {{\"code\": \"A1\"}}，不要用方括号括起来。",
-        "Write one object on each line, such as {{\"code\": \"A1\"}}, without brackets around them.",
+        '请每行写一个对象，例如 {{"code": "A1"}}，不要用方括号括起来。',
+        'Write one object on each line, such as {{"code": "A1"}}, without brackets around them.',
     ),
     "file_header_not_found": Text(
         "没有找到表头：前 50 行中没有“{expected}”这样的列名。",
@@ -241,8 +241,8 @@ TEXTS: dict[str, Text] = {
     "row_not_json": Text(
         "该行不是一个完整的 JSON 对象。",
         "The line is not a complete JSON object.",
-        "请每行写一个对象，例如 {{\"code\": \"A1\"}}。",
-        "Write one object on each line, such as {{\"code\": \"A1\"}}.",
+        '请每行写一个对象，例如 {{"code": "A1"}}。',
+        'Write one object on each line, such as {{"code": "A1"}}.',
     ),
     "row_key_twice": Text(
         "该行的同一个键出现了两次。",

@@ -82,9 +82,7 @@ def write_xlsx(
             f'<workbook xmlns="{MAIN}" xmlns:r="{RELATIONS}"><workbookPr date1904="{int(is_1904)}"/>'
             f"<sheets>{sheet_tags}</sheets></workbook>",
         )
-        package.writestr(
-            "xl/_rels/workbook.xml.rels", f'<Relationships xmlns="{PACKAGE}">{relations}</Relationships>'
-        )
+        package.writestr("xl/_rels/workbook.xml.rels", f'<Relationships xmlns="{PACKAGE}">{relations}</Relationships>')
         package.writestr(
             "xl/styles.xml",
             f'<styleSheet xmlns="{MAIN}"><numFmts>{texts}</numFmts><cellStyleXfs><xf numFmtId="9"/></cellStyleXfs>'

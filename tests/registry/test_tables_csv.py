@@ -42,12 +42,12 @@ def test_chinese_that_begins_a_million_bytes_into_the_file_still_decides_the_enc
         ({"header_row": 9}, "file_header_row_empty"),
     ],
 )
-def test_a_wrong_choice_of_the_caller_is_refused_by_name(
-    tmp_path: Path, options: dict[str, object], code: str
-) -> None:
+def test_a_wrong_choice_of_the_caller_is_refused_by_name(tmp_path: Path, options: dict[str, object], code: str) -> None:
     with pytest.raises(FileRefused) as refused:
         open_table(
-            write_bytes(tmp_path, TEXT.encode("gb18030")), want("编码"), TableOptions(**options)  # type: ignore[arg-type]
+            write_bytes(tmp_path, TEXT.encode("gb18030")),
+            want("编码"),
+            TableOptions(**options),  # type: ignore[arg-type]
         )
     assert refused.value.code == code
 

@@ -52,9 +52,7 @@ def test_a_value_keeps_the_digits_of_the_file(tmp_path: Path, value: str, text: 
         ('{"code":"' + "B" * 200_000 + '"}', "row_line_too_long", ""),
     ],
 )
-def test_a_bad_line_is_refused_and_its_neighbours_are_read(
-    tmp_path: Path, line: str, code: str, column: str
-) -> None:
+def test_a_bad_line_is_refused_and_its_neighbours_are_read(tmp_path: Path, line: str, code: str, column: str) -> None:
     first, bad, last = open_lines(tmp_path, f'{{"code":"A"}}\n{line}\n{{"code":"Z"}}\n').rows()
     assert (first.texts, last.texts, last.number) == (["A"], ["Z"], 3)
     assert bad.problem is not None

@@ -181,9 +181,7 @@ async def test_a_bare_prefix_answers_with_our_site_or_its_own(node: Node, prefix
 
 
 @pytest.mark.parametrize(("state", "note"), [(0, "prefix_stopped"), (3, ""), (4, ""), (5, "")])
-async def test_a_prefix_that_is_not_enabled_answers_nothing(
-    node: Node, prefix_id: int, state: int, note: str
-) -> None:
+async def test_a_prefix_that_is_not_enabled_answers_nothing(node: Node, prefix_id: int, state: int, note: str) -> None:
     await node.get("88.101.5/SN1")
     await node.writer.execute("UPDATE prefixes SET state = $2 WHERE prefix_id = $1", prefix_id, state)
     await add_change(node.writer, ChangeKind.PREFIX, prefix_id)
@@ -223,9 +221,7 @@ async def test_a_record_without_anything_public_has_no_values(node: Node, prefix
 # Ranges
 
 
-async def test_ten_million_serials_are_one_row_and_a_record_of_its_own_comes_first(
-    node: Node, prefix_id: int
-) -> None:
+async def test_ten_million_serials_are_one_row_and_a_record_of_its_own_comes_first(node: Node, prefix_id: int) -> None:
     await add_range(node.writer, prefix_id, "SN", 8, (1, 10_000_000))
     await add_record(node.writer, prefix_id, "SN00000007", texts=OTHER)
     await node.poll()
@@ -338,9 +334,7 @@ async def test_another_log_makes_the_cache_forget_everything(node: Node, prefix_
 
 
 @pytest.mark.parametrize("lost", ["DELETE FROM changes", "UPDATE change_log SET position = position - 1"])
-async def test_a_log_that_cannot_be_followed_without_a_gap_is_begun_anew(
-    node: Node, prefix_id: int, lost: str
-) -> None:
+async def test_a_log_that_cannot_be_followed_without_a_gap_is_begun_anew(node: Node, prefix_id: int, lost: str) -> None:
     await node.get("88.101.5/SN1")
     await node.writer.execute("UPDATE records SET state = 2, note = ''")
     await add_change(node.writer, ChangeKind.RETIRED, prefix_id, ["SN1"])

@@ -38,7 +38,7 @@ from tests.resolver.rows import PUMP, add_owner, add_prefix, add_record, add_tem
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 SITE = make_site("192.0.2.1", 2641, 8081)
 THEIRS = make_site("192.0.2.9", 2641, 8080)
-EVIL = [(2000, "product_name", "<script>alert(1)</script>"), (2003, "URL", "https://a.example/x?q=\"><b>")]
+EVIL = [(2000, "product_name", "<script>alert(1)</script>"), (2003, "URL", 'https://a.example/x?q="><b>')]
 
 
 @dataclass
@@ -417,9 +417,7 @@ async def test_a_program_learns_the_successor_of_a_retired_identifier(site: Site
         ("/88.101.7/x?follow=1", 302, "http://192.0.2.9:8080/88.101.7/x"),
     ],
 )
-async def test_follow_leads_to_the_records_address(
-    site: Site, target: str, status: int, location: str | None
-) -> None:
+async def test_follow_leads_to_the_records_address(site: Site, target: str, status: int, location: str | None) -> None:
     answer = await site.ask(target)
     assert (answer.status, answer.headers.get("location")) == (status, location)
 
