@@ -6,16 +6,14 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from socket import socket
 
-import node
 from node.child_log import ChildLog
+from registry.parent_process import make_environment
 
 # The first restart is immediate, so that a single crash costs as little as possible.
 PAUSES_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0)
 SETTLED_SECONDS = 30.0  # who lived that long begins anew with the pauses
-PACKAGES = Path(node.__file__).parent.parent
 
 
 @dataclass
@@ -46,7 +44,7 @@ class Child:
             stderr=None if self.on_terminal else subprocess.STDOUT,
             pass_fds=[opened.fileno() for opened in self.sockets.values()],
             start_new_session=True,  # Ctrl-C is for the supervisor, which stops its children in order
-            env=os.environ | self.environment | {"PYTHONPATH": _extend_path(os.environ.get("PYTHONPATH"))},
+            env=make_environment() | self.environment,
         )
         self._started = time.monotonic()
         if self._process.stdout is not None:
@@ -92,7 +90,3 @@ class Child:
             self._process.kill()
             self._process.wait()
         self.log.close()
-
-
-def _extend_path(before: str | None) -> str:
-    return str(PACKAGES) if not before else f"{PACKAGES}{os.pathsep}{before}"

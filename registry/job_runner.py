@@ -16,8 +16,8 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-import registry
 from registry.job_child import TRY_LATER
+from registry.parent_process import make_environment
 from registry.store import DATABASE_AWAY
 from registry.store.jobs import Job, fetch_open_job_ids, find_job, finish_job, is_job_locked
 
@@ -26,7 +26,6 @@ LATER_SECONDS = 2.0  # when the database or the disk is what is wrong
 RETRY_SECONDS = (0.0, 1.0, 2.0, 5.0)
 MAX_CRASHES = 5  # without a further row: then the job itself is what kills its process
 STOP_SECONDS = 5.0
-PACKAGES = Path(registry.__file__).parent.parent
 
 log = logging.getLogger("idnode.jobs")
 
@@ -98,7 +97,7 @@ class JobRunner:
             sys.executable, "-P", "-m", "registry.job_child", str(os.getpid()),
             stdin=asyncio.subprocess.PIPE,
             start_new_session=True,
-            env=os.environ | {"PYTHONPATH": str(PACKAGES)},
+            env=make_environment(),
         )  # fmt: skip
         order = {"database_url": self._database_url, "jobs_dir": str(self._jobs_dir), "job_id": str(job_id)}
         try:

@@ -16,9 +16,8 @@ from typing import Any, BinaryIO
 
 import orjson
 
-import registry
 from registry.import_plan import ImportOptions, open_plan
-from registry.parent_process import die_with
+from registry.parent_process import die_with, make_environment
 from registry.rows import Refusal, RowPlan
 from registry.tables import FileRefused, Row
 from schemas.records import pack_texts
@@ -30,7 +29,6 @@ Entry = tuple[int, str, bytes] | tuple[int, None, list[tuple[str, str, dict[str,
 
 FRAME_ROWS = 2_000
 BUFFERED_BYTES = 2**22  # how far the reader may be ahead
-PACKAGES = Path(registry.__file__).parent.parent
 
 
 class RowSource:
@@ -81,7 +79,7 @@ async def open_source(
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "registry.row_reader", str(os.getpid()),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=BUFFERED_BYTES,
-        env=os.environ | {"PYTHONPATH": str(PACKAGES)},
+        env=make_environment(),
     )  # fmt: skip
     if process.stdin is None or process.stdout is None:
         raise RuntimeError("pipes were asked for")

@@ -17,7 +17,7 @@ from schemas.resolution_log import Outcome
 from schemas.templates import Template
 
 MAX_BATCH = 512
-QUERY_SECONDS = 5.0
+QUERY_SECONDS = 2.0
 DATABASE_TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _log = getLogger(__name__)

@@ -47,6 +47,7 @@ async def show_docs(request: Request, call: Reading) -> Response:
     return Response(page, 200, {**_HEADERS, "Content-Language": language}, "text/html; charset=utf-8")
 
 
+@router.get("/openapi.json")
 @router.get("/api/v1/openapi.json")
 async def show_document(request: Request, call: Reading) -> Response:
     return call.reply(make_document(request.app))

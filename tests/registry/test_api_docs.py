@@ -66,6 +66,10 @@ async def test_the_page_speaks_both_languages_and_loads_nothing(world: World, la
     assert 'id="error-identifier_taken"' in text, "the type of a problem document is an address on this page"
 
 
+async def test_the_document_is_also_where_tools_look_for_it(world: World) -> None:
+    assert (await world.ask("GET", "/openapi.json", who="nobody")).json == await get_document(world)
+
+
 async def test_the_root_leads_to_the_page(world: World) -> None:
     reply = await world.ask("GET", "/", who="nobody", allow_redirects=False)
     assert (reply.status, reply.headers["Location"]) == (307, "/docs")
