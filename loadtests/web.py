@@ -125,6 +125,7 @@ class Checker:
 
     @contextlib.contextmanager
     def checking(self) -> Iterator[None]:
+        self._stop.clear()  # one checker serves every round
         thread = threading.Thread(target=self._run)
         thread.start()
         try:

@@ -51,6 +51,16 @@ def test_right_bodies_are_counted(port: int) -> None:
     assert checker.wrong == []
 
 
+def test_one_checker_serves_every_round(port: int) -> None:
+    checker = Checker(port, ["/right"], is_path)
+    for _ in range(3):
+        before = checker.checked
+        answered.clear()
+        with checker.checking():
+            assert answered.wait(10)
+        assert checker.checked > before
+
+
 @pytest.mark.parametrize(("path", "expected"), [("/wrong", True), ("/right", False)])  # a status; a body
 def test_wrong_answers_are_kept(port: int, path: str, expected: bool) -> None:
     checker = Checker(port, [path], lambda asked, body: expected)
