@@ -1,1 +1,1 @@
--- (being written)
+SELECT 1;  -- (being written)
