@@ -86,6 +86,7 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
         rules=NodeRules(settings.prefixes, load_key_ring(settings.secret_key_path)),
         language=settings.language,
         trusted_proxies=tuple(map(str, settings.trusted_proxies)),
+        snms_aliases=settings.snms_aliases,
     )
     uvloop.run(serve_registry(config, list(sockets.values()), [statistics]))
 

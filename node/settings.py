@@ -160,6 +160,7 @@ class RegistrySettings(SharedSettings):
     """The registry and its jobs."""
 
     secret_key_file: Directory | None = None
+    snms_aliases: bool = True  # older paths of the SNMS interface that clients in the field still use
 
     @property
     def secret_key_path(self) -> Path:

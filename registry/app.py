@@ -34,6 +34,8 @@ from registry.api.jobs import RECEIPT
 from registry.api.problems import handle
 from registry.api.state import RegistryConfig, RegistryState, open_pool
 from registry.job_runner import run_jobs
+from registry.snms.edge import SnmsEdge
+from registry.snms.routes import make_routes
 from registry.store import DATABASE_AWAY
 from registry.store.idempotency import delete_old_answers
 from schemas.errors import Unavailable
@@ -63,6 +65,7 @@ def create_app(state: RegistryState, more: Sequence[APIRouter] = ()) -> FastAPI:
     app.add_exception_handler(RequestValidationError, handle)
     app.add_exception_handler(HTTPException, handle)
     app.add_middleware(Gate, state=state)
+    app.add_middleware(SnmsEdge, state=state, routes=make_routes(state.config.snms_aliases))
     return app
 
 

@@ -29,7 +29,10 @@ SERVER_SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class RegistryConfig:
-    """`public_url` is what is printed on goods; `trusted_proxies` are networks whose X-Forwarded-For is believed."""
+    """`public_url` is what is printed on goods; `trusted_proxies` are networks whose X-Forwarded-For is believed.
+
+    `snms_aliases`: older paths of the SNMS interface are served, too.
+    """
 
     database_url: str
     public_url: str
@@ -38,6 +41,7 @@ class RegistryConfig:
     rules: NodeRules
     language: str = "zh"
     trusted_proxies: tuple[str, ...] = ()
+    snms_aliases: bool = True
 
 
 def _now() -> datetime:

@@ -1,0 +1,115 @@
+"""One call of the interface: who asks, what the query and the body say, and the connection it may use."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+import asyncpg
+import orjson
+from asyncpg import Connection
+from starlette.requests import Request
+
+from registry.api.state import RegistryState
+from registry.principals import Order, Principal
+from registry.snms import texts
+from registry.snms.fields import Fields, Refusal
+from schemas.errors import Unauthenticated, Unavailable
+
+BOM = b"\xef\xbb\xbf"
+_NOT_LOST = ("08", "57P")  # SQLSTATE: the connection broke, the server is stopping
+
+
+class UnknownOutcome(Unavailable):
+    """A write was under way when the database went: it may have been done. The client repeats it (§d.1, 504)."""
+
+
+@dataclass(slots=True)
+class SnmsCall:
+    """`query` and `body` as they came in; `principal` None only where anybody may call."""
+
+    request: Request
+    state: RegistryState
+    principal: Principal | None
+    query: dict[str, str] = field(default_factory=dict)
+    body: object = None
+
+    def get_principal(self) -> Principal:
+        """Raises Unauthenticated for anonymous callers."""
+        if self.principal is None:
+            raise Unauthenticated("key_missing")
+        return self.principal
+
+    def order(self, reason: str = "") -> Order:
+        return Order(self.get_principal(), self.state.now(), reason)
+
+    def read_fields(self) -> Fields:
+        """Members of the body and parameters of the query together; each method's own place goes first (§d.9)."""
+        if self.body is not None and not isinstance(self.body, dict):
+            raise Refusal(texts.BODY_NOT_OBJECT)
+        body: Mapping[str, object] = self.body or {}
+        return Fields({**body, **self.query} if self.request.method == "GET" else {**self.query, **body})
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Connection]:
+        """A connection for reading; Unavailable within two seconds if there is none."""
+        async with self.state.connect() as conn:
+            yield conn
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Connection]:
+        """A connection in a transaction. If it breaks once work has begun, nobody knows what became of it."""
+        async with self.state.connect() as conn:
+            try:
+                async with conn.transaction():
+                    yield conn
+            except asyncpg.PostgresError as error:
+                if (error.sqlstate or "").startswith(_NOT_LOST):
+                    raise UnknownOutcome("database_unavailable") from error
+                raise
+            except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+                raise UnknownOutcome("database_unavailable") from error
+
+
+Handler = Callable[[SnmsCall], Awaitable[object]]
+
+
+def read_query(raw: bytes) -> dict[str, str]:
+    """Parameters by name, the first of each; bytes that are no UTF-8 become lone surrogates, which match nothing."""
+    pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
+    return dict(reversed(pairs))
+
+
+def parse_body(data: bytes, content_type: str) -> object:
+    """JSON whatever the content type says; a form only where it is called one. None for an empty body."""
+    data = data.removeprefix(BOM).strip()
+    if not data:
+        return None
+    if content_type.startswith("application/x-www-form-urlencoded") and data[:1] not in b"{[":
+        return read_query(data)
+    try:
+        parsed = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        if "depth" in error.msg or "recursion" in error.msg:
+            raise Refusal(texts.BODY_TOO_DEEP) from None
+        raise Refusal(texts.BODY_NOT_JSON.format(position=error.pos)) from None
+    _check_no_member_twice(data, parsed)
+    return parsed
+
+
+def _check_no_member_twice(data: bytes, parsed: object) -> None:
+    """The parser keeps the last of them. One that was dropped leaves quotes behind: only then the slow way is taken."""
+    try:
+        if data.count(b'"') != orjson.dumps(parsed).count(b'"'):
+            json.loads(data, object_pairs_hook=_check_once)
+    except (orjson.JSONEncodeError, RecursionError):
+        raise Refusal(texts.BODY_TOO_DEEP) from None
+
+
+def _check_once(pairs: list[tuple[str, object]]) -> None:
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise Refusal(texts.KEY_TWICE.format(name=name[:80]))
+        seen.add(name)
