@@ -142,7 +142,7 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + REINITIALISATION_SECONDS
         socket_dir = read_socket_dir(self.cluster / "postmaster.pid") if self._has_answered else None
         while socket_dir and process.poll() is None and time.monotonic() < deadline:
-            if probe(socket_dir) is not Probe.BUSY:
+            if probe(socket_dir) is Probe.READY:  # a connection that dies with its backend is no answer
                 return
             time.sleep(0.05)
 

@@ -1,6 +1,6 @@
 """The embedded PostgreSQL: what it survives, what it refuses, and whom it leaves alone."""
 
-import contextlib
+import asyncio
 import os
 import pwd
 import shutil
@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
@@ -141,10 +142,13 @@ async def test_a_server_that_is_told_to_stop_while_it_gets_over_a_crash_ends_in_
 ) -> None:
     connection = await asyncpg.connect(server.start())
     backend = await connection.fetchval("SELECT pg_backend_pid()")
+    noticed = f"(PID {backend}) was terminated"
     os.kill(backend, signal.SIGKILL)
-    with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-        while True:
-            await connection.fetchval("SELECT 1")
+    deadline = time.monotonic() + 30
+    while not any(noticed in path.read_text(errors="replace") for path in server.log_dir.glob("*.log")):
+        assert time.monotonic() < deadline, "the server has not noticed the death of its backend"
+        await asyncio.sleep(0.001)
+    connection.terminate()
     server.stop()
     assert [record.message for record in caplog.records if "ignored" in record.message] == []
 

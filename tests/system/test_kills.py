@@ -26,7 +26,6 @@ SEED = int(os.environ.get("FAULT_SEED", "0")) or random.SystemRandom().randrange
 VICTIMS = [
     ("resolver-0", "agent"), ("resolver-1", "command"), ("registry",), ("job child",), ("backend",), ("postgres",),
 ]  # fmt: skip
-random.Random(SEED).shuffle(VICTIMS)
 
 
 @dataclass
