@@ -55,7 +55,7 @@ async def migrate(dsn: str, directory: Path = MIGRATIONS) -> list[Migration]:
         _refuse_strange(applied, known)
         for migration in known[len(applied) :]:
             async with connection.transaction():
-                await _apply(connection, migration)
+                await apply(connection, migration)
         return known[len(applied) :]
     finally:
         await connection.close()
@@ -121,7 +121,7 @@ def _refuse_strange(applied: list[Applied], known: list[Migration]) -> None:
             raise SetupError("schema_differs", found=f"{done.number:04}_{done.name}")
 
 
-async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
+async def apply(connection: asyncpg.Connection, migration: Migration) -> None:
     if migration.number == 1:
         await connection.execute(
             "CREATE TABLE schema_migrations (number int PRIMARY KEY, name text NOT NULL,"

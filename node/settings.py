@@ -129,6 +129,11 @@ class SharedSettings(BaseSettings):
         return self.data_dir / "run"
 
     @property
+    def unfinished_restore(self) -> Path:
+        """There as long as a restore has only half filled the data directory."""
+        return self.data_dir / "restore-unfinished"
+
+    @property
     def jobs_dir(self) -> Path:
         """Uploaded files and receipts."""
         return self.data_dir / "jobs"

@@ -154,6 +154,8 @@ class Supervisor:
 
     def _make_directories(self) -> None:
         settings = self._settings
+        if settings.unfinished_restore.exists():
+            raise SetupError("restore_unfinished", path=str(settings.data_dir))
         try:
             make_directory(settings.data_dir)  # passable for the database's account; what follows is nobody else's
             for directory in (settings.run_dir, self._log_dir, settings.jobs_dir, settings.resolution_log_dir):

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from node.cli import (
+    backup_commands,
     enterprise_commands,
     identifier_commands,
     import_command,
@@ -41,5 +42,6 @@ for commands in (
     identifier_commands,
     resolve_command,
     statistics_commands,
+    backup_commands,
 ):
     commands.add_to(app)

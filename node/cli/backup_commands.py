@@ -1,0 +1,67 @@
+"""Backups and restores."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from node.cli.frame import AsJson, load, print_json, run, show_progress
+from node.wording import say
+
+Words = Annotated[list[str], typer.Argument(metavar="DIR | verify DIR", help="空目录 / an empty directory")]
+Source = Annotated[Path, typer.Argument(metavar="DIR", help="备份所在的目录 / where the backup is")]
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (backup, restore):
+        app.command()(command)
+
+
+def backup(words: Words, as_json: AsJson = False) -> None:
+    """备份运行中的节点；verify 检查已有的备份 / Back up the node while it runs; verify: compare a backup again"""
+    from node.backup import back_up, verify
+    from node.doctor import format_bytes
+    from schemas.texts.backup import LABELS
+
+    settings = load()
+    if words[0] == "verify" and len(words) == 2:
+        found = verify(Path(words[1]))
+        details = {"files": found["files"], "taken": found["taken"], "schema": len(found["schema"])}
+        print_json(found) if as_json else print(say(LABELS["backup_well"], settings.language, **details))
+        return
+    if len(words) > 1:
+        raise typer.BadParameter("DIR | verify DIR")
+    target = Path(words[0]).expanduser().absolute()
+    with show_progress(say(LABELS["backup_title"], settings.language)) as report:
+        made = run(back_up(settings, target, report))
+    if as_json:
+        print_json(made)
+        return
+    size, identifiers = format_bytes(made["bytes"]), made["figures"]["identifiers"]
+    details = {"files": made["files"], "size": size, "taken": made["taken"], "identifiers": identifiers}
+    print(say(LABELS["backup_done"], settings.language, **details))
+    print(say(LABELS["backup_key"], settings.language, path=target))
+
+
+def restore(source: Source, as_json: AsJson = False) -> None:
+    """由备份恢复到空的机器 / Make the node again from a backup, on an empty machine"""
+    from node.restore import restore as make_again
+
+    settings = load()
+    made = make_again(settings, source.expanduser().absolute())
+    if as_json:
+        print_json(made)
+    else:
+        _print_restored(made, settings.data_dir, settings.language)
+
+
+def _print_restored(made: dict[str, Any], data_dir: Path, language: str) -> None:
+    from schemas.texts.backup import LABELS
+
+    details = {"path": data_dir, "taken": made["taken"], "identifiers": made["figures"]["identifiers"]}
+    print(say(LABELS["restore_done"], language, **details))
+    if made["settings"]:
+        print(say(LABELS["restore_settings"], language))
+        for name, value in made["settings"].items():
+            print(f"  {name}={value}")
+    print(say(LABELS["restore_next"], language))
