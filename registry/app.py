@@ -10,12 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
+from asyncpg import Connection
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from registry.api import (
     access_keys,
+    attachments,
     batches,
     dictionaries,
     docs_page,
@@ -30,10 +32,13 @@ from registry.api import (
 )
 from registry.api.enterprises import ARRIVING
 from registry.api.gate import Gate
+from registry.api.head import HeadAsGet
 from registry.api.jobs import RECEIPT
 from registry.api.problems import handle
 from registry.api.state import RegistryConfig, RegistryState, open_pool
+from registry.attachments import clean_attachments
 from registry.job_runner import run_jobs
+from registry.jobs import clear_old_jobs
 from registry.snms.edge import SnmsEdge
 from registry.snms.routes import make_routes
 from registry.store import DATABASE_AWAY
@@ -44,13 +49,13 @@ from schemas.segments import SegmentWriter
 __all__ = ["RegistryConfig", "RegistryState", "create_app", "serve_registry"]
 
 STOP_SECONDS = 10
-FORGET_SECONDS = 600.0
+CLEAR_SECONDS = 600.0
 logger = logging.getLogger("idnode.registry")
 
 # In this order: an action of an identifier before the identifier itself, whose path takes any characters.
 _ROUTERS = (
     batches.router, identifiers.router, reading.router, ranges.router, templates.router, enterprises.router,
-    prefixes.router, dictionaries.router, access_keys.router, jobs.router,
+    prefixes.router, dictionaries.router, access_keys.router, attachments.router, jobs.router,
 )  # fmt: skip
 
 
@@ -66,6 +71,7 @@ def create_app(state: RegistryState, more: Sequence[APIRouter] = ()) -> FastAPI:
     app.add_exception_handler(HTTPException, handle)
     app.add_middleware(Gate, state=state)
     app.add_middleware(SnmsEdge, state=state, routes=make_routes(state.config.snms_aliases))
+    app.add_middleware(HeadAsGet)
     return app
 
 
@@ -81,7 +87,7 @@ async def serve_registry(
             server = make_server(create_app(state, more), config)
             tasks = [
                 asyncio.create_task(run_jobs(config.database_url, config.jobs_dir, state.job_added)),
-                asyncio.create_task(forget_old_answers(state)),
+                asyncio.create_task(clear_old_things(state)),
             ]
             try:
                 await server.serve(sockets=list(sockets))
@@ -129,12 +135,28 @@ def make_server(app: FastAPI, config: RegistryConfig) -> uvicorn.Server:
     )
 
 
-async def forget_old_answers(state: RegistryState) -> None:
-    """Answers kept for Idempotency-Keys go after seven days, a thousand at a time."""
+async def clear_old_things(state: RegistryState) -> None:
+    """Delete what has had its time: answers kept for Idempotency-Keys, files of jobs, files of no dossier."""
     while True:
-        with suppress(Unavailable, *DATABASE_AWAY):
-            async with state.connect() as conn:
-                deleted = 1
-                while deleted:
-                    deleted = await delete_old_answers(conn, state.now())
-        await asyncio.sleep(FORGET_SECONDS)
+        for clear in (_forget_answers, _clear_jobs, _clean_attachments):
+            try:
+                with suppress(Unavailable, *DATABASE_AWAY):
+                    async with state.connect() as conn:
+                        await clear(state, conn)
+            except Exception:  # what cannot be cleared must not keep the rest from being cleared
+                logger.exception("old things could not be deleted")
+        await asyncio.sleep(CLEAR_SECONDS)
+
+
+async def _forget_answers(state: RegistryState, conn: Connection) -> None:
+    """After seven days, a thousand at a time."""
+    while await delete_old_answers(conn, state.now()):
+        pass
+
+
+async def _clear_jobs(state: RegistryState, conn: Connection) -> None:
+    await clear_old_jobs(conn, state.config.jobs_dir, state.now())
+
+
+async def _clean_attachments(state: RegistryState, conn: Connection) -> None:
+    await clean_attachments(conn, state.config.attachments.directory, state.now())

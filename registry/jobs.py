@@ -6,12 +6,13 @@ stored outcomes, so a crash changes nothing in it (design decision 4).
 
 import asyncio
 import hashlib
+import re
 import shutil
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any, TextIO
@@ -23,14 +24,16 @@ from asyncpg import Connection
 from registry.import_plan import ImportOptions, open_plan
 from registry.issuing import Draft, Outcome, Result, check_enabled, issue, preview
 from registry.receipt import ReceiptLine, open_receipt
-from registry.row_reader import FRAME_ROWS, Entry, RowSource, open_source
+from registry.row_reader import FRAME_ROWS, Entry, ReaderDied, RowSource, open_source
 from registry.rows import Problem, Refusal, RowPlan, format_refusal
 from registry.store.changes import Act
 from registry.store.jobs import (
     Job,
     begin_job,
+    clear_job,
     count_chunks,
     find_job,
+    find_kept_jobs,
     finish_job,
     get_job_target,
     insert_job,
@@ -50,6 +53,9 @@ MAX_CHUNK_ROWS = 10_000
 FIRST_CHUNK_ROWS = 2_000
 # A chunk that takes longer than this is followed by a smaller one: no transaction of ours lasts over a second.
 CHUNK_SECONDS = 0.5
+KEEP_FILES = timedelta(days=30)  # after the end of a job; its counts stay for ever
+KEEP_UNKNOWN = timedelta(days=1)
+_UPLOAD = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.upload", re.ASCII)
 
 
 def find_upload(jobs_dir: Path, job_id: UUID) -> Path:
@@ -87,6 +93,26 @@ def _keep_file(source: Path, kept: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
+async def clear_old_jobs(conn: Connection, jobs_dir: Path, now: datetime) -> int:
+    """Delete files and outcomes of jobs that ended over 30 days ago, and files no job knows; how many files went."""
+    while True:
+        async with conn.transaction():
+            if await clear_job(conn, now - KEEP_FILES, now) is None:
+                break
+    uploads = {UUID(path.stem): path for path in await asyncio.to_thread(_list_uploads, jobs_dir, now)}
+    kept = await find_kept_jobs(conn, list(uploads))
+    gone = [path for job_id, path in uploads.items() if job_id not in kept]
+    for path in gone:
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+    return len(gone)
+
+
+def _list_uploads(jobs_dir: Path, now: datetime) -> list[Path]:
+    """A file of today may belong to a job that is only being written."""
+    before = (now - KEEP_UNKNOWN).timestamp()
+    return [p for p in jobs_dir.glob("*.upload") if _UPLOAD.fullmatch(p.name) and p.stat().st_mtime < before]
+
+
 async def get_job(conn: Connection, job_id: UUID) -> Job:
     """Raises NotFound."""
     job = await find_job(conn, job_id)
@@ -122,6 +148,8 @@ async def run_import(
         async with open_source(upload, template, options, job.file_name, job.last_row) as source:
             await runner.run(job, source, report)
         state, error = "cancelled" if runner.cancelled else "done", None
+    except ReaderDied:
+        raise  # nothing is wrong with the file that another reader might not get over
     except ServiceError as refused:
         state, error = "failed", _format_error(refused)
     if state != "cancelled":
@@ -216,7 +244,12 @@ def _pack_outcomes(outcomes: list[tuple[Any, ...]]) -> bytes:
 async def write_job_receipt(
     conn: Connection, jobs_dir: Path, job: Job, file: TextIO, language: str, public_url: str
 ) -> int:
-    """Write the receipt from the stored outcomes beside the file's own columns; returns the number of rows."""
+    """Write the receipt from the stored outcomes beside the file's own columns; returns the number of rows.
+
+    Raises NotFound once file and outcomes were deleted.
+    """
+    if job.cleared is not None:
+        raise NotFound("receipt_gone", field="job_id", job=str(job.job_id), days=KEEP_FILES.days)
     rule, template = await get_job_target(conn, job)
     options = ImportOptions(**job.options)
     table, _ = open_plan(find_upload(jobs_dir, job.job_id), template, options, job.file_name)

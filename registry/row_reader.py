@@ -20,6 +20,7 @@ from registry.import_plan import ImportOptions, open_plan
 from registry.parent_process import die_with, make_environment
 from registry.rows import Refusal, RowPlan
 from registry.tables import FileRefused, Row
+from schemas.errors import Unavailable
 from schemas.records import pack_texts
 from schemas.templates import Template, bind_template, format_template, parse_template
 
@@ -31,6 +32,10 @@ FRAME_ROWS = 2_000
 BUFFERED_BYTES = 2**22  # how far the reader may be ahead
 
 
+class ReaderDied(Unavailable):
+    """The process that reads the file was killed; the job can be taken up again."""
+
+
 class RowSource:
     """The entries of a file, as a running reader gives them."""
 
@@ -40,7 +45,7 @@ class RowSource:
         self._ended = False
 
     async def read(self, rows: int) -> list[Entry]:
-        """The next entries, about as many; none at the end. Raises FileRefused, ConnectionError if the reader died."""
+        """The next entries, about as many; none at the end. Raises FileRefused, ReaderDied."""
         entries: list[Entry] = []
         while len(entries) < rows and not self._ended:
             frame = await self._read_frame()
@@ -54,7 +59,7 @@ class RowSource:
             frame = marshal.loads(await self._frames.readexactly(size))  # noqa: S302 (of our own process)
         except asyncio.IncompleteReadError as error:
             status = await self._process.wait()
-            raise ConnectionError(f"the process that reads the file ended with status {status}") from error
+            raise ReaderDied("import_reader_died", status=status) from error
         if isinstance(frame, tuple):
             code, field, details = frame
             raise FileRefused(code, field=field, **details)

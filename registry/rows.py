@@ -98,15 +98,19 @@ def describe_wanted(template: Template, rule: IdentifierRule, mapping: Mapping[s
 
 
 def _name_items(template: Template, mapping: Mapping[str, str]) -> dict[str, Item]:
-    """Every text a column of an item may have; an item that is mapped by hand goes by nothing else."""
-    mapped = {match_key(column): template.get_item(item_type) for column, item_type in mapping.items()}
+    """Every text a column of an item may have; an item that is mapped by hand goes by nothing else.
+
+    A column mapped to nothing is left out, whatever it is called.
+    """
+    mapped = {match_key(column): template.get_item(item_type) for column, item_type in mapping.items() if item_type}
     taken = {item.index for item in mapped.values()}
     free = [item for item in template.items if item.enabled and item.index not in taken]
     names = dict(mapped)
     for texts in ((i.name_zh for i in free), (i.name_en for i in free), (i.type for i in free)):
         for item, text in zip(free, texts, strict=True):
             names.setdefault(match_key(text), item)
-    return names
+    left = {match_key(column) for column, item_type in mapping.items() if not item_type}
+    return {key: item for key, item in names.items() if key not in left}
 
 
 def plan_rows(
@@ -120,7 +124,7 @@ def plan_rows(
     used = _match_columns(template, columns, positions, mapping)
     for item in template.items:
         if item.required and item.enabled and item.index not in used:
-            raise FileRefused("file_column_missing", field="file", item=item.get_name("zh"), type=item.type,
+            raise FileRefused("file_column_missing", field="file", **item.names, type=item.type,
                               columns=_list_names(columns))  # fmt: skip
     match = _Match(template, columns, positions, used)
     sources = [part if isinstance(part, str) else _bind_field(part.name, rule, match) for part in rule.parts]
@@ -148,7 +152,7 @@ def _match_columns(
         for position in positions.get(key, ()):
             if item.index in used:
                 both = f"{columns[used[item.index]]}、{columns[position]}"
-                raise FileRefused("file_two_columns_for_item", field="file", item=item.get_name("zh"), columns=both)
+                raise FileRefused("file_two_columns_for_item", field="file", **item.names, columns=both)
             used[item.index] = position
     return used
 
@@ -241,7 +245,7 @@ class _Known(dict[str, tuple[int, str, str] | None]):
         item = self._item
         if not text or text.isspace():
             if item.required:
-                raise InvalidInput("value_missing", item=item.get_name("zh"))
+                raise InvalidInput("value_missing", **item.names)
             return None
         if REPLACED in text:
             raise InvalidInput("cell_undecodable")

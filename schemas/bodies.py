@@ -210,6 +210,7 @@ class RangeBody(Body):
 
 class RangePage(Body):
     ranges: list[RangeBody]
+    next: Annotated[str | None, Field(examples=["8.0.1.SN"])] = None
 
 
 class TemplateBody(Body):
@@ -254,7 +255,13 @@ class JobBody(Body):
     counts: Counts
     summary: Annotated[dict[str, Any], Field(description="Sheet, header row, columns matched and columns left.")]
     error: JobError | None
-    receipt: Annotated[str, Field(examples=["/api/v1/jobs/3f1c0e9e-6d3b-4a55-9d55-6f1a0a7c5c11/receipt"])]
+    receipt: Annotated[
+        str | None,
+        Field(
+            description="Null 30 days after the end: file and receipt are deleted then, the counts stay.",
+            examples=["/api/v1/jobs/3f1c0e9e-6d3b-4a55-9d55-6f1a0a7c5c11/receipt"],
+        ),
+    ]
     created: datetime
     finished: datetime | None
 

@@ -266,6 +266,19 @@ class KeyPage(Body):
     keys: list[KeyBody]
 
 
+class AttachmentBody(Body):
+    """`bound_as`: the member of the dossier it serves, null while unused; unused ones are deleted after a day."""
+
+    attachment_id: Annotated[int, Field(examples=[4711])]
+    name: Annotated[str, Field(examples=["营业执照.jpg"])]
+    kind: Literal["jpeg", "png", "bmp", "pdf"]
+    bytes: Annotated[int, Field(examples=[183_204])]
+    sha256: Annotated[str, Field(examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"])]
+    enterprise_id: int | None
+    bound_as: Annotated[str | None, Field(examples=["certificate_image_id"])]
+    created: datetime
+
+
 class StatisticsRow(Body):
     """One group of a period. Which members name the group depends on `by`; counters are defined at `/definitions`."""
 

@@ -242,16 +242,30 @@ def parse_dossier(document: object) -> Dossier:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "dossier"
-        code = _PROBLEMS.get(first["type"], "dossier_field")
-        limit = first.get("ctx", {}).get("max_length", "")
-        raise InvalidInput(code, field=field, name=field, problem=first["msg"], limit=limit) from None
+        context = first.get("ctx", {})
+        raise InvalidInput(
+            _find_problem(first["type"]), field=field, name=field, limit=context.get("max_length", ""),
+            least=context.get("ge", ""), most=context.get("le", context.get("lt", "")),
+        ) from None  # fmt: skip
 
 
-_PROBLEMS = {
-    "missing": "dossier_field_missing",
-    "extra_forbidden": "dossier_field_unknown",
-    "string_too_long": "dossier_field_too_long",
-}
+# What the kinds of pydantic's errors begin with, the first that fits.
+_PROBLEMS = (
+    ("missing", "dossier_field_missing"),
+    ("extra_forbidden", "dossier_field_unknown"),
+    ("string_too_long", "dossier_field_too_long"),
+    ("too_long", "dossier_field_too_many"),
+    ("greater_than", "dossier_field_bounds"),
+    ("less_than", "dossier_field_bounds"),
+    ("int_", "dossier_field_number"),
+    ("date_", "dossier_field_date"),
+    ("string_type", "dossier_field_text"),
+    ("string_", "dossier_field_characters"),
+)
+
+
+def _find_problem(kind: str) -> str:
+    return next((code for start, code in _PROBLEMS if kind.startswith(start)), "dossier_field")
 
 
 def format_public(dossier: Dossier) -> dict[str, Any]:

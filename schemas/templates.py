@@ -56,6 +56,11 @@ class Item:
     def get_name(self, language: str) -> str:
         return (self.name_zh or self.name_en) if language == "zh" else (self.name_en or self.name_zh)
 
+    @property
+    def names(self) -> dict[str, str]:
+        """What a message calls it in either language."""
+        return {"item": self.get_name("zh") or self.type, "item_en": self.get_name("en") or self.type}
+
 
 @dataclass(frozen=True)
 class Template:
@@ -110,7 +115,7 @@ class Template:
                 given[item.index] = (item, check_text(item, text))
         for item in self.items:
             if item.required and item.enabled and item.index not in given:
-                raise InvalidInput("value_missing", field=item.type, item=item.get_name("zh") or item.type)
+                raise InvalidInput("value_missing", field=item.type, **item.names)
         return [given[index] for index in sorted(given)]
 
 
@@ -136,7 +141,7 @@ def _check_length(item: Item, text: str) -> str:
         code, limit = (
             ("value_too_long", item.max_length) if len(text) > item.max_length else ("value_too_short", item.min_length)
         )
-        raise InvalidInput(code, field=item.type, item=item.name_zh or item.type, length=len(text), limit=limit)
+        raise InvalidInput(code, field=item.type, **item.names, length=len(text), limit=limit)
     return text
 
 
@@ -145,14 +150,14 @@ def _check_plain_text(item: Item, text: str) -> str:
         raise InvalidInput(
             "value_control_character",
             field=item.type,
-            item=item.name_zh or item.type,
+            **item.names,
             character=f"U+{ord(found.group()):04X}",
         )
     return _check_length(item, text)
 
 
 def _refuse(code: str, item: Item, text: str) -> InvalidInput:
-    return InvalidInput(code, field=item.type, item=item.name_zh or item.type, text=shorten(text, 40))
+    return InvalidInput(code, field=item.type, **item.names, text=shorten(text, 40))
 
 
 def _check_number(item: Item, text: str) -> str:

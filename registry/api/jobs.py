@@ -87,7 +87,7 @@ async def post_job(call: Writing, form: Annotated[ImportForm, Form()]) -> Respon
             template = await get_template_for_writing(conn, call, form.prefix, form.template)
             act, jobs_dir = call.order().act, call.state.config.jobs_dir
             job_id = await create_import(conn, jobs_dir, path, (rule, template), file_name, act, options)
-            view = await _format(call, Templates(conn), await get_job(conn, job_id))
+            view = await format_job(call, Templates(conn), await get_job(conn, job_id))
             return Answer(view, 201, {"Location": f"/api/v1/jobs/{job_id}"})
 
         response = await replace(call, dry_run=False).write(effect, digest)
@@ -109,14 +109,14 @@ async def list_jobs(
     own = None if principal.is_operator else list(principal.prefixes.values())
     async with call.connect() as conn:
         jobs, templates = await fetch_jobs(conn, own, before, limit + 1), Templates(conn)
-        shown = [await _format(call, templates, job) for job in jobs[:limit]]
+        shown = [await format_job(call, templates, job) for job in jobs[:limit]]
     return call.reply({"jobs": shown, "next": jobs[limit - 1].created if len(jobs) > limit else None})
 
 
 @router.get("/{job_id}", response_model=JobBody, summary="Progress of an import")
 async def get_one_job(call: Reading, job_id: PathText) -> Response:
     async with call.connect() as conn:
-        return call.reply(await _format(call, Templates(conn), await _get_job(conn, call, job_id)))
+        return call.reply(await format_job(call, Templates(conn), await get_own_job(conn, call, job_id)))
 
 
 @router.post("/{job_id}/cancel", response_model=JobBody, summary="Stop an import")
@@ -124,10 +124,10 @@ async def post_cancellation(call: Writing, job_id: PathText) -> Response:
     """Rows that were registered stay registered, with their outcomes."""
 
     async def effect(conn: Connection) -> Answer:
-        job = await _get_job(conn, call, job_id)
+        job = await get_own_job(conn, call, job_id)
         if not await cancel_job(conn, job.job_id, call.state.now()):
             raise Conflict("job_ended", field="job_id", job=str(job.job_id), state=job.state)
-        return Answer(await _format(call, Templates(conn), await get_job(conn, job.job_id)))
+        return Answer(await format_job(call, Templates(conn), await get_job(conn, job.job_id)))
 
     return await call.write(effect)
 
@@ -141,7 +141,7 @@ async def post_cancellation(call: Writing, job_id: PathText) -> Response:
 async def get_receipt(call: Reading, job_id: PathText) -> Response:
     """Row, outcome, identifier, address, reason, then the file's own columns; once the import has ended."""
     async with call.connect() as conn:
-        job = await _get_job(conn, call, job_id)
+        job = await get_own_job(conn, call, job_id)
     if job.is_open:
         raise Conflict("job_not_ended", field="job_id", job=str(job.job_id), rows=job.rows_done)
     path = await asyncio.to_thread(_write_receipt, call, job)
@@ -174,7 +174,7 @@ def _write_receipt(call: Call, job: Job) -> Path:
     return path
 
 
-async def _get_job(conn: Connection, call: Call, text: str) -> Job:
+async def get_own_job(conn: Connection, call: Call, text: str) -> Job:
     """Raises NotFound, also for jobs of others."""
     principal = call.get_principal()
     try:
@@ -186,7 +186,7 @@ async def _get_job(conn: Connection, call: Call, text: str) -> Job:
     return job
 
 
-async def _format(call: Call, templates: Templates, job: Job) -> dict[str, Any]:
+async def format_job(call: Call, templates: Templates, job: Job) -> dict[str, Any]:
     template = await templates.find(job.template_id)
     counts = {str(outcome): job.counts.get(str(outcome), 0) for outcome in Outcome}
     error = None
@@ -210,7 +210,7 @@ async def _format(call: Call, templates: Templates, job: Job) -> dict[str, Any]:
         "counts": {"rows": sum(counts.values()), **counts},
         "summary": job.summary,
         "error": error,
-        "receipt": f"/api/v1/jobs/{job.job_id}/receipt",
+        "receipt": None if job.cleared else f"/api/v1/jobs/{job.job_id}/receipt",
         "created": job.created,
         "finished": job.finished,
     }

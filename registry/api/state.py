@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 import asyncpg
 
+from registry.attachments import Storage
 from registry.prefixes import NodeRules
 from registry.store import DATABASE_AWAY
 from schemas.errors import Unavailable
@@ -42,6 +43,11 @@ class RegistryConfig:
     language: str = "zh"
     trusted_proxies: tuple[str, ...] = ()
     snms_aliases: bool = True
+
+    @property
+    def attachments(self) -> Storage:
+        """Files of dossiers, beside the jobs' in the data directory."""
+        return Storage(self.jobs_dir.with_name("attachments"), self.rules.key_ring)
 
 
 def _now() -> datetime:

@@ -16,7 +16,7 @@ from schemas.templates import Template, bind_template, parse_template
 _JOB_LOCK = 7_242_000_000
 _COLUMNS = (
     "job_id, kind, prefix_id, template_id, file_name, file_sha256, options, state, rows_done, last_row, rows_total,"
-    " counts, summary, error, actor, created, changed, finished"
+    " counts, summary, error, actor, created, changed, finished, cleared"
 )
 
 
@@ -41,6 +41,7 @@ class Job:
     created: datetime
     changed: datetime
     finished: datetime | None
+    cleared: datetime | None = None  # since then there is neither file nor receipt
 
     @property
     def is_open(self) -> bool:
@@ -182,6 +183,25 @@ async def cancel_job(conn: Connection, job_id: UUID, at: datetime) -> bool:
         at,
     )
     return tag.endswith(" 1")
+
+
+async def clear_job(conn: Connection, before: datetime, at: datetime) -> UUID | None:
+    """Delete the outcomes of the job that ended first, if that was before a time; its number."""
+    job_id: UUID | None = await conn.fetchval(
+        "UPDATE jobs SET cleared = $2 WHERE job_id = (SELECT job_id FROM jobs WHERE cleared IS NULL AND finished < $1"
+        " ORDER BY finished LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING job_id",
+        before,
+        at,
+    )
+    if job_id is not None:
+        await conn.execute("DELETE FROM job_chunks WHERE job_id = $1", job_id)
+    return job_id
+
+
+async def find_kept_jobs(conn: Connection, job_ids: list[UUID]) -> set[UUID]:
+    """Those of them whose files are still needed."""
+    rows = await conn.fetch("SELECT job_id FROM jobs WHERE job_id = ANY($1::uuid[]) AND cleared IS NULL", job_ids)
+    return {row["job_id"] for row in rows}
 
 
 async def count_chunks(conn: Connection, job_id: UUID) -> int:

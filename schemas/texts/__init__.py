@@ -8,15 +8,18 @@ LANGUAGES = ("zh", "en")
 
 
 def format_message(code: str, language: str, **details: object) -> str:
-    """The sentence that says what is wrong. An unknown code is a defect that a test finds; it shows as itself."""
+    """The sentence that says what is wrong. An unknown code is a defect that a test finds; it shows as itself.
+
+    A detail that has another name in English is given twice: `item` and `item_en`.
+    """
     text = TEXTS.get(code)
-    return code if text is None else _fill(text.zh if language == "zh" else text.en, details)
+    return code if text is None else _fill(text, ("zh", "en"), language, details)
 
 
 def format_remedy(code: str, language: str, **details: object) -> str:
     """The sentence that says what to do about it."""
     text = TEXTS.get(code)
-    return "" if text is None else _fill(text.remedy_zh if language == "zh" else text.remedy_en, details)
+    return "" if text is None else _fill(text, ("remedy_zh", "remedy_en"), language, details)
 
 
 def choose_language(accept_language: str, default: str = "zh") -> str:
@@ -39,5 +42,8 @@ class _Details(dict[str, object]):
         return "…"
 
 
-def _fill(template: str, details: dict[str, object]) -> str:
-    return template.format_map(_Details(details))
+def _fill(text: Text, parts: tuple[str, str], language: str, details: dict[str, object]) -> str:
+    if language == "zh":
+        return str(getattr(text, parts[0])).format_map(_Details(details))
+    english = {name: details.get(f"{name}_en") or value for name, value in details.items()}
+    return str(getattr(text, parts[1])).format_map(_Details(english))

@@ -10,6 +10,7 @@ CHINESE: dict[str, str] = {
     "prefixes": "企业前缀",
     "keys": "访问密钥",
     "jobs": "文件导入",
+    "attachments": "附件",
     "statistics": "统计",
     # Identifiers
     "Register one identifier": "登记一个标识",
@@ -135,6 +136,14 @@ CHINESE: dict[str, str] = {
     # Jobs
     "List imports": "导入列表",
     "Newest first; an enterprise sees those of its prefixes.": "新的在前；企业只见自己前缀的导入。",
+    "Upload a file of a dossier": "上传企业档案的附件",
+    "JPEG, PNG or BMP up to 1 MB, PDF up to 5 MB. Its number goes into one member of one dossier within a day.": (
+        "JPEG、PNG、BMP 不超过 1 MB，PDF 不超过 5 MB。返回的编号须在一天内填入一份档案的一个字段。"
+    ),
+    "What is known of an attachment": "附件的信息",
+    "Download an attachment": "下载附件",
+    "As a file to save, never to be shown or run in the browser.": "作为文件保存，不在浏览器中显示或运行。",
+    "The operator's, for identity documents; it is recorded.": "运营方查看身份证件时须写明原因，原因会被记录。",
     "Import a file": "导入文件",
     "CSV, NDJSON, XLSX or .xls. What is wrong with the file as a whole is said at once; rows are answered in the\n"
     "receipt. A dry run is a job like any other, which writes nothing.": (

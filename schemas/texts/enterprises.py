@@ -106,8 +106,8 @@ TEXTS: dict[str, Text] = {
         "A kind has small letters, digits and underscores; a name has 1 to 64 characters.",
     ),
     "dossier_field": Text(
-        "企业档案的“{name}”不正确：{problem}",
-        "The field “{name}” of the dossier is wrong: {problem}",
+        "企业档案的“{name}”不是所要求的内容。",
+        "The field “{name}” of the dossier does not hold what it should.",
         "请对照接口文档改正该字段。",
         "Correct it by the description of the interface.",
     ),
@@ -128,6 +128,42 @@ TEXTS: dict[str, Text] = {
         "The field “{name}” of the dossier is too long; the limit is {limit} characters.",
         "请缩短其内容。",
         "Shorten it.",
+    ),
+    "dossier_field_too_many": Text(
+        "企业档案的“{name}”太多，最多 {limit} 项。",
+        "The field “{name}” of the dossier has too many entries; the limit is {limit}.",
+        "请减少其条数。",
+        "Give fewer.",
+    ),
+    "dossier_field_bounds": Text(
+        "企业档案的“{name}”超出范围（最小 {least}，最大 {most}）。",
+        "The field “{name}” of the dossier is out of bounds (least {least}, most {most}).",
+        "请对照接口文档填写。",
+        "Give one the description of the interface names.",
+    ),
+    "dossier_field_number": Text(
+        "企业档案的“{name}”须为整数。",
+        "The field “{name}” of the dossier must be a whole number.",
+        "请填写数字，不含小数、单位和空格。",
+        "Give digits alone, without a point, a unit or blanks.",
+    ),
+    "dossier_field_date": Text(
+        "企业档案的“{name}”须为日期。",
+        "The field “{name}” of the dossier must be a date.",
+        "请写成 2024-06-04。",
+        "Write it as 2024-06-04.",
+    ),
+    "dossier_field_text": Text(
+        "企业档案的“{name}”须为文本。",
+        "The field “{name}” of the dossier must be a text.",
+        "请填写字符串。",
+        "Give a string.",
+    ),
+    "dossier_field_characters": Text(
+        "企业档案的“{name}”含有不允许的字符。",
+        "The field “{name}” of the dossier holds characters it may not.",
+        "请删除控制字符；电话只写数字和 +()-，电子邮箱写成 name@example.com。",
+        "Remove control characters; a telephone has digits and +()- alone, an e-mail is like name@example.com.",
     ),
     "dossier_dates": Text(
         "营业期限早于成立日期。",

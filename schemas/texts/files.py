@@ -3,6 +3,19 @@
 from schemas.texts.table import Text
 
 TEXTS: dict[str, Text] = {
+    "import_reader_died": Text(
+        "读取文件的进程意外结束（状态 {status}），导入中断；已登记的行有效。",
+        "The process that reads the file ended with status {status}; the import stopped, registered rows stand.",
+        "请检查内存是否不足（系统日志中的 oom-killer）；运行中的节点会自动继续该任务，也可以再次导入同一文件。",
+        "See whether memory ran out (oom-killer in the system's log); a running node goes on with the job, or import"
+        " the same file again.",
+    ),
+    "receipt_gone": Text(
+        "任务 {job} 结束已超过 {days} 天，文件和回执已删除。",
+        "The job {job} ended over {days} days ago; its file and receipt were deleted.",
+        "任务的统计仍可查询；请在期限内下载回执，或用同一文件试运行（dry_run）查看各行现状。",
+        "Its counts are still shown; download receipts in time, or see the present state of each row by a dry run.",
+    ),
     "file_cannot_be_opened": Text(
         "文件无法打开：{problem}",
         "The file cannot be opened: {problem}",

@@ -12,6 +12,7 @@ from registry.api.openapi import list_operations, make_document
 from registry.app import create_app
 from tests.registry.api_world import PUMP, World, open_world
 from tests.registry.people import make_uscc
+from tests.registry.pictures import PNG
 
 V1 = "/api/v1"
 WHO = ("nobody", "pump", "tofu", "operator")
@@ -87,6 +88,9 @@ ROUTES: list[tuple[str, str, Any, str]] = [
     ("GET", f"{V1}/keys", None, "each"),
     ("POST", f"{V1}/keys", {"enterprise_id": "PUMP"}, OWN),
     ("POST", f"{V1}/keys/KEY/revoke", None, OWN),
+    ("POST", f"{V1}/attachments", "PICTURE", "each"),
+    ("GET", f"{V1}/attachments/ATTACHMENT", None, OWN),
+    ("GET", f"{V1}/attachments/ATTACHMENT/content", None, OWN),
     ("POST", f"{V1}/jobs", "IMPORT", OWN),
     ("GET", f"{V1}/jobs", None, "each"),
     ("GET", f"{V1}/jobs/JOB", None, OWN),
@@ -126,6 +130,8 @@ def make_form(body: str) -> aiohttp.FormData:
         header = "name,certificate_code,division,section,industry_division,group,class,prefix"
         row = f"F,{make_uscc(79)},321302,C,34,344,3441,88.101.79"
         form.add_field("file", f"{header}\n{row}\n".encode(), filename="firms.csv")
+    elif body == "PICTURE":
+        form.add_field("file", PNG, filename="licence.png")
     else:
         form.add_field("file", "编码,型号\nJ1,A\n".encode(), filename="products.csv")
         for name, text in (("prefix", PUMP), ("template", "pump-1"), ("identifier_column", "编码")):
@@ -139,6 +145,9 @@ async def fill(world: World, path: str, body: Any) -> tuple[str, Any]:
     if "/JOB" in path:
         job = await world.ask("POST", f"{V1}/jobs", data=make_form("IMPORT"))
         path = path.replace("JOB", job.json["job_id"])
+    if "/ATTACHMENT" in path:
+        stored = await world.ask("POST", f"{V1}/attachments", data=make_form("PICTURE"))
+        path = path.replace("ATTACHMENT", str(stored.json["attachment_id"]))
     if "/KEY" in path:
         path = path.replace("KEY", world.firms["pump"].access_key)
     path = path.replace("/PUMP", f"/{firms['PUMP']}")
@@ -163,7 +172,7 @@ async def test_no_route_is_missing_from_the_table(world: World) -> None:
     document = make_document(create_app(world.state))
 
     places = {PUMP: "{prefix}", "pump-1": "{version}", "unused": "{version}", "PUMP": "{enterprise_id}",
-              "JOB": "{job_id}", "KEY": "{access_key}"}  # fmt: skip
+              "JOB": "{job_id}", "KEY": "{access_key}", "ATTACHMENT": "{attachment_id}"}  # fmt: skip
 
     def generalise(path: str) -> str:
         path = path.replace(f"/identifiers/{PUMP}/right", "/identifiers/{identifier}").partition("?")[0]

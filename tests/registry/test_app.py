@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 
 from schemas.resolution_log import End, decode_answers
+from tests.registry.api_world import PUMP, open_world
 
 PROGRAM = """
 import asyncio, socket, sys
@@ -54,3 +55,15 @@ async def test_it_serves_on_the_socket_it_was_given_and_ends_with_everything_clo
     answers = [a for path in (tmp_path / "log").glob("*.segment") for a in decode_answers(path.read_bytes())]
     ends = [a for a in answers if isinstance(a, End)]
     assert len(answers) - len(ends) == 1 and all(end.finished for end in ends)
+
+
+async def test_head_answers_wherever_get_does_and_sends_no_body(database_url: str, tmp_path: Path) -> None:
+    async with open_world(database_url, tmp_path) as world:
+        for path in ("/health", f"/api/v1/prefixes/{PUMP}", "/api/v1/jobs", "/docs", "/api/v1/none"):
+            got, head = await world.ask("GET", path), await world.ask("HEAD", path)
+            assert (head.status, head.body) == (got.status, b""), path
+            for name in ("Content-Type", "Content-Length", "Cache-Control"):
+                assert head.headers.get(name) == got.headers.get(name), (path, name)
+        # The connection goes on: nobody reads a body as the next answer.
+        assert (await world.ask("HEAD", "/api/v1/keys/x/revoke")).status == 405
+        assert (await world.ask("GET", "/health")).status == 200

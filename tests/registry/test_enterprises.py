@@ -252,7 +252,7 @@ REFUSED: list[tuple[dict[str, str], str]] = [
     ({"certificate_code": "91321302MA0000001X"}, "uscc_check"),
     ({"prefix": "88.101.000000"}, "prefix_reserved"),
     ({"name": " "}, "dossier_field_missing"),
-    ({"name": "a\0b"}, "dossier_field"),
+    ({"name": "a\0b"}, "dossier_field_characters"),
     ({"area": "\0"}, "area_unknown"),
 ]
 

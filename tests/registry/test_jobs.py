@@ -8,20 +8,21 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 from asyncpg import Connection
 
 from registry.import_plan import ImportOptions
-from registry.jobs import create_import, get_job, run_import, write_job_receipt
+from registry.jobs import clear_old_jobs, create_import, find_upload, get_job, run_import, write_job_receipt
+from registry.row_reader import ReaderDied
 from registry.store.changes import Act
 from registry.store.jobs import Job, cancel_job
 from registry.store.records import PrefixRule
-from schemas.errors import InvalidInput
+from schemas.errors import InvalidInput, NotFound
 from schemas.templates import Template, bind_template, format_template, parse_template
 from tests.registry.issuing_world import make_prefix
 
@@ -186,7 +187,7 @@ async def test_a_job_whose_reader_dies_is_left_for_another_process(
         for child in list_readers():
             os.kill(child, signal.SIGKILL)
 
-    with pytest.raises(ConnectionError, match="status -9"):
+    with pytest.raises(ReaderDied, match="status -9"):
         await run_import(other, tmp_path, job_id, kill_reader)
     await other.close()
     assert (await get_job(conn, job_id)).state == "running"
@@ -194,6 +195,37 @@ async def test_a_job_whose_reader_dies_is_left_for_another_process(
     while finished is None:
         finished = await run_import(conn, tmp_path, job_id)
     assert (finished.state, finished.counts["registered"]) == ("done", 20_000)
+
+
+async def test_a_month_after_its_end_a_job_keeps_its_counts_alone(
+    conn: Connection, pumps: Target, tmp_path: Path
+) -> None:
+    source = tmp_path / "one.csv"
+    source.write_text(f"{HEADER}\nMONTH-1,{REST}\n", encoding="utf-8")
+    options = ImportOptions(identifier_column="产品编码")
+    job, waiting = (
+        await run(conn, tmp_path, pumps, source, options),
+        await queue(conn, tmp_path, pumps, source, options),
+    )
+    unknown, foreign = find_upload(tmp_path, uuid4()), tmp_path / "notes.upload"
+    for path in (unknown, foreign):
+        path.touch()
+    assert job.finished is not None
+    for days, left in ((29, True), (31, False), (32, False)):
+        now = job.finished + timedelta(days=days)
+        os.utime(unknown, ((now - timedelta(hours=1)).timestamp(),) * 2)
+        await clear_old_jobs(conn, tmp_path, now)
+        assert find_upload(tmp_path, job.job_id).exists() is left
+        assert len(await conn.fetch("SELECT FROM job_chunks WHERE job_id = $1", job.job_id)) == left
+    cleared = await get_job(conn, job.job_id)
+    assert (cleared.counts, cleared.cleared is not None) == (job.counts, True)
+    with pytest.raises(NotFound, match="over 30 days ago"):
+        await write_job_receipt(conn, tmp_path, cleared, io.StringIO(), "zh", "http://node.example")
+    assert find_upload(tmp_path, waiting).exists() and foreign.exists(), "a job that has not ended, and no file of ours"
+    assert unknown.exists(), "its job may only be being written"
+    await clear_old_jobs(conn, tmp_path, now + timedelta(days=2))
+    assert not unknown.exists(), "no job came of it"
+    assert await cancel_job(conn, waiting, now)
 
 
 def list_readers() -> list[int]:

@@ -19,6 +19,7 @@ from schemas.enterprises import (
 )
 from schemas.errors import Conflict, InvalidInput
 from schemas.industries import load_divisions
+from schemas.texts import format_message
 
 USCC = "91321302MA0000001Y"
 PERSON = {"name": "张三", "certificate_number": "11010519491231002X"}
@@ -93,12 +94,12 @@ def test_a_resident_id_with_a_small_x_is_the_same() -> None:
 BAD_DOSSIERS: list[tuple[dict[str, Any], str]] = [
     ({"name": ""}, "dossier_field_missing"),
     ({"name": "x" * 256}, "dossier_field_too_long"),
-    ({"name": "a\0b"}, "dossier_field"),
-    ({"name": 5}, "dossier_field"),
+    ({"name": "a\0b"}, "dossier_field_characters"),
+    ({"name": 5}, "dossier_field_text"),
     ({"certificate_code": "91321302MA0000001X"}, "uscc_check"),
-    ({"certificate_type": 3}, "dossier_field"),
+    ({"certificate_type": 3}, "dossier_field_bounds"),
     ({"colour": "red"}, "dossier_field_unknown"),
-    ({"nature": 6}, "dossier_field"),
+    ({"nature": 6}, "dossier_field_bounds"),
     ({"description": "x" * 1_025}, "dossier_field_too_long"),
     ({"county": "110101"}, "division_wrong_parent"),
     ({"city": ""}, "division_wrong_parent"),
@@ -106,23 +107,25 @@ BAD_DOSSIERS: list[tuple[dict[str, Any], str]] = [
     ({"industry": "C/34/345/3441"}, "industry_wrong_parent"),
     ({"industry": "C/34"}, "industry_malformed"),
     ({"serve_industries": ["A/01/011/0111", "Z/01/011/0111"]}, "industry_unknown"),
-    ({"registered_capital_yuan": -1}, "dossier_field"),
-    ({"registered_capital_yuan": 1.5}, "dossier_field"),
-    ({"established_on": "2020-02-30"}, "dossier_field"),
+    ({"registered_capital_yuan": -1}, "dossier_field_bounds"),
+    ({"registered_capital_yuan": 1.5}, "dossier_field_number"),
+    ({"established_on": "2020-02-30"}, "dossier_field_date"),
     ({"established_on": "2020-01-02", "valid_until": "2020-01-01"}, "dossier_dates"),
     ({"contact": PERSON | {"certificate_number": "110105194912310021"}}, "resident_id_check"),
-    ({"contact": PERSON | {"phone": "x"}}, "dossier_field"),
+    ({"contact": PERSON | {"phone": "x"}}, "dossier_field_characters"),
     ({"contact": PERSON | {"phone": "1" * 17}}, "dossier_field_too_long"),
-    ({"contact": PERSON | {"email": "nobody"}}, "dossier_field"),
+    ({"contact": PERSON | {"email": "nobody"}}, "dossier_field_characters"),
     ({"systems": [{"kind": 1, "deployment": 2}]}, "dossier_system_provider"),
     ({"systems": [{"kind": 1, "deployment": 1}]}, "dossier_system_address"),
     ({"systems": [{"kind": 2, "deployment": 2, "provider": "p", "ip_ports": "[192.0.2.1]:1"}]}, "dossier_system_ports"),
     ({"systems": [{"kind": 1, "deployment": 2, "provider": "p", "ip_ports": "192.0.2.1:1"}]}, "dossier_ip_ports"),
     ({"systems": [{"kind": 1, "deployment": 2, "provider": "p", "ip_ports": "[x]:1"}]}, "dossier_ip_ports"),
     ({"build": {"type": 2, "name": "another"}}, "dossier_charge_contract"),
-    ({"licences": [{"number": "1", "type": 5}]}, "dossier_field"),
+    ({"licences": [{"number": "1", "type": 5}]}, "dossier_field_bounds"),
     ({"tags": {"Above scale": "x"}}, "tag_malformed"),
     ({"prefix": "8" * 65}, "dossier_field_too_long"),
+    ({"contact": "nobody"}, "dossier_field"),
+    ({"licences": [{"number": "1", "type": 1}] * 51}, "dossier_field_too_many"),
 ]  # fmt: skip
 
 
@@ -133,6 +136,8 @@ def test_a_wrong_dossier_is_refused_with_its_reason(change: dict[str, Any], code
     with pytest.raises(InvalidInput) as caught:
         parse_dossier(WHOLE | change)
     assert caught.value.code == code
+    chinese = format_message(code, "zh", **caught.value.details)
+    assert "input" not in chinese and "String" not in chinese and "…" not in chinese
     assert caught.value.field
 
 

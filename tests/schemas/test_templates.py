@@ -19,6 +19,7 @@ from schemas.templates import (
     parse_date,
     parse_template,
 )
+from schemas.texts import format_message
 
 TOFU = json.loads((Path(__file__).parents[2] / "data" / "batches-tofu-works.template.json").read_bytes())
 
@@ -215,3 +216,18 @@ def test_values_are_checked_against_the_template(texts: dict[str, str], code: st
     with pytest.raises(InvalidInput) as caught:
         template.check_values(texts)
     assert caught.value.code == code, reason
+
+
+def test_a_message_calls_an_item_by_its_name_in_the_language_of_the_message() -> None:
+    names = {"zh": "型号", "en": "Model"}
+    document = {
+        "version": "v",
+        "items": [{"index": 2000, "type": "a", "required": True, "name": names, "max_length": 2}],
+    }
+    template = parse_template(document, "88.101.10")
+    for values in ({}, {"a": "xyz"}):
+        with pytest.raises(InvalidInput) as caught:
+            template.check_values(values)
+        assert "型号" in format_message(caught.value.code, "zh", **caught.value.details)
+        english = format_message(caught.value.code, "en", **caught.value.details)
+        assert "Model" in english and "型号" not in english
