@@ -1,5 +1,5 @@
--- Files that belong to dossiers: licences, identity cards, contracts. The content stands sealed beside the database, under
--- attachments/<ab>/<cd>/<file_id>; what is not bound to a dossier within a day is deleted with its row.
+-- Files that belong to dossiers: licences, identity cards, contracts. The content stands sealed beside the database,
+-- under attachments/<ab>/<cd>/<file_id>; what is not bound to a dossier within a day is deleted with its row.
 CREATE TABLE attachments (
     attachment_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     file_id uuid NOT NULL UNIQUE,
