@@ -12,7 +12,7 @@ import orjson
 from asyncpg import Connection
 
 from registry.areas import Area, get_area
-from registry.keys import add_key, revoke_keys_of
+from registry.keys import KeyTerms, add_key, revoke_keys_of
 from registry.prefixes import (
     NodeRules,
     allot_prefix,
@@ -141,14 +141,16 @@ async def add_enterprise(
         await insert_decision(conn, enterprise_id, "applied", order.act, prefix)
         if approve:
             await _approve_first(conn, rules, order, await get_enterprise_row(conn, enterprise_id, for_update=True))
-        access_key, secret_key = await add_key(conn, order, enterprise_id, "enterprise add")
+        access_key, secret_key = await add_key(
+            conn, order, enterprise_id, "enterprise add", KeyTerms(key_ring=rules.key_ring)
+        )
         await append_change(conn, ChangeKind.ENTERPRISE, 0, order.act)
     return AddedEnterprise(enterprise_id, prefix, access_key, secret_key)
 
 
 async def begin_review(conn: Connection, order: Order, enterprise_id: int) -> None:
     """A reviewer takes an application; its prefix is under review with it."""
-    order.principal.check_operator()
+    order.principal.check_reviewer()
     async with conn.transaction():
         row = await get_enterprise_row(conn, enterprise_id, for_update=True)
         await _decide(conn, order, row, "reviewing")
@@ -160,7 +162,7 @@ async def begin_review(conn: Connection, order: Order, enterprise_id: int) -> No
 
 async def approve(conn: Connection, rules: NodeRules, order: Order, enterprise_id: int) -> None:
     """Approve an application with its prefix, or a change of the dossier. Nobody approves what he applied for."""
-    order.principal.check_operator()
+    order.principal.check_reviewer()
     async with conn.transaction():
         row = await get_enterprise_row(conn, enterprise_id, for_update=True)
         await check_not_own(conn, order, enterprise_id, None)
@@ -172,7 +174,7 @@ async def approve(conn: Connection, rules: NodeRules, order: Order, enterprise_i
 
 async def refuse(conn: Connection, order: Order, enterprise_id: int) -> None:
     """Refuse an application or a change, with a reason; a refused change leaves the approved dossier in force."""
-    order.principal.check_operator()
+    order.principal.check_reviewer()
     check_reason(order)
     async with conn.transaction():
         row = await get_enterprise_row(conn, enterprise_id, for_update=True)
@@ -246,7 +248,7 @@ async def close(conn: Connection, order: Order, enterprise_id: int) -> None:
 
 async def set_verification(conn: Connection, order: Order, enterprise_id: int, result: Verification) -> None:
     """Record what the real-name check of an enterprise came to."""
-    order.principal.check_operator()
+    order.principal.check_reviewer()
     async with conn.transaction():
         await get_enterprise_row(conn, enterprise_id, for_update=True)
         await check_not_own(conn, order, enterprise_id, None)

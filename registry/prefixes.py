@@ -71,13 +71,14 @@ async def _lock_prefix(conn: Connection, principal: Principal, prefix: str, *oth
 
 
 def _check_known(principal: Principal, prefix: str, row: PrefixRow | None) -> PrefixRow:
-    if row is None or (principal.kind == "enterprise" and row.enterprise_id != principal.enterprise_id):
+    if row is None or (not principal.sees_all and row.enterprise_id != principal.enterprise_id):
         raise NotFound("prefix_not_found", field="prefix", prefix=shorten(prefix))
     return row
 
 
 async def get_writable_prefix(conn: Connection, principal: Principal, prefix: str) -> PrefixRow:
     """A prefix under which the caller may register now; raises NotFound or Conflict."""
+    principal.check_scope("write")
     row = await get_prefix(conn, principal, prefix)
     if row.enterprise_state not in ACTIVE_STATES:
         raise Conflict("enterprise_not_active", field="prefix", enterprise=row.enterprise_name)
@@ -92,8 +93,8 @@ async def list_prefixes(
     conn: Connection, principal: Principal, enterprise_id: int | None = None, after: int = 0, limit: int = 100
 ) -> list[PrefixRow]:
     """Those the caller may know of, in order of `prefix_id`; `after` is the last one of the page before."""
-    if principal.kind == "enterprise":
-        if enterprise_id not in (None, principal.enterprise_id):
+    if not principal.sees_all:
+        if principal.enterprise_id is None or enterprise_id not in (None, principal.enterprise_id):
             return []
         enterprise_id = principal.enterprise_id
     return await fetch_prefixes(conn, enterprise_id, after, limit)
@@ -168,6 +169,7 @@ async def refuse_prefix(conn: Connection, order: Order, prefix: str) -> PrefixRo
 async def resubmit_prefix(conn: Connection, order: Order, prefix: str) -> PrefixRow:
     """Ask again for a prefix that was refused."""
     async with conn.transaction():
+        order.principal.check_scope("manage")
         row = await _lock_prefix(conn, order.principal, prefix)
         await _store_state(conn, order, row, decide_prefix_state(prefix, row.state, "resubmitted"), "resubmitted")
     return await get_prefix(conn, order.principal, prefix)
@@ -191,8 +193,8 @@ async def release_prefix(conn: Connection, order: Order, row: PrefixRow) -> None
 
 
 async def _get_for_review(conn: Connection, order: Order, prefix: str) -> PrefixRow:
-    if order.principal.kind == "enterprise":
-        raise Forbidden("operator_only")
+    if order.principal.kind != "toplevel":
+        order.principal.check_reviewer()
     row = await _lock_prefix(conn, order.principal, prefix)
     await check_not_own(conn, order, row.enterprise_id, prefix)
     return row

@@ -1,35 +1,98 @@
-"""Who asks: an enterprise, the operator, or the node above; and an order: who, when and why."""
+"""Who asks: an enterprise, the operator, his people, a partner, a regulator; and an order: who, when and why."""
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Literal
+from typing import Literal, get_args
+from uuid import UUID
 
 from registry.store.changes import Act
 from schemas.days import get_day
 from schemas.errors import Forbidden, NotFound
 from schemas.identifiers import shorten
 
-Kind = Literal["enterprise", "operator", "toplevel"]
+Kind = Literal["enterprise", "operator", "toplevel", "engineer", "reviewer", "partner", "regulator"]
+Role = Literal["operator", "engineer", "reviewer", "enterprise_admin", "enterprise_user", "partner", "regulator"]
+# read: everything that may be seen; write: identifiers and imports; templates: changing them; statistics: figures;
+# manage: what an enterprise's administrator does (dossier, prefixes, hosting, access keys, partners, accounts); review:
+# deciding on applications, for who is a reviewer.
+Scope = Literal["read", "write", "templates", "statistics", "manage", "review"]
+
+ROLES: tuple[Role, ...] = get_args(Role)
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+ALL_SCOPES: frozenset[Scope] = frozenset(SCOPES)
+LOOKING: frozenset[Scope] = frozenset(("read", "statistics"))
+
+# An account's strongest role says what it is; the others add to it (`has_role`).
+KIND_OF_ROLE: dict[Role, Kind] = {
+    "operator": "operator", "reviewer": "reviewer", "engineer": "engineer", "enterprise_admin": "enterprise",
+    "enterprise_user": "enterprise", "regulator": "regulator", "partner": "partner",
+}  # fmt: skip
+SCOPES_OF_ROLE: dict[Role, frozenset[Scope]] = {
+    "operator": ALL_SCOPES, "enterprise_admin": ALL_SCOPES, "enterprise_user": LOOKING | {"write"},
+    "reviewer": LOOKING | {"review"}, "engineer": LOOKING, "regulator": LOOKING, "partner": frozenset(("read",)),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """`actor` stands in every history: `key:…`, `cli:…`. `prefixes`: those the enterprise owns → prefix_id."""
+    """Somebody who has proved who he is, or the command line.
+
+    `actor` stands in every history: `key:…`, `account:<user name>`, `cli:<system user>`. `prefixes`: those the
+    enterprise owns → prefix_id. An account has `account_id` and `roles`; an access key has `access_key`. `scopes` is
+    checked by the Gate for `/api/v1`; other edges call `check_scope`. `organisation` is a partner's social credit
+    code. A regulator sees `division_code` (and what lies below it) and, where `unit_id` is set, that unit alone.
+    `session_id` is the bearer token's or the cookie's, if there is one.
+    """
 
     kind: Kind
     actor: str
     enterprise_id: int | None = None
     access_key: str = ""
     prefixes: dict[str, int] = field(default_factory=dict)
+    account_id: int | None = None
+    user_name: str = ""
+    roles: frozenset[Role] = frozenset()
+    scopes: frozenset[Scope] = ALL_SCOPES
+    organisation: str = ""
+    division_code: str = ""
+    unit_id: int | None = None
+    session_id: UUID | None = None
 
     @property
     def is_operator(self) -> bool:
         return self.kind == "operator"
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether nothing of any enterprise is hidden but personal data and, to an engineer, private values."""
+        return self.kind in ("operator", "toplevel", "reviewer", "engineer")
+
+    def has_role(self, role: Role) -> bool:
+        """The command line and the operator's access keys are operator and reviewer in one."""
+        if role == "reviewer" and self.kind == "operator" and self.account_id is None:
+            return True
+        return role in self.roles or (role == "operator" and self.kind == "operator")
+
+    def check_role(self, role: Role) -> None:
+        """Raises Forbidden."""
+        if not self.has_role(role):
+            raise Forbidden("role_missing", role=role)
+
+    def check_scope(self, scope: Scope) -> None:
+        """Raises Forbidden."""
+        if scope not in self.scopes:
+            raise Forbidden("scope_missing", scope=scope)
+
     def check_operator(self) -> None:
         """Raises Forbidden for anyone but the operator."""
         if self.kind != "operator":
             raise Forbidden("operator_only")
+
+    def check_reviewer(self) -> None:
+        """Raises Forbidden for anyone who may not decide on applications."""
+        if self.kind not in ("operator", "reviewer"):
+            raise Forbidden("operator_only")
+        self.check_role("reviewer")
 
     def check_enterprise(self, enterprise_id: int) -> None:
         """Raises NotFound, which tells nothing of other enterprises, unless it is the caller's own."""
@@ -44,11 +107,12 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Who wants something done, when and why."""
+    """Who wants something done, when and why; `address` is where the request came from, for the audit trail."""
 
     principal: Principal
     at: datetime
     reason: str = ""
+    address: str = ""
 
     @property
     def act(self) -> Act:

@@ -47,6 +47,10 @@ class PreconditionFailed(ServiceError):
     """The caller described a state that is no longer true (If-Match)."""
 
 
+class SlowDown(ServiceError):
+    """Asked too often; `seconds` among the details says how long to wait."""
+
+
 class TooLarge(ServiceError):
     """Over a documented limit."""
 

@@ -15,6 +15,7 @@ from schemas.texts.commands import LABELS
 
 if TYPE_CHECKING:
     from registry.enterprise_file import LoadResult, RowOutcome
+    from registry.store.placements import Unit
 
 Name = Annotated[str, typer.Option("--name", metavar="N", help="单位名称 / name of the firm")]
 Enterprise = Annotated[
@@ -26,6 +27,7 @@ Approve = Annotated[bool, typer.Option("--approve", help="以 cli:<系统用户>
 
 enterprises = typer.Typer(no_args_is_help=True, help="企业 / Enterprises")
 prefixes = typer.Typer(no_args_is_help=True, help="企业前缀 / Prefixes")
+units = typer.Typer(no_args_is_help=True, help="乡镇和园区 / Towns and parks")
 templates = typer.Typer(no_args_is_help=True, help="数据模板 / Templates")
 keys = typer.Typer(no_args_is_help=True, help="访问密钥 / Access keys")
 
@@ -34,7 +36,8 @@ def add_to(app: typer.Typer) -> None:
     groups: tuple[tuple[str, typer.Typer, dict[str, Callable[..., None]]], ...] = (
         ("enterprise", enterprises, {"add": add_enterprise, "import": import_enterprises, "list": list_all,
                                      "show": show, "approve": approve, "refuse": refuse}),
-        ("prefix", prefixes, {"list": list_prefixes, "host": host}),
+        ("prefix", prefixes, {"list": list_prefixes, "host": host, "owners": list_owners}),
+        ("unit", units, {"add": add_unit, "list": list_units}),
         ("template", templates, {"add": add_template, "list": list_templates, "show": show_template}),
         ("key", keys, {"add": add_key, "list": list_keys, "revoke": revoke_key}),
     )  # fmt: skip
@@ -260,6 +263,73 @@ def host(
         print(f"{found['prefix']}: {found['hosting']}")
 
 
+def list_owners(prefix: Annotated[str, typer.Argument(metavar="P")], as_json: AsJson = False) -> None:
+    """前缀的历任所有者 / Who has owned a prefix, and when"""
+    from registry.enterprise_views import format_ownership
+    from registry.prefixes import get_prefix
+    from registry.store.prefixes import fetch_ownerships
+
+    async def read() -> list[dict[str, Any]]:
+        async with open_desk() as desk:
+            row = await get_prefix(desk.conn, desk.principal, prefix)
+            return [format_ownership(owned) for owned in await fetch_ownerships(desk.conn, row.prefix_id)]
+
+    found = run(read())
+    if as_json:
+        print_json(found)
+    else:
+        columns = ("enterprise_id", "enterprise", "from", "to")
+        print(format_table([[_show(row[c]) for c in columns] for row in found], header=columns))
+
+
+def add_unit(
+    division: Annotated[
+        str, typer.Option("--division", metavar="D", help="行政区划代码或名称 / code or name of the division")
+    ],
+    name: Annotated[str, typer.Option("--name", metavar="N", help="乡镇或园区名称 / its name")],
+    as_json: AsJson = False,
+) -> None:
+    """添加乡镇或园区；已有的不变 / Add a town or park; one that exists stays as it is"""
+    from registry.areas import add_unit as add
+
+    async def work() -> dict[str, Any]:
+        async with open_desk(writing=True) as desk:
+            return _format_unit(await add(desk.conn, desk.order(), division, name))
+
+    made = run(work())
+    if as_json:
+        print_json(made)
+    else:
+        print(f"{made['division']} {made['name']}")
+
+
+def list_units(as_json: AsJson = False) -> None:
+    """乡镇和园区及其所在行政区划 / Towns and parks with their divisions"""
+    from registry.store.placements import fetch_units
+
+    async def read() -> list[dict[str, Any]]:
+        async with open_desk() as desk:
+            return [_format_unit(unit) for unit in await fetch_units(desk.conn)]
+
+    found = run(read())
+    if as_json:
+        print_json(found)
+    else:
+        columns = ("unit_id", "name", "division_code", "division")
+        print(format_table([[_show(row[c]) for c in columns] for row in found], header=columns))
+
+
+def _format_unit(unit: "Unit") -> dict[str, Any]:
+    from schemas.industries import format_division
+
+    return {
+        "unit_id": unit.unit_id,
+        "division_code": unit.division_code,
+        "division": format_division(unit.division_code),
+        "name": unit.name,
+    }
+
+
 def add_template(
     file: Annotated[Path, typer.Argument(metavar="FILE.json")], prefix: Prefix, as_json: AsJson = False
 ) -> None:
@@ -341,6 +411,7 @@ def add_key(
 ) -> None:
     """新建访问密钥；密钥只显示这一次 / Make an access key; its secret is shown this once"""
     from registry.enterprises import get_enterprise_id
+    from registry.keys import KeyTerms
     from registry.keys import add_key as make
 
     if (enterprise is None) != operator:
@@ -349,7 +420,9 @@ def add_key(
     async def work() -> dict[str, Any]:
         async with open_desk(writing=True) as desk:
             number = await get_enterprise_id(desk.conn, enterprise) if enterprise else None
-            access_key, secret_key = await make(desk.conn, desk.order(), number, note)
+            access_key, secret_key = await make(
+                desk.conn, desk.order(), number, note, KeyTerms(key_ring=desk.rules.key_ring)
+            )
             return {"access_key": access_key, "secret_key": secret_key, "enterprise_id": number}
 
     made = run(work())

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from registry.api.calls import Answer, PathText, Reading, Writing
 from registry.api.enterprises import check_cursor
 from registry.api.targets import check_texts, is_storable
-from registry.keys import add_key, list_keys, revoke_key
+from registry.keys import KeyTerms, add_key, list_keys, revoke_key
 from registry.store.keys import KeyRow
 from schemas.enterprise_bodies import KeyBody, KeyPage, NewKey, NewKeyBody
 from schemas.errors import NotFound
@@ -25,9 +25,10 @@ async def post_key(call: Writing, body: NewKey) -> Response:
     if enterprise_id is not None:
         principal.check_enterprise(enterprise_id)
     check_texts(note=body.note)
+    terms = KeyTerms(key_ring=call.state.config.rules.key_ring)
 
     async def effect(conn: Connection) -> Answer:
-        access_key, secret_key = await add_key(conn, call.order(), enterprise_id, body.note)
+        access_key, secret_key = await add_key(conn, call.order(), enterprise_id, body.note, terms)
         if call.dry_run:  # a key that was rolled back opens nothing
             return Answer({"access_key": None, "secret_key": None, "enterprise_id": enterprise_id}, 201)
         return Answer({"access_key": access_key, "secret_key": secret_key, "enterprise_id": enterprise_id}, 201)

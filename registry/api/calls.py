@@ -60,7 +60,12 @@ class Call:
         return principal
 
     def order(self, reason: str = "") -> Order:
-        return Order(self.get_principal(), self.state.now(), reason)
+        return Order(self.get_principal(), self.state.now(), reason, self.address)
+
+    @property
+    def address(self) -> str:
+        """The client's, as trusted proxies say it; empty for who comes by a Unix socket."""
+        return self.request.client.host if self.request.client else ""
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Connection]:

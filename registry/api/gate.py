@@ -6,9 +6,12 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from registry.api.problems import WrongContentType, answer_problem, translate
+from registry.api.rights import find_scope
 from registry.api.state import RegistryState
-from registry.keys import authenticate, split_bearer
+from registry.keys import authenticate, read_bearer, split_bearer
 from registry.principals import Principal
+from registry.sign_in import Visit
+from registry.tokens import authenticate_token, is_token
 from schemas.errors import TooLarge, Unauthenticated
 from schemas.texts import LANGUAGES, choose_language
 
@@ -16,7 +19,7 @@ API = "/api/v1/"
 MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_UPLOAD_BYTES = 1024 * 1024 * 1024
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_UPLOADS = ("multipart/form-data", "text/csv")
+_UPLOADS = ("multipart/form-data", "text/csv", "application/x-ndjson")
 
 
 class Gate:
@@ -42,7 +45,10 @@ class Gate:
             if scope["path"].startswith(API):
                 # Routes see the path as it was sent: an encoded slash of an identifier is no slash of the path.
                 scope["path"] = scope["raw_path"].decode("ascii")
-                scope["state"]["principal"] = await self._find_principal(scope["method"], headers)
+                principal = await self._find_principal(scope, headers)
+                if principal is not None:
+                    principal.check_scope(find_scope(scope["method"], scope["path"]))
+                scope["state"]["principal"] = principal
                 receive = limit_body(scope["method"], headers, receive)
             await self._app(scope, receive, note_start)
         except Exception as error:
@@ -50,16 +56,28 @@ class Gate:
                 raise
             await _send_problem(error, language, send)
 
-    async def _find_principal(self, method: str, headers: Headers) -> Principal | None:
-        """None for an anonymous reader; raises Unauthenticated."""
+    async def _find_principal(self, scope: Scope, headers: Headers) -> Principal | None:
+        """Of an access key with its secret, or of a bearer token. None for an anonymous reader.
+
+        Raises Unauthenticated, or Forbidden from an address the key does not work from.
+        """
         header = headers.get("authorization")
-        if header is None and method in _SAFE:
+        if header is None and scope["method"] in _SAFE:
             return None
-        access_key, secret_key = split_bearer(header)
-        if not access_key.isascii() or not access_key.isprintable():
+        bearer = read_bearer(header)
+        if not bearer.isascii() or not bearer.isprintable():
             raise Unauthenticated("key_wrong")
+        visit = Visit(self._state.now(), find_address(scope))
         async with self._state.connect() as conn:
-            return await authenticate(conn, access_key, secret_key)
+            if is_token(bearer):
+                return await authenticate_token(conn, self._state.config.rules.key_ring, bearer, visit)
+            return await authenticate(conn, *split_bearer(header), visit.at, visit.address)
+
+
+def find_address(scope: Scope) -> str:
+    """The client's, as trusted proxies say it; empty for who comes by a Unix socket."""
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 def find_language(scope: Scope, headers: Headers, default: str) -> str:

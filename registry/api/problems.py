@@ -58,6 +58,7 @@ STATUS: dict[type[ServiceError], int] = {
     errors.PreconditionFailed: 412,
     errors.TooLarge: 413,
     WrongContentType: 415,
+    errors.SlowDown: 429,
     Defect: 500,
     errors.SetupError: 500,
     errors.Unavailable: 503,
@@ -110,6 +111,8 @@ def answer_problem(error: ServiceError, language: str) -> ProblemAnswer:
     headers = {"Content-Language": language, "Cache-Control": "no-store"}
     if status in (503, 507):
         headers["Retry-After"] = str(RETRY_SECONDS)
+    if status == 429:
+        headers["Retry-After"] = str(error.details.get("seconds", RETRY_SECONDS))
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="idnode"'
     if status == 413:

@@ -18,6 +18,7 @@ TEXTS: dict[str, Text] = {
     "status_412": _title("前提条件不成立", "Precondition failed"),
     "status_413": _title("内容过大", "Content too large"),
     "status_415": _title("内容类型不支持", "Unsupported media type"),
+    "status_429": _title("请求过于频繁", "Too many requests"),
     "status_500": _title("内部错误", "Internal error"),
     "status_503": _title("暂时不可用", "Unavailable"),
     "status_507": _title("存储空间不足", "Insufficient storage"),

@@ -1,0 +1,284 @@
+"""Accounts: who may sign in, as what, and for whom (domain.md §b.1, appendix 3.5)."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+from uuid import UUID
+
+import orjson
+from asyncpg import Connection
+
+from registry.areas import get_area
+from registry.keyed_hashes import hash_keyed
+from registry.passwords import check_password, digest_password, hash_digest
+from registry.principals import KIND_OF_ROLE, ROLES, SCOPES_OF_ROLE, Order, Principal, Role
+from registry.store.accounts import (
+    AccountRow,
+    NewAccountRow,
+    delete_failures,
+    end_all_of,
+    fetch_accounts,
+    find_taken,
+    insert_account,
+    update_disabled,
+    update_enterprise,
+    update_password,
+)
+from registry.store.accounts import find_account as find_row
+from registry.store.audit import AuditEntry, append_audit
+from registry.store.enterprises import fetch_enterprise
+from registry.store.holders import Holder
+from schemas.certificates import check_uscc
+from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound
+from schemas.identifiers import shorten
+from schemas.sealing import KeyRing, SealBroken, seal, unseal
+
+# Nobody's password-equivalent is kept who can do harm beyond one enterprise.
+HASHED_SIGNIN_ROLES: frozenset[Role] = frozenset(("enterprise_admin", "enterprise_user", "partner"))
+_ENTERPRISE_ROLES: frozenset[Role] = frozenset(("enterprise_admin", "enterprise_user"))
+_USER_NAME = re.compile(r"\w[\w.@+-]{0,49}")
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_PERSONAL_LIMITS = {"email": 255, "mobile": 50, "remarks": 500, "open_id": 64, "open_user_name": 255}
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """`password`, or `password_digest` = sha256hex(password) where the published interface gives no more.
+
+    `enterprise_id` for the enterprise roles, `organisation` (social credit code) for a partner, `area` (a unit, or a
+    division) for a regulator. `personal`: email, mobile, remarks, open_id, open_user_name; the first two belong to
+    one account only. `may_sign_in_hashed` keeps sha256hex(password), sealed; never for operator, reviewer, engineer
+    and regulator.
+    """
+
+    user_name: str
+    roles: Sequence[str]
+    password: str = ""
+    password_digest: str = ""
+    enterprise_id: int | None = None
+    organisation: str = ""
+    area: str = ""
+    personal: dict[str, str] = field(default_factory=dict)
+    may_sign_in_hashed: bool = False
+
+
+def fold_user_name(user_name: str) -> str:
+    """What two spellings of one name have in common."""
+    return unicodedata.normalize("NFKC", user_name).casefold()
+
+
+async def add_account(conn: Connection, ring: KeyRing, order: Order, wanted: NewAccount) -> AccountRow:
+    """The operator adds anybody, an enterprise's administrator people of his own enterprise.
+
+    Raises InvalidInput, Forbidden, NotFound, or Conflict if the name, the e-mail or the mobile is another account's.
+    """
+    roles = check_roles(wanted.roles)
+    check_may_manage(order.principal, roles, wanted.enterprise_id)
+    if not _USER_NAME.fullmatch(wanted.user_name) or wanted.user_name.startswith("ak_"):
+        raise InvalidInput("user_name_malformed", field="user_name")
+    if wanted.may_sign_in_hashed and not set(roles) <= HASHED_SIGNIN_ROLES:
+        raise InvalidInput("hashed_sign_in_not_for_role", field="may_sign_in_hashed")
+    row = await _make_row(conn, ring, order, wanted, roles)
+    async with conn.transaction():
+        if await insert_account(conn, row, roles) is None:
+            taken = await find_taken(conn, row.user_name_key, row.email_hash, row.mobile_hash) or "user_name"
+            raise Conflict(f"taken_{taken}", field=taken)
+        await delete_failures(conn, row.user_name_key)
+        await note_account(conn, order, "account_added", wanted.user_name)
+    return await get_account(conn, wanted.user_name)
+
+
+async def _make_row(
+    conn: Connection, ring: KeyRing, order: Order, wanted: NewAccount, roles: Sequence[Role]
+) -> NewAccountRow:
+    if set(roles) & _ENTERPRISE_ROLES:
+        if wanted.enterprise_id is None:
+            raise InvalidInput("account_needs_enterprise", field="enterprise")
+        if await fetch_enterprise(conn, wanted.enterprise_id) is None:
+            raise NotFound("enterprise_not_found", field="enterprise", enterprise=wanted.enterprise_id)
+    elif wanted.enterprise_id is not None:
+        raise InvalidInput("account_scope_without_role", field="enterprise")
+    if ("partner" in roles) != bool(wanted.organisation):
+        raise InvalidInput("account_needs_organisation", field="organisation")
+    organisation = check_uscc(wanted.organisation) if wanted.organisation else ""
+    if ("regulator" in roles) != bool(wanted.area):
+        raise InvalidInput("account_needs_area", field="area")
+    area = await get_area(conn, wanted.area) if wanted.area else None
+    digest = wanted.password_digest.lower()
+    if wanted.password or not digest:
+        check_password(wanted.password, wanted.user_name)
+        digest = digest_password(wanted.password)
+    elif not _DIGEST.fullmatch(digest):
+        raise InvalidInput("password_digest_malformed", field="password")
+    key = fold_user_name(wanted.user_name)
+    personal = check_personal(wanted.personal)
+    return NewAccountRow(
+        wanted.user_name, key, await hash_digest(digest),
+        seal(ring, digest.encode(), format_signin_context(key)) if wanted.may_sign_in_hashed else None,
+        wanted.enterprise_id, organisation, area.division_code if area else "", area.unit_id if area else None,
+        seal(ring, orjson.dumps(personal), _format_personal_context(key)) if personal else None,
+        _hash_contact(ring, personal, "email"), _hash_contact(ring, personal, "mobile"), order.at,
+    )  # fmt: skip
+
+
+def check_roles(given: Sequence[str]) -> list[Role]:
+    """In the order of ROLES; raises InvalidInput."""
+    for role in given:
+        if role not in ROLES:
+            raise InvalidInput("role_unknown", field="role", role=shorten(role, 40), roles=", ".join(ROLES))
+    if not given:
+        raise InvalidInput("role_unknown", field="role", role="", roles=", ".join(ROLES))
+    return [role for role in ROLES if role in given]
+
+
+def check_may_manage(principal: Principal, roles: Sequence[str], enterprise_id: int | None) -> None:
+    """The operator manages all accounts, an enterprise's administrator those of his enterprise. Raises Forbidden."""
+    if principal.is_operator:
+        return
+    own = principal.kind == "enterprise" and enterprise_id is not None and enterprise_id == principal.enterprise_id
+    if not own or not set(roles) <= _ENTERPRISE_ROLES or "manage" not in principal.scopes:
+        raise Forbidden("account_not_yours")
+
+
+def check_personal(given: dict[str, str]) -> dict[str, str]:
+    """Without what is empty; raises InvalidInput."""
+    for name, value in given.items():
+        limit = _PERSONAL_LIMITS[name]
+        if len(value) > limit or not value.isprintable():
+            raise InvalidInput("field_too_long", field=name, limit=limit)
+    return {name: value.strip() for name, value in given.items() if value.strip()}
+
+
+def _hash_contact(ring: KeyRing, personal: dict[str, str], name: str) -> bytes | None:
+    return hash_keyed(ring, name, fold_user_name(personal[name])) if name in personal else None
+
+
+async def find_account(conn: Connection, user_name: str) -> AccountRow | None:
+    """By its name in any spelling."""
+    return await find_row(conn, fold_user_name(user_name)) if user_name.isprintable() else None
+
+
+async def get_account(conn: Connection, user_name: str, *, for_update: bool = False) -> AccountRow:
+    """Raises NotFound."""
+    storable = user_name.isprintable() and len(user_name) <= 200
+    row = await find_row(conn, fold_user_name(user_name), for_update=for_update) if storable else None
+    if row is None:
+        raise NotFound("account_not_found", field="user_name", user_name=shorten(user_name, 60))
+    return row
+
+
+async def list_accounts(conn: Connection, principal: Principal) -> list[AccountRow]:
+    """The operator sees all, an enterprise's administrator those of his enterprise; raises Forbidden."""
+    if principal.is_operator:
+        return await fetch_accounts(conn)
+    check_may_manage(principal, (), principal.enterprise_id)
+    return await fetch_accounts(conn, principal.enterprise_id)
+
+
+def open_personal(ring: KeyRing, row: AccountRow) -> dict[str, str]:
+    """E-mail, mobile and so on; empty if nothing was given or the key that sealed it is not there."""
+    if row.personal is None:
+        return {}
+    try:
+        opened = unseal(ring, row.personal, _format_personal_context(fold_user_name(row.user_name)))
+    except SealBroken:
+        return {}
+    return cast(dict[str, str], orjson.loads(opened))
+
+
+async def set_password(conn: Connection, ring: KeyRing, order: Order, user_name: str, password: str) -> None:
+    """For oneself or, as who manages the account, for others; all its sessions but the caller's own end."""
+    row = await get_account(conn, user_name)
+    if order.principal.account_id != row.account_id:
+        check_may_manage(order.principal, row.roles, row.enterprise_id)
+    check_password(password, row.user_name)
+    key, digest = fold_user_name(row.user_name), digest_password(password)
+    password_hash = await hash_digest(digest)
+    async with conn.transaction():
+        sealed = seal(ring, digest.encode(), format_signin_context(key)) if row.has_hashed_signin else None
+        await update_password(conn, row.account_id, password_hash, sealed, order.at)
+        await end_all_of(conn, row.account_id, order.at, order.principal.session_id)
+        await delete_failures(conn, key)
+        await note_account(conn, order, "password_set", row.user_name)
+
+
+async def disable_account(conn: Connection, order: Order, user_name: str) -> AccountRow:
+    """At once: its sessions end. Nobody disables himself. Raises NotFound, Forbidden or Conflict."""
+    async with conn.transaction():
+        row = await get_account(conn, user_name, for_update=True)
+        check_may_manage(order.principal, row.roles, row.enterprise_id)
+        if row.account_id == order.principal.account_id:
+            raise Conflict("account_is_yours", field="user_name")
+        if row.disabled is not None:
+            raise Conflict("account_disabled_already", field="user_name", user_name=row.user_name)
+        await update_disabled(conn, row.account_id, order.at, order.at)
+        await end_all_of(conn, row.account_id, order.at)
+        await note_account(conn, order, "account_disabled", row.user_name)
+        return await get_account(conn, user_name)
+
+
+async def enable_account(conn: Connection, order: Order, user_name: str) -> AccountRow:
+    """Raises NotFound, Forbidden, or Conflict if it is not disabled."""
+    async with conn.transaction():
+        row = await get_account(conn, user_name, for_update=True)
+        check_may_manage(order.principal, row.roles, row.enterprise_id)
+        if row.disabled is None:
+            raise Conflict("account_enabled_already", field="user_name", user_name=row.user_name)
+        await update_disabled(conn, row.account_id, None, order.at)
+        await delete_failures(conn, fold_user_name(row.user_name))
+        await note_account(conn, order, "account_enabled", row.user_name)
+        return await get_account(conn, user_name)
+
+
+async def join_enterprise(conn: Connection, order: Order, user_name: str, enterprise_id: int) -> AccountRow:
+    """Make an account that belongs to nobody the administrator of an enterprise. For the operator alone.
+
+    Raises NotFound, or Conflict if it stands for somebody already.
+    """
+    order.principal.check_operator()
+    async with conn.transaction():
+        row = await get_account(conn, user_name, for_update=True)
+        if row.enterprise_id is not None or not set(row.roles) <= _ENTERPRISE_ROLES:
+            raise Conflict("account_has_enterprise", field="user_name", user_name=row.user_name)
+        await update_enterprise(conn, row.account_id, enterprise_id, "enterprise_admin", order.at)
+        await note_account(conn, order, "account_joined", row.user_name)
+    return await get_account(conn, user_name)
+
+
+async def note_account(conn: Connection, order: Order, action: str, user_name: str) -> None:
+    """In the audit trail."""
+    await append_audit(
+        conn,
+        AuditEntry(order.at, order.principal.actor, order.address, action, f"account:{user_name}", reason=order.reason),
+    )
+
+
+def make_account_principal(holder: Holder, session_id: UUID | None = None) -> Principal:
+    """What an account may do is the sum of its roles."""
+    roles = cast(list[Role], holder.roles)
+    kinds = [kind for role, kind in KIND_OF_ROLE.items() if role in roles]
+    shared: dict[str, Any] = {"account_id": holder.account_id, "user_name": holder.user_name or ""}
+    return Principal(
+        kinds[0],
+        f"account:{holder.user_name}",
+        holder.enterprise_id,
+        prefixes=dict(zip(holder.prefixes, holder.prefix_ids, strict=True)),
+        roles=frozenset(roles),
+        scopes=frozenset(scope for role in roles for scope in SCOPES_OF_ROLE[role]),
+        organisation=holder.organisation,
+        division_code=holder.division_code,
+        unit_id=holder.unit_id,
+        session_id=session_id,
+        **shared,
+    )
+
+
+def format_signin_context(user_name_key: str) -> str:
+    """Where the sealed sha256hex of an account's password belongs."""
+    return f"account/{user_name_key}/signin"
+
+
+def _format_personal_context(user_name_key: str) -> str:
+    return f"account/{user_name_key}/personal"

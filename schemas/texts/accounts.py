@@ -1,0 +1,194 @@
+"""Texts of accounts, roles, signing in and tokens."""
+
+from schemas.texts.table import Text
+
+_ASK_OPERATOR_ZH, _ASK_OPERATOR_EN = "请联系节点运营方。", "Ask the operator of the node."
+
+TEXTS = {
+    "sign_in_wrong": Text(
+        "用户名/密码错误！",
+        "The user name or the password is wrong.",
+        "请检查大小写和输入法；忘记密码时由管理员用 idnode account reset-password 重置。",
+        "Check capitals and the keyboard; an administrator resets a lost password: idnode account reset-password.",
+    ),
+    "sign_in_slow_down": Text(
+        "密码错误次数过多，请在 {seconds} 秒后再试。",
+        "Too many wrong passwords: wait {seconds} seconds.",
+        "只有从该地址登录该账号需要等待，其他人不受影响。",
+        "Only this account from this address has to wait; nobody else does.",
+    ),
+    "sign_in_busy": Text(
+        "登录请求过多，暂时无法处理。",
+        "Too many sign-ins at once.",
+        "请几秒后再试。",
+        "Try again in a few seconds.",
+    ),
+    "token_wrong": Text(
+        "令牌无效。",
+        "The token is not valid.",
+        "请重新登录以获取令牌。",
+        "Sign in again to get a token.",
+    ),
+    "token_expired": Text(
+        "令牌已过期或已被终止。",
+        "The token has expired or was ended.",
+        "请重新登录；令牌有效期为 24 小时。",
+        "Sign in again; a token is valid for 24 hours.",
+    ),
+    "session_not_found": Text(
+        "没有这个会话，或它已经结束。",
+        "There is no such session, or it has ended.",
+        "请刷新会话列表。",
+        "Read the list of sessions again.",
+    ),
+    "role_missing": Text(
+        "该操作需要角色 {role}。",
+        "This needs the role {role}.",
+        "请由具有该角色的人员办理，或请运营方授予该角色。",
+        "Have somebody with that role do it, or ask the operator for the role.",
+    ),
+    "scope_missing": Text(
+        "该账号或密钥没有 {scope} 权限。",
+        "This account or key lacks the scope {scope}.",
+        "请使用具有该权限的密钥，或请管理员新建一个。",
+        "Use a key with that scope, or ask an administrator for one.",
+    ),
+    "scope_unknown": Text(
+        "没有权限范围 {scope}。",
+        "There is no scope {scope}.",
+        "可选：{scopes}。",
+        "Choose among {scopes}.",
+    ),
+    "network_malformed": Text(
+        "{network} 不是 IP 地址或网段。",
+        "{network} is no IP address or network.",
+        "例如 192.0.2.7 或 192.0.2.0/24。",
+        "For example 192.0.2.7 or 192.0.2.0/24.",
+    ),
+    "key_expiry_past": Text(
+        "密钥的失效时间已过。",
+        "The key would have expired already.",
+        "请填写将来的时间。",
+        "Name a time to come.",
+    ),
+    "key_address": Text(
+        "该密钥不能从地址 {address} 使用。",
+        "This key does not work from the address {address}.",
+        "请从登记的网段访问，或新建允许该地址的密钥。",
+        "Come from a network the key names, or make a key that allows this address.",
+    ),
+    "password_length": Text(
+        "密码须为 {minimum} 至 {limit} 个可显示字符。",
+        "A password has {minimum} to {limit} printable characters.",
+        "请换一个密码，例如几个互不相关的词。",
+        "Choose another one, such as a few words that have nothing to do with each other.",
+    ),
+    "password_is_name": Text(
+        "密码不能与用户名相同或包含用户名。",
+        "The password must not be or hold the user name.",
+        "请换一个密码。",
+        "Choose another one.",
+    ),
+    "password_too_common": Text(
+        "该密码过于常见，很容易被猜到。",
+        "This password is among the commonest and quickly guessed.",
+        "请换一个密码，例如几个互不相关的词。",
+        "Choose another one, such as a few words that have nothing to do with each other.",
+    ),
+    "password_digest_malformed": Text(
+        "密码须为 64 位十六进制的 SHA-256 值。",
+        "The password must be a SHA-256 of 64 hexadecimal digits.",
+        "请发送 sha256hex(密码)。",
+        "Send sha256hex(password).",
+    ),
+    "user_name_malformed": Text(
+        "用户名须为 1 至 50 个字符，由文字、数字和 . _ - @ + 组成，且不以 ak_ 开头。",
+        "A user name has 1 to 50 letters, digits or any of . _ - @ + and does not begin with ak_.",
+        "请修改用户名。",
+        "Choose another name.",
+    ),
+    "taken_user_name": Text(
+        "用户名已被使用。",
+        "The user name belongs to another account.",
+        "请换一个用户名。",
+        "Choose another one.",
+    ),
+    "taken_email": Text(
+        "该邮箱已用于其他账号。",
+        "The e-mail address belongs to another account.",
+        "请使用其他邮箱。",
+        "Use another one.",
+    ),
+    "taken_mobile": Text(
+        "该手机号已用于其他账号。",
+        "The mobile number belongs to another account.",
+        "请使用其他手机号。",
+        "Use another one.",
+    ),
+    "role_unknown": Text(
+        "没有角色 {role}。",
+        "There is no role {role}.",
+        "可选：{roles}。",
+        "Choose among {roles}.",
+    ),
+    "hashed_sign_in_not_for_role": Text(
+        "只有企业和合作方账号可以使用摘要登录。",
+        "Only accounts of enterprises and partners may sign in with a hashed password.",
+        "请去掉该选项，或仅授予企业或合作方角色。",
+        "Leave the option out, or give roles of an enterprise or a partner only.",
+    ),
+    "account_needs_enterprise": Text(
+        "企业账号须指明企业。",
+        "An account of an enterprise needs the enterprise.",
+        "请用 --enterprise 指明企业。",
+        "Name it with --enterprise.",
+    ),
+    "account_needs_organisation": Text(
+        "合作方账号须填写组织的统一社会信用代码，其他账号不填。",
+        "A partner's account, and no other, needs the social credit code of its organisation.",
+        "请用 --organisation 填写，或去掉该选项。",
+        "Give it with --organisation, or leave the option out.",
+    ),
+    "account_needs_area": Text(
+        "监管账号须指明区域，其他账号不填。",
+        "A regulator's account, and no other, needs an area.",
+        "请用 --area 填写区划或乡镇、园区，或去掉该选项。",
+        "Give a division or a unit with --area, or leave the option out.",
+    ),
+    "account_scope_without_role": Text(
+        "只有企业角色的账号可以指明企业。",
+        "Only an account with a role of an enterprise names an enterprise.",
+        "请授予 enterprise_admin 或 enterprise_user 角色，或去掉企业。",
+        "Give the role enterprise_admin or enterprise_user, or leave the enterprise out.",
+    ),
+    "account_not_yours": Text(
+        "您不能管理该账号。",
+        "You may not manage this account.",
+        _ASK_OPERATOR_ZH,
+        _ASK_OPERATOR_EN,
+    ),
+    "account_not_found": Text(
+        "没有账号 {user_name}。",
+        "There is no account {user_name}.",
+        "用 idnode account list 查看已有账号。",
+        "See idnode account list.",
+    ),
+    "account_is_yours": Text(
+        "不能停用自己的账号。",
+        "You cannot disable your own account.",
+        "请由另一位管理员操作。",
+        "Have another administrator do it.",
+    ),
+    "account_disabled_already": Text(
+        "账号 {user_name} 已经停用。",
+        "The account {user_name} is disabled already.",
+        "无需再次操作。",
+        "There is nothing left to do.",
+    ),
+    "account_enabled_already": Text(
+        "账号 {user_name} 没有被停用。",
+        "The account {user_name} is not disabled.",
+        "无需再次操作。",
+        "There is nothing left to do.",
+    ),
+}
