@@ -9,7 +9,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -156,7 +156,7 @@ def parse_claims(headers: Mapping[str, str]) -> Claims:
         raise EnvelopeRefused("E201", IDEMPOTENCY) from None
     key_id = headers.get(KEY) or headers.get(KEY.lower()) or ""
     return Claims(
-        get(APP), get(PREFIX), key_id[:64], int(time_text), nonce.lower(), cast(Algorithm, algorithm),
+        get(APP), get(PREFIX), key_id[:64], int(time_text), nonce.lower(), algorithm,
         get(DIGEST), signature, key,
     )  # fmt: skip
 

@@ -1,0 +1,354 @@
+"""The tables of TLN-1 (domain.md §f.1, §f.5): columns, limits, and the rules every row must keep.
+
+Both sides judge with the same rules: we before we send, the rehearsal node when it receives. A problem is a code of
+the contract and the column at fault; its sentence is in `schemas.texts.toplevel`. Unknown columns are allowed
+("native extras"), as the contract says.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from hashlib import sha256
+from ipaddress import ip_address
+from typing import Any, Literal, NamedTuple
+
+from schemas.certificates import check_uscc
+from schemas.errors import InvalidInput
+from schemas.toplevel_envelope import encode_canonical
+
+CURRENT = "current"  # the period of tables that say how things stand, such as enterprises and routes
+MAX_SOURCES = 1_000
+ENCODINGS = ("Handle", "OID", "DID:BID", "VAA", "Ecode", "GS1")
+_PREFIX = re.compile(r"\d{1,3}(\.[0-9A-Za-z]{1,40}){1,12}", re.ASCII)
+_NAMES = re.compile(r"[0-9A-Za-z.-]{1,253}", re.ASCII)
+
+
+class Problem(NamedTuple):
+    """A rule of the contract that a row or a message breaks."""
+
+    code: str
+    field: str
+
+
+class Column(NamedTuple):
+    """`kind` is a key of `_FORMS`, or a tuple of the texts and numbers that are allowed."""
+
+    name: str
+    kind: str | tuple[str | int, ...]
+    required: bool = True
+    longest: int = 255
+
+
+Row = Mapping[str, Any]
+Rule = Callable[[Row], Iterator[Problem]]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """How one table travels. `key` are the columns that tell its rows apart; the period of a `daily` one is a day."""
+
+    name: str
+    method: Literal["POST", "PUT", "PATCH"]
+    path: str
+    limit: int  # rows a message
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rules: tuple[Rule, ...] = ()
+    daily: bool = False
+    below: bool = False  # the rows' `prefix` stands below the node's, not equal to it
+    lines: bool = False  # NDJSON instead of one document
+
+
+def _is_day(value: object) -> bool:
+    try:
+        return isinstance(value, str) and len(value) == 10 and bool(date.fromisoformat(value))
+    except ValueError:
+        return False
+
+
+def _is_instant(value: object) -> bool:
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _is_address(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(ip_address(value))
+    except ValueError:
+        return False
+
+
+def _is_uscc(value: object) -> bool:
+    try:
+        return isinstance(value, str) and check_uscc(value) == value
+    except InvalidInput:
+        return False
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _is_handle(value: object) -> bool:
+    prefix, slash, suffix = value.partition("/") if isinstance(value, str) else ("", "", "")
+    return bool(slash and suffix and _PREFIX.fullmatch(prefix))
+
+
+def _is_objects(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_prefix(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= 64 and bool(_PREFIX.fullmatch(value))
+
+
+_FORMS: dict[str, Callable[[object], bool]] = {
+    "text": _is_text,
+    "count": _is_count,
+    "port": lambda value: type(value) is int and 1 <= value <= 65_535,
+    "day": _is_day,
+    "instant": _is_instant,
+    "address": _is_address,
+    "host": lambda value: isinstance(value, str) and bool(_NAMES.fullmatch(value)),
+    "uscc": _is_uscc,
+    "prefix": _is_prefix,
+    "prefixes": lambda value: isinstance(value, list) and all(map(_is_prefix, value)),
+    "handle": _is_handle,
+    "flag": lambda value: isinstance(value, bool),
+    "object": lambda value: isinstance(value, dict),
+    "objects": _is_objects,
+    "texts": lambda value: isinstance(value, list) and all(isinstance(entry, str) for entry in value),
+}
+
+
+# Rules ----------------------------------------------------------------------------------------------------------
+
+
+def _check_answers(row: Row) -> Iterator[Problem]:
+    """Σ sources + others = all requests (domain.md appendix 3.3)."""
+    if row["resolveOk"] > row["resolveReq"]:
+        yield Problem("E501", "resolveOk")
+    sources = row["sources"]
+    if len(sources) > MAX_SOURCES:
+        yield Problem("E511", "sources")
+    counts = [source.get("count") for source in sources]
+    if not all(_is_count(count) for count in counts) or not all(_is_text(source.get("ip")) for source in sources):
+        yield Problem("E102", "sources")
+    elif sum(counts) + row["othersCount"] != row["resolveReq"]:
+        yield Problem("E502", "sources")
+
+
+def _check_registrations(row: Row) -> Iterator[Problem]:
+    if row["regTotal"] < row["regNew"]:
+        yield Problem("E503", "regTotal")
+    if row.get("rangeMinted", 0) > row["regNew"]:
+        yield Problem("E503", "rangeMinted")
+
+
+def _check_enterprises(row: Row) -> Iterator[Problem]:
+    if row["entTotal"] < row["entNew"]:
+        yield Problem("E504", "entTotal")
+
+
+def _check_route(row: Row) -> Iterator[Problem]:
+    if not any(row.get(protocol) for protocol in ("tcp", "udp", "http")):
+        yield Problem("E513", "tcp")
+    if not (row.get("ip") or row.get("domain")):
+        yield Problem("E101", "ip")
+    elif row.get("ip") and (ip_address(row["ip"]).version == 6) != (row["ipType"] == "v6"):
+        yield Problem("E512", "ipType")
+
+
+def _check_firm(row: Row) -> Iterator[Problem]:
+    if row["crtType"] == 1 and not _is_uscc(row["crtCode"]):
+        yield Problem("E506", "crtCode")
+    if not _is_text(row["orgAddr"].get("province")):
+        yield Problem("E101", "orgAddr.province")
+    if not _is_text(row["industry"].get("category")):
+        yield Problem("E101", "industry.category")
+    if row["verify"].get("result") not in ("none", "pending", "pass", "fail", "unavailable"):
+        yield Problem("E508", "verify.result")
+
+
+def _check_range(row: Row) -> Iterator[Problem]:
+    """A range is one row: first and last handle, and how many there are."""
+    if ("handleLast" in row) != ("count" in row):
+        yield Problem("E509", "handleLast")
+    elif "count" in row and (not _is_handle(row["handleLast"]) or not _is_count(row["count"]) or not row["count"]):
+        yield Problem("E509", "count")
+
+
+def _check_recovery(row: Row) -> Iterator[Problem]:
+    if row["type"] == "恢复" and not row.get("relatedEventId"):
+        yield Problem("E101", "relatedEventId")
+
+
+# Columns --------------------------------------------------------------------------------------------------------
+
+_ROUTE = (
+    Column("prefix", "prefix"), Column("encodingType", ENCODINGS), Column("ipType", ("v4", "v6")),
+    Column("ip", "address", False), Column("domain", "host", False), Column("tcp", "port", False),
+    Column("udp", "port", False), Column("http", "port", False),
+)  # fmt: skip
+_ANSWERS = (
+    Column("prefix", "prefix"), Column("day", "day"), Column("resolveReq", "count"), Column("resolveOk", "count"),
+    Column("sources", "objects"), Column("othersCount", "count"),
+)  # fmt: skip
+_FIRM = (
+    Column("orgName", "text"), Column("crtType", (1, 2)), Column("crtCode", "text", True, 32),
+    Column("orgAddr", "object"), Column("industry", "object"), Column("orgNature", (1, 2, 3, 4, 5), False),
+    Column("intro", "text", False, 1_024), Column("website", "text", False), Column("regAuthority", "text", False),
+    Column("regCapital", "count", False), Column("establishDate", "day", False), Column("validTo", "day", False),
+    Column("licences", "objects", False), Column("build", "object", False), Column("operate", "object", False),
+    Column("systems", "objects", False), Column("dataHosting", "object", False),
+    Column("serviceHosting", "object", False), Column("serveIndustries", "texts", False),
+    Column("extSites", "objects", False),
+)  # fmt: skip
+_TEMPLATE = (
+    Column("handle", "handle"), Column("code", "text", True, 128), Column("version", "text", True, 128),
+    Column("industry", "texts"), Column("activeCarrier", "flag"), Column("items", "objects"),
+)  # fmt: skip
+_APPLICATION = (
+    Column("name", "text"), Column("type", (1, 2, 3, 4, 5)), Column("intro", "text", False, 1_024),
+    Column("users", "count", False), Column("recursion", "text", False), Column("developer", "text", False),
+)  # fmt: skip
+MONITOR_ITEMS = (
+    "resolveAvgMs", "resolveMaxMs", "resolveMinMs", "maxQps", "registerAvgMs", "registerMaxMs", "registerMinMs",
+)  # fmt: skip
+_MONITOR = (Column("prefix", "prefix"), Column("day", "day"), *(Column(name, "count") for name in MONITOR_ITEMS))
+
+_VERIFIED = (Column("verify", "object"), Column("prefixes", "prefixes"), Column("connectedAt", "day", False))
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        Table("T1", "PUT", "/entities/self", 1, ("crtCode",),
+              (*_FIRM, Column("contact", "object"), Column("legal", "object"), Column("namingCompliance", "flag"))),
+        Table("T2", "PUT", "/routes/self", 50, ("prefix", "encodingType", "ipType", "ip"), _ROUTE, (_check_route,)),
+        Table("T3", "POST", "/stats/node", 1, ("prefix",),
+              (*_ANSWERS, Column("entNew", "count"), Column("entTotal", "count")),
+              (_check_answers, _check_enterprises), daily=True),
+        Table("T4", "POST", "/metadata/node", 500, ("handle",), _TEMPLATE),
+        Table("T5", "POST", "/apps/node", 1_000, ("name",), _APPLICATION),
+        Table("T6", "POST", "/entities/enterprises", 500, ("crtCode",), (*_FIRM, *_VERIFIED), (_check_firm,)),
+        Table("T7", "POST", "/routes/enterprises", 1_000, ("prefix", "encodingType", "ipType", "ip"), _ROUTE,
+              (_check_route,), below=True),
+        Table("T8", "POST", "/stats/enterprises", 2_000, ("prefix",),
+              (*_ANSWERS, Column("regNew", "count"), Column("regTotal", "count")),
+              (_check_answers, _check_registrations), daily=True, below=True),
+        Table("T9", "POST", "/master", 50_000, ("handle", "op"),
+              (Column("handle", "handle", True, 600), Column("created", "day"), Column("metadata", "handle", False),
+               Column("op", (1, 2, 3))), (_check_range,), daily=True, lines=True),
+        Table("T10", "POST", "/apps/enterprises", 1_000, ("prefix", "name"),
+              (Column("prefix", "prefix"), *_APPLICATION), below=True),
+        Table("T11", "POST", "/metadata/enterprises", 500, ("handle",), _TEMPLATE),
+        Table("M1", "POST", "/monitor/daily", 1, ("prefix",), _MONITOR, daily=True),
+        Table("M2", "POST", "/monitor/daily", 2_000, ("prefix",), _MONITOR, daily=True, below=True),
+        Table("M3", "POST", "/monitor/events", 1, ("eventId",),
+              (Column("eventId", "text", True, 64), Column("type", ("异常", "恢复")), Column("at", "instant"),
+               Column("class", (1, 2, 3, 4)), Column("cause", "text", False), Column("item", "text", False)),
+              (_check_recovery,)),
+        Table("PREFIXES", "POST", "/prefixes", 100, ("prefix",),
+              (Column("prefix", "prefix"), Column("uscc", "text", True, 32), Column("encodingType", ENCODINGS)),
+              below=True),
+        Table("STATE", "PATCH", "/prefixes/{prefix}", 1, ("prefix",),
+              (Column("prefix", "prefix"), Column("state", (0, 1, 2)), Column("reason", "text", False)), below=True),
+    )
+}  # fmt: skip
+
+
+# Judging --------------------------------------------------------------------------------------------------------
+
+
+def judge_row(table: Table, row: object, shr_prefix: str, period: str) -> list[Problem]:
+    """What is wrong with one row; forms first, and only rows of good form are judged by the rules."""
+    if not isinstance(row, dict):
+        return [Problem("E102", "row")]
+    problems = [problem for column in table.columns if (problem := _judge_column(column, row))]
+    if problems:
+        return problems
+    problems = [problem for rule in table.rules for problem in rule(row)]
+    prefix = row.get("prefix") or (row["handle"].partition("/")[0] if "handle" in row else "")
+    if prefix and not (prefix.startswith(f"{shr_prefix}.") or (prefix == shr_prefix and not table.below)):
+        problems.append(Problem("E302", "prefix"))
+    if table.daily and "day" in row and row["day"] != period:
+        problems.append(Problem("E505", "day"))
+    return problems
+
+
+def _judge_column(column: Column, row: Row) -> Problem | None:
+    value = row.get(column.name)
+    if value is None:
+        return Problem("E101", column.name) if column.required else None
+    if isinstance(column.kind, tuple):
+        return None if type(value) in (str, int) and value in column.kind else Problem("E102", column.name)
+    if not _FORMS[column.kind](value):
+        return Problem("E102", column.name)
+    return Problem("E103", column.name) if isinstance(value, str) and len(value) > column.longest else None
+
+
+def judge_rows(table: Table, rows: Sequence[object], shr_prefix: str, period: str) -> list[tuple[int, Problem]]:
+    """(number of the row from 0, problem) for all rows; a second row of the same key is E109."""
+    found: list[tuple[int, Problem]] = []
+    seen: set[str] = set()
+    for number, row in enumerate(rows):
+        problems = judge_row(table, row, shr_prefix, period)
+        if not problems and isinstance(row, dict):
+            key = format_row_key(table, row)
+            problems = [Problem("E109", table.key[0])] if key in seen else []
+            seen.add(key)
+        found += ((number, problem) for problem in problems)
+    return found
+
+
+def judge_period(table: Table, period: object, today: date) -> Problem | None:
+    """Daily tables have a day that has begun; the others say `current`."""
+    if not table.daily:
+        return None if period == CURRENT else Problem("E107", "period")
+    if not _is_day(period):
+        return Problem("E107", "period")
+    return Problem("E514", "period") if date.fromisoformat(str(period)) > today else None
+
+
+def format_row_key(table: Table, row: Row) -> str:
+    """What tells the row apart within its table and period."""
+    return "|".join(str(row.get(name, "")) for name in table.key)
+
+
+# Reconciliation -------------------------------------------------------------------------------------------------
+
+# What is summed beside the count of rows, where there is anything to sum.
+SUMMED = {"T3": "resolveReq", "T8": "resolveReq", "T9": "count"}
+
+
+class Reconciled(NamedTuple):
+    """How many rows one side has for a period, the sum of their main figure, and the Merkle root over them."""
+
+    rows: int
+    sum: int
+    root: str
+
+
+def reconcile(table_name: str, rows: Sequence[Row]) -> Reconciled:
+    """Order plays no part: the leaves are sorted."""
+    summed = SUMMED.get(table_name)
+    total = sum(row.get(summed, 1) for row in rows) if summed else 0
+    return Reconciled(len(rows), total, make_merkle_root([encode_canonical(row) for row in rows]))
+
+
+def make_merkle_root(leaves: Sequence[bytes]) -> str:
+    """SHA-256 tree as of RFC 9162 §2.1.1 over the sorted leaf hashes, as hexadecimal digits."""
+    level = sorted(sha256(b"\0" + leaf).digest() for leaf in leaves)
+    if not level:
+        return sha256(b"").hexdigest()
+    while len(level) > 1:
+        pairs = [sha256(b"\1" + level[at] + level[at + 1]).digest() for at in range(0, len(level) - 1, 2)]
+        level = pairs + level[len(level) - len(level) % 2 :]
+    return level[0].hex()
