@@ -28,6 +28,8 @@ from registry.api import (
     prefixes,
     ranges,
     reading,
+    resolving,
+    streams,
     templates,
 )
 from registry.api.enterprises import ARRIVING
@@ -54,8 +56,9 @@ logger = logging.getLogger("idnode.registry")
 
 # In this order: an action of an identifier before the identifier itself, whose path takes any characters.
 _ROUTERS = (
-    batches.router, identifiers.router, reading.router, ranges.router, templates.router, enterprises.router,
-    prefixes.router, dictionaries.router, access_keys.router, attachments.router, jobs.router,
+    batches.router, streams.router, resolving.router, identifiers.router, reading.router, ranges.router,
+    templates.router, enterprises.router, prefixes.router, dictionaries.router, access_keys.router,
+    attachments.router, jobs.router,
 )  # fmt: skip
 
 

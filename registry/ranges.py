@@ -6,7 +6,15 @@ from asyncpg import Connection, Record
 
 from registry.issuing import check_enabled, check_may_issue, pack_draft
 from registry.store.changes import Act, append_change
-from registry.store.records import PrefixRule, fetch_keys_between, fetch_ranges, insert_range, lock_for_range
+from registry.store.records import (
+    PrefixRule,
+    RangeCursor,
+    fetch_keys_between,
+    fetch_range_page,
+    fetch_ranges,
+    insert_range,
+    lock_for_range,
+)
 from schemas.changes import ChangeKind
 from schemas.errors import Conflict
 from schemas.identifiers import format_suffix_key
@@ -56,8 +64,8 @@ async def create_range(
     check_may_issue(rule)
     await lock_for_range(conn, rule.prefix_id)
     for row in await fetch_ranges(conn, rule.prefix_id):
-        if _overlap(rule, created, _read_range(row)):
-            other = _read_range(row)
+        if _overlap(rule, created, read_range(row)):
+            other = read_range(row)
             raise Conflict("range_overlaps", field="first", first=other.format_first(), last=other.format_last())
     await _check_free(conn, rule, created)
     head_key = format_suffix_key(head, rule.folds_case)
@@ -70,12 +78,18 @@ async def create_range(
     return created
 
 
-async def list_ranges(conn: Connection, rule: PrefixRule) -> list[tuple[Range, Record]]:
-    """Every range of a prefix beside its row."""
-    return [(_read_range(row), row) for row in await fetch_ranges(conn, rule.prefix_id)]
+async def list_ranges(
+    conn: Connection, rule: PrefixRule, after: RangeCursor | None = None, limit: int | None = None
+) -> list[tuple[Range, Record]]:
+    """Ranges of a prefix beside their rows, in order of head and first serial; all of them without a limit."""
+    if limit is None:
+        rows = await fetch_ranges(conn, rule.prefix_id)
+    else:
+        rows = await fetch_range_page(conn, rule.prefix_id, after, limit)
+    return [(read_range(row), row) for row in rows]
 
 
-def _read_range(row: Record) -> Range:
+def read_range(row: Record) -> Range:
     return Range(row["head"], row["width"], row["first"], row["last"], row["checked"])
 
 

@@ -131,23 +131,34 @@ async def change(
 
     `located` was read with `for_update` in this transaction. Answers updated or unchanged.
     """
+    new = plan_change(located, template, texts, keep_others=keep_others)
+    if new is None:
+        return Outcome.UNCHANGED
+    await _write(conn, located, ChangeKind.CHANGED, new, act)
+    return Outcome.UPDATED
+
+
+def plan_change(
+    located: Located, template: Template, texts: dict[str, str], *, keep_others: bool = True
+) -> NewRecord | None:
+    """The record as it is to be; None if it says the same. Raises Retired, Conflict or InvalidInput."""
     stored = located.stored
     _check_not_retired(located)
     if stored.state == RecordState.FROZEN:
         raise Conflict("identifier_is_frozen", field="identifier", identifier=located.identifier, notice=stored.note)
-    given = {template.get_item(item_type).type: text for item_type, text in texts.items()}
+    packed = merge_texts(stored.packed, template, texts, keep_others=keep_others)
+    return None if says_the_same(stored.packed, packed) else _alter(located, packed, template.template_id)
+
+
+def merge_texts(packed: bytes, template: Template, texts: dict[str, str], *, keep_others: bool = True) -> bytes:
+    """A packed record with new values by type; an empty text removes one. Raises InvalidInput or TooLarge."""
+    merged = {template.get_item(item_type).type: text for item_type, text in texts.items()}
     if keep_others:
-        before = {value.type: value.data.decode() for value in unpack(stored.packed)[1]}
-        disabled = {item.type for item in template.items if not item.enabled} - given.keys()
-        merged = {t: text for t, text in (before | given).items() if t not in disabled and t.lower() in
+        before = {value.type: value.data.decode() for value in unpack(packed)[1]}
+        disabled = {item.type for item in template.items if not item.enabled} - merged.keys()
+        merged = {t: text for t, text in (before | merged).items() if t not in disabled and t.lower() in
                   template.items_by_type}  # fmt: skip
-    else:
-        merged = given
-    draft = pack_draft(template.template_id, stored.suffix, template.check_values(merged))
-    if says_the_same(stored.packed, draft.packed):
-        return Outcome.UNCHANGED
-    await _write(conn, located, ChangeKind.CHANGED, act, packed=draft.packed, template_id=template.template_id)
-    return Outcome.UPDATED
+    return pack_draft(template.template_id, "", template.check_values(merged)).packed
 
 
 async def retire(conn: Connection, located: Located, act: Act, successor: Identifier | None = None) -> None:
@@ -155,37 +166,64 @@ async def retire(conn: Connection, located: Located, act: Act, successor: Identi
     _check_not_retired(located)
     note = None
     if successor is not None:
-        try:
-            target = await get_stored(conn, successor)
-        except NotFound:
-            raise InvalidInput("successor_not_found", field="successor", successor=shorten(str(successor))) from None
+        target = await get_successor(conn, successor)
         if (target.rule.prefix_id, target.stored.suffix_key) == (located.rule.prefix_id, located.stored.suffix_key):
             raise InvalidInput("successor_is_itself", field="successor", identifier=located.identifier)
         note = target.identifier
-    await _write(conn, located, ChangeKind.RETIRED, act, state=RecordState.RETIRED, note=note)
+    await _write(conn, located, ChangeKind.RETIRED, plan_retirement(located, note), act)
+
+
+async def get_successor(conn: Connection, successor: Identifier) -> Located:
+    """Raises InvalidInput if there is none."""
+    try:
+        return await get_stored(conn, successor)
+    except NotFound:
+        raise InvalidInput("successor_not_found", field="successor", successor=shorten(str(successor))) from None
+
+
+def plan_retirement(located: Located, successor: str | None) -> NewRecord:
+    _check_not_retired(located)
+    return _alter(located, state=RecordState.RETIRED, note=successor)
 
 
 async def restore(conn: Connection, located: Located, act: Act) -> None:
+    await _write(conn, located, ChangeKind.RESTORED, plan_restoration(located), act)
+
+
+def plan_restoration(located: Located) -> NewRecord:
     if located.stored.state != RecordState.RETIRED:
         raise Conflict("identifier_not_retired", field="identifier", identifier=located.identifier)
-    await _write(conn, located, ChangeKind.RESTORED, act, state=RecordState.LIVE, note=None)
+    return _alter(located, state=RecordState.LIVE)
 
 
 async def freeze(conn: Connection, located: Located, notice: str, act: Act) -> None:
     """Answer with a notice beside the values from now on; a frozen one gets the new notice."""
+    await _write(conn, located, ChangeKind.FROZEN, plan_freeze(located, notice), act)
+
+
+def plan_freeze(located: Located, notice: str) -> NewRecord:
     _check_not_retired(located)
+    return _alter(located, state=RecordState.FROZEN, note=check_notice(notice))
+
+
+def check_notice(notice: str) -> str:
+    """1 to 500 characters; raises InvalidInput."""
     notice = notice.strip()
     if not notice:
         raise InvalidInput("notice_missing", field="notice")
     if len(notice) > MAX_NOTICE_CHARACTERS:
         raise InvalidInput("notice_too_long", field="notice", length=len(notice))
-    await _write(conn, located, ChangeKind.FROZEN, act, state=RecordState.FROZEN, note=notice)
+    return notice
 
 
 async def unfreeze(conn: Connection, located: Located, act: Act) -> None:
+    await _write(conn, located, ChangeKind.UNFROZEN, plan_thaw(located), act)
+
+
+def plan_thaw(located: Located) -> NewRecord:
     if located.stored.state != RecordState.FROZEN:
         raise Conflict("identifier_not_frozen", field="identifier", identifier=located.identifier)
-    await _write(conn, located, ChangeKind.UNFROZEN, act, state=RecordState.LIVE, note=None)
+    return _alter(located, state=RecordState.LIVE)
 
 
 def check_revision(located: Located, expected: int | None) -> None:
@@ -207,20 +245,17 @@ def _check_not_retired(located: Located) -> None:
         )  # fmt: skip
 
 
-async def _write(
-    conn: Connection,
+def _alter(
     located: Located,
-    kind: ChangeKind,
-    act: Act,
-    *,
     packed: bytes | None = None,
     template_id: int | None = None,
+    *,
     state: RecordState | None = None,
     note: str | None = None,
-) -> None:
-    """One new revision. The clock may have gone back: a revision never ends before it began."""
+) -> NewRecord:
+    """The next revision: as it is, but for what is given."""
     stored = located.stored
-    new = NewRecord(
+    return NewRecord(
         stored.suffix_key,
         stored.suffix,
         stored.template_id if template_id is None else template_id,
@@ -228,6 +263,11 @@ async def _write(
         state=stored.state if state is None else state,
         note=note,
     )
+
+
+async def _write(conn: Connection, located: Located, kind: ChangeKind, new: NewRecord, act: Act) -> None:
+    """One new revision. The clock may have gone back: a revision never ends before it began."""
+    stored = located.stored
     act = replace(act, at=max(act.at, stored.changed))
     await overwrite(conn, located.rule, kind, [new], {stored.suffix_key: stored}, act)
 

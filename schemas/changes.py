@@ -4,7 +4,10 @@ from enum import IntEnum
 
 
 class ChangeKind(IntEnum):
-    """CREATED to UNFROZEN name suffixes of a prefix; the rest a whole range, prefix, template, grant or enterprise."""
+    """CREATED to UNFROZEN name suffixes of a prefix; the rest a whole range, prefix, template, grant or enterprise.
+
+    RETIRED and RESTORED without suffixes count members of a range, whose RANGE_CHANGED stands beside them.
+    """
 
     CREATED = 1
     CHANGED = 2

@@ -90,10 +90,17 @@ async def save_counted(conn: Connection, counted: LogPosition) -> None:
     )
 
 
+# What happens under a sandbox counts as nothing; the entry still takes its place in the log.
+_MEMBERS = (
+    "CASE WHEN EXISTS (SELECT FROM prefixes p WHERE p.prefix_id = c.prefix_id AND p.sandbox_of IS NOT NULL)"
+    " THEN 0 ELSE members END AS members"
+)
+
+
 async def fetch_entries(conn: Connection, after: int, limit: int) -> list[tuple[int, Entry]]:
     """Position and entry, in order."""
     rows = await conn.fetch(
-        "SELECT position, kind, prefix_id, template_id, old_template_id, members, at FROM changes"
+        f"SELECT position, kind, prefix_id, template_id, old_template_id, {_MEMBERS}, at FROM changes AS c"  # noqa: S608
         " WHERE position > $1 ORDER BY position LIMIT $2",
         after,
         limit,
@@ -103,7 +110,9 @@ async def fetch_entries(conn: Connection, after: int, limit: int) -> list[tuple[
 
 async def fetch_pending(conn: Connection) -> list[Entry]:
     """What has committed and has no position yet."""
-    rows = await conn.fetch("SELECT kind, prefix_id, template_id, old_template_id, members, at FROM changes_pending")
+    rows = await conn.fetch(
+        f"SELECT kind, prefix_id, template_id, old_template_id, {_MEMBERS}, at FROM changes_pending AS c"  # noqa: S608
+    )
     return [_read_entry(row) for row in rows]
 
 
@@ -173,7 +182,24 @@ FROM (
         WHERE (l.prefix_id, l.suffix_key, l.revision) = (h.prefix_id, h.suffix_key, h.revision + 1)) AS n
     CROSS JOIN LATERAL (VALUES (n.template_id, 1), (h.template_id, -1)) AS side(template_id, moved)
     WHERE h.until >= $1 AND h.until < $2 AND n.template_id <> h.template_id
+  UNION ALL
+    SELECT h.prefix_id, h.until, side.template_id, 0, 0, side.retired, side.restored, side.moved
+    FROM range_history h CROSS JOIN LATERAL (
+        SELECT template_id FROM range_history l
+        WHERE (l.prefix_id, l.head_key, l.width, l.checked, l.first, l.revision)
+            = (h.prefix_id, h.head_key, h.width, h.checked, h.first, h.revision + 1)
+      UNION ALL
+        SELECT template_id FROM ranges l
+        WHERE (l.prefix_id, l.head_key, l.width, l.checked, l.first, l.revision)
+            = (h.prefix_id, h.head_key, h.width, h.checked, h.first, h.revision + 1)) AS n
+    CROSS JOIN LATERAL (VALUES
+        (n.template_id, (h.action = 3)::int * h.members, (h.action = 4)::int * h.members,
+         (n.template_id <> h.template_id)::int * h.members),
+        (h.template_id, 0, 0, (n.template_id <> h.template_id)::int * -h.members))
+        AS side(template_id, retired, restored, moved)
+    WHERE h.until >= $1 AND h.until < $2
 ) AS events
+WHERE prefix_id NOT IN (SELECT prefix_id FROM prefixes WHERE sandbox_of IS NOT NULL)
 GROUP BY 1, 2, 3
 """
 

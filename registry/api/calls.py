@@ -90,7 +90,7 @@ class WritingCall(Call):
         `digest` stands for the body where it is not JSON.
         """
         if self.key is not None and not self.dry_run:
-            key = await self._make_key(self.key, digest)
+            key = await self.make_key(self.key, digest)
             lock = self.state.key_locks.setdefault((key.account, key.route, key.key), asyncio.Lock())
             async with lock, self.state.connect() as conn:
                 answer = await self._write_once(conn, effect, key)
@@ -134,7 +134,7 @@ class WritingCall(Call):
         headers = {"Cache-Control": "no-store", **answer.headers, "Content-Type": JSON}
         return StoredAnswer(answer.status, headers, dump_json(answer.content))
 
-    async def _make_key(self, key: str, digest: bytes | None) -> IdempotencyKey:
+    async def make_key(self, key: str, digest: bytes | None) -> IdempotencyKey:
         request, principal = self.request, self.get_principal()
         account = "operator" if principal.enterprise_id is None else f"enterprise:{principal.enterprise_id}"
         if digest is None:

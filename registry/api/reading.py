@@ -92,7 +92,7 @@ async def get_identifier(
     return await _read(call, named, at, index, type, is_probe=x_idnode_probe is not None)
 
 
-class _Count:
+class Count:
     """What goes into the resolution log about one answer."""
 
     def __init__(self, call: Call, named: Identifier, is_probe: bool) -> None:
@@ -107,6 +107,8 @@ class _Count:
 
     def locate(self, located: Located) -> None:
         self.prefix_id, self.template_id = located.rule.prefix_id, located.stored.template_id
+        if located.rule.is_sandbox:
+            self._class = ClientClass.SANDBOX
 
     def append(self, outcome: Outcome) -> None:
         text = str(self._named).encode("utf-8", "surrogateescape")
@@ -128,7 +130,7 @@ async def _read(
     call: Call, named: Identifier, at: datetime | None, indexes: list[int], types: list[str], *, is_probe: bool
 ) -> Response:
     """Answer, and count the answer before it is sent, whatever it is."""
-    count = _Count(call, named, is_probe)
+    count = Count(call, named, is_probe)
     try:
         view, outcome, revision = await _look_up(call, named, at, (indexes, types), count)
     except Exception as error:
@@ -149,7 +151,7 @@ def _judge(error: ServiceError) -> Outcome:
 
 
 async def _look_up(
-    call: Call, named: Identifier, at: datetime | None, wanted: tuple[list[int], list[str]], count: _Count
+    call: Call, named: Identifier, at: datetime | None, wanted: tuple[list[int], list[str]], count: Count
 ) -> tuple[dict[str, Any], Outcome, int]:
     """The view, what it came to, and the revision shown."""
     if not is_storable(named.prefix):

@@ -25,6 +25,7 @@ class PrefixRule:
     folds_case: bool
     state: int
     hosting: int
+    is_sandbox: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,17 @@ class NewRecord(NamedTuple):
 
 
 async def find_prefix_rule(conn: Connection, prefix: str) -> PrefixRule | None:
-    row = await conn.fetchrow(
-        "SELECT prefix_id, prefix, folds_case, state, hosting FROM prefixes WHERE prefix = $1", prefix
+    return (await fetch_prefix_rules(conn, [prefix])).get(prefix)
+
+
+async def fetch_prefix_rules(conn: Connection, prefixes: Sequence[str]) -> dict[str, PrefixRule]:
+    """Of those that exist, by name."""
+    rows = await conn.fetch(
+        "SELECT prefix_id, prefix, folds_case, state, hosting, sandbox_of IS NOT NULL AS is_sandbox FROM prefixes"
+        " WHERE prefix = ANY($1::text[])",
+        list(prefixes),
     )
-    return PrefixRule(**row) if row else None
+    return {row["prefix"]: PrefixRule(**row) for row in rows}
 
 
 async def lock_for_issuing(conn: Connection, prefix_id: int) -> None:
@@ -183,12 +191,105 @@ async def fetch_ranges_of(conn: Connection, prefix_id: int, shape: Shape, number
     return {row["number"]: row for row in rows}
 
 
+_RANGE_COLUMNS = (
+    "head_key, head, width, checked, first, last, template_id, packed, state, revision, created, changed,"
+    " coalesce(note, '') AS note"
+)
+
+
 async def fetch_ranges(conn: Connection, prefix_id: int) -> list[Record]:
     return await conn.fetch(
-        "SELECT head_key, head, width, checked, first, last, template_id, packed, state, revision, created, changed,"
-        " coalesce(note, '') AS note FROM ranges WHERE prefix_id = $1 ORDER BY head_key, width, first",
+        f"SELECT {_RANGE_COLUMNS} FROM ranges WHERE prefix_id = $1"  # noqa: S608
+        " ORDER BY head_key, width, checked, first",
         prefix_id,
     )
+
+
+RangeCursor = tuple[str, int, bool, int]  # head_key, width, checked, first
+
+
+async def fetch_range_page(conn: Connection, prefix_id: int, after: RangeCursor | None, limit: int) -> list[Record]:
+    """In order of head and first serial, after the one given."""
+    head_key, width, checked, first = after or ("", -1, False, -1)
+    return await conn.fetch(
+        f"SELECT {_RANGE_COLUMNS} FROM ranges WHERE prefix_id = $1"  # noqa: S608
+        " AND (head_key, width, checked, first) > ($2, $3, $4, $5)"
+        " ORDER BY head_key, width, checked, first LIMIT $6",
+        prefix_id,
+        head_key,
+        width,
+        checked,
+        first,
+        limit,
+    )
+
+
+async def find_range(conn: Connection, prefix_id: int, shape: Shape, first: int) -> Record | None:
+    """The range that begins with this serial; locked by who holds the prefix."""
+    return await conn.fetchrow(
+        f"SELECT {_RANGE_COLUMNS} FROM ranges WHERE prefix_id = $1 AND head_key = $2 AND width = $3"  # noqa: S608
+        " AND checked = $4 AND first = $5",
+        prefix_id,
+        shape.head,
+        shape.width,
+        shape.checked,
+        first,
+    )
+
+
+async def count_own_records(conn: Connection, prefix_id: int, shape: Shape, low: str, high: str) -> int:
+    """Members between two keys of equal length that have records of their own."""
+    counted: int = await conn.fetchval(
+        "SELECT count(*) FROM records WHERE prefix_id = $1 AND suffix_key >= $2 AND suffix_key <= $3 AND from_range"
+        " AND length(suffix_key) = length($2) AND starts_with(suffix_key, $4)"
+        " AND substr(suffix_key, length($4) + 1, $5) ~ '^[0-9]+$'",
+        prefix_id,
+        low,
+        high,
+        shape.head,
+        shape.width,
+    )
+    return counted
+
+
+class RangeContent(NamedTuple):
+    """What a range is to say from now on."""
+
+    template_id: int
+    packed: bytes
+    state: int
+    note: str | None
+
+
+async def replace_range(
+    conn: Connection, prefix_id: int, row: Record, new: RangeContent, ended_by: tuple[ChangeKind, int, Act]
+) -> None:
+    """Keep the present revision in the history, then write the new one. `ended_by`: kind, members meant, who."""
+    action, members, act = ended_by
+    key = (prefix_id, row["head_key"], row["width"], row["checked"], row["first"])
+    await conn.execute(
+        "INSERT INTO range_history (until, since, prefix_id, head_key, width, checked, first, last, revision,"
+        " template_id, state, action, packed, note, actor, reason, members)"
+        " SELECT $6, changed, prefix_id, head_key, width, checked, first, last, revision, template_id, state, $7,"
+        " packed, note, $8, $9, $10 FROM ranges"
+        " WHERE (prefix_id, head_key, width, checked, first) = ($1, $2, $3, $4, $5)",
+        *key, act.at, int(action), act.actor, act.reason, members,
+    )  # fmt: skip
+    await conn.execute(
+        "UPDATE ranges SET changed = $6, revision = revision + 1, template_id = $7, packed = $8, state = $9,"
+        " note = $10 WHERE (prefix_id, head_key, width, checked, first) = ($1, $2, $3, $4, $5)",
+        *key, act.at, new.template_id, new.packed, new.state, new.note,
+    )  # fmt: skip
+
+
+async def fetch_range_history(conn: Connection, prefix_id: int, row: Record, limit: int = 1_000) -> list[Record]:
+    """Former revisions, newest first."""
+    return await conn.fetch(
+        "SELECT revision, template_id, state, packed, coalesce(note, '') AS note, since, until, action, actor, reason,"
+        " members FROM range_history WHERE (prefix_id, head_key, width, checked, first) = ($1, $2, $3, $4, $5)"
+        " ORDER BY revision DESC LIMIT $6",
+        prefix_id, row["head_key"], row["width"], row["checked"], row["first"], limit,
+    )  # fmt: skip
 
 
 async def insert_range(conn: Connection, prefix_id: int, row: tuple[object, ...], at: datetime) -> None:

@@ -1,6 +1,8 @@
 """The sentences of the API reference in Chinese, by their English in the OpenAPI document."""
 
-CHINESE: dict[str, str] = {
+from schemas.texts.native_reference import NATIVE
+
+CHINESE: dict[str, str] = NATIVE | {
     # Groups of routes
     "node": "节点",
     "identifiers": "标识",

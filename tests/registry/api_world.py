@@ -59,7 +59,7 @@ class World:
         async with self.http.request(method, URL(self.base + path, encoded=True), headers=sent, **more) as reply:
             body = await reply.read()
             parsed = None
-            if "json" in reply.headers.get("Content-Type", ""):
+            if reply.content_type in ("application/json", "application/problem+json"):
                 parsed = await reply.json(content_type=None)
             return Reply(reply.status, reply.headers, body, parsed)
 

@@ -22,6 +22,7 @@ OPEN, OWN, OPERATOR = "open", "own", "operator"
 # OPERATOR alone (enterprises are forbidden); "each": everybody with a key, who sees what is his.
 ID = f"{V1}/identifiers/{PUMP}/right"
 X = f"identifier={PUMP}/right"
+SERIALS = f"{V1}/ranges/{PUMP}/S0001"
 NEW = {"identifier": f"{PUMP}/new", "template": "pump-1", "values": {"model": "A"}}
 REASON = {"reason": "because"}
 DOSSIER = {"name": "New Firm", "certificate_code": make_uscc(77)}
@@ -53,6 +54,16 @@ ROUTES: list[tuple[str, str, Any, str]] = [
     ("POST", f"{V1}/ranges", {"prefix": PUMP, "template": "pump-1", "first": "R1", "last": "R9",
                               "values": {"model": "A"}}, OWN),
     ("GET", f"{V1}/ranges?prefix={PUMP}", None, OWN),
+    ("GET", SERIALS, None, OWN),
+    ("GET", f"{SERIALS}/history", None, OWN),
+    ("PATCH", SERIALS, {"values": {"model": "B"}}, OWN),
+    ("POST", f"{SERIALS}/freeze", {"notice": "n"}, OWN),
+    ("POST", f"{SERIALS}/unfreeze", {}, OWN),
+    ("POST", f"{SERIALS}/retire", {}, OWN),
+    ("POST", f"{SERIALS}/restore", {}, OWN),
+    ("POST", f"{V1}/identifiers/batch/ACTION", {"prefix": PUMP, "items": []}, OWN),
+    ("POST", f"{V1}/identifiers/stream/ACTION?prefix={PUMP}", None, OWN),
+    ("POST", f"{V1}/identifiers/resolve", {"identifiers": [f"{PUMP}/right"]}, "each"),
     ("POST", TEMPLATES, TEMPLATE, OWN),
     ("GET", TEMPLATES, None, OWN),
     ("GET", f"{TEMPLATES}/pump-1", None, OWN),
@@ -120,6 +131,8 @@ async def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
     async with open_world(database_url, Path(tmp_path_factory.mktemp("registry"))) as made:
         right = NEW | {"identifier": f"{PUMP}/right"}
         assert (await made.ask("POST", f"{V1}/identifiers", right)).status == 201
+        serials = {"prefix": PUMP, "template": "pump-1", "first": "S0001", "last": "S0009", "values": {"model": "A"}}
+        assert (await made.ask("POST", f"{V1}/ranges", serials)).status == 201
         assert (await made.ask("POST", TEMPLATES, TEMPLATE | {"version": "unused"})).status == 201
         yield made
 
@@ -150,7 +163,7 @@ async def fill(world: World, path: str, body: Any) -> tuple[str, Any]:
         path = path.replace("ATTACHMENT", str(stored.json["attachment_id"]))
     if "/KEY" in path:
         path = path.replace("KEY", world.firms["pump"].access_key)
-    path = path.replace("/PUMP", f"/{firms['PUMP']}")
+    path = path.replace("/PUMP", f"/{firms['PUMP']}").replace("/ACTION", "/update")
     if isinstance(body, dict) and "enterprise_id" in body:
         body = body | {"enterprise_id": firms[body["enterprise_id"]]}
     return path, body
@@ -172,10 +185,12 @@ async def test_no_route_is_missing_from_the_table(world: World) -> None:
     document = make_document(create_app(world.state))
 
     places = {PUMP: "{prefix}", "pump-1": "{version}", "unused": "{version}", "PUMP": "{enterprise_id}",
-              "JOB": "{job_id}", "KEY": "{access_key}", "ATTACHMENT": "{attachment_id}"}  # fmt: skip
+              "JOB": "{job_id}", "KEY": "{access_key}", "ACTION": "{action}",
+              "ATTACHMENT": "{attachment_id}"}  # fmt: skip
 
     def generalise(path: str) -> str:
         path = path.replace(f"/identifiers/{PUMP}/right", "/identifiers/{identifier}").partition("?")[0]
+        path = path.replace(f"/ranges/{PUMP}/S0001", "/ranges/{first}")
         return "/".join(places.get(part, part) for part in path.split("/"))
 
     tested = {(method, generalise(path)) for method, path, _, _ in ROUTES if "/statistics" not in path}

@@ -1,0 +1,66 @@
+"""What can be wrong with whole ranges, batches, streams of writes, sandboxes and exports."""
+
+from schemas.texts.table import Text
+
+TEXTS: dict[str, Text] = {
+    "range_not_found": Text(
+        "没有以 {first} 起始的号段。",
+        "There is no range that begins with {first}.",
+        "请填写号段的第一个号码；可用 GET /api/v1/ranges 或 idnode range list 查看。",
+        "Give the first serial of the range; GET /api/v1/ranges or idnode range list shows them.",
+    ),
+    "range_retired": Text(
+        "以 {first} 起始的号段已停用，后继：{successor}。",
+        "The range that begins with {first} is retired; successor: {successor}.",
+        "如需继续使用，请先恢复该号段。",
+        "Restore the range to use it again.",
+    ),
+    "range_not_retired": Text(
+        "以 {first} 起始的号段未停用。",
+        "The range that begins with {first} is not retired.",
+        "只有停用的号段才能恢复。",
+        "Only a retired range can be restored.",
+    ),
+    "range_is_frozen": Text(
+        "以 {first} 起始的号段已冻结：{notice}",
+        "The range that begins with {first} is frozen: {notice}",
+        "请先解冻，再修改其内容。",
+        "Unfreeze it before changing it.",
+    ),
+    "range_not_frozen": Text(
+        "以 {first} 起始的号段未冻结。",
+        "The range that begins with {first} is not frozen.",
+        "只有冻结的号段才需要解冻。",
+        "Only a frozen range can be unfrozen.",
+    ),
+    "range_changed_meanwhile": Text(
+        "以 {first} 起始的号段已被他人修改，当前版本为 {revision}。",
+        "The range that begins with {first} was changed by someone else; its revision is now {revision}.",
+        "请重新读取后再修改。",
+        "Read it again, then repeat your change.",
+    ),
+    "line_not_json": Text(
+        "该行不是一个 JSON 对象，或成员类型有误。",
+        "The line is not a JSON object with members of the right types.",
+        '每行写一个对象，例如 {{"suffix": "PUMP-0000001", "values": {{"model": "WQ15"}}}}。',
+        'Write one object per line, such as {{"suffix": "PUMP-0000001", "values": {{"model": "WQ15"}}}}.',
+    ),
+    "line_too_long": Text(
+        "该行超过 {limit} 字节。",
+        "The line is longer than {limit} bytes.",
+        "请缩短内容；大段数据请放在链接指向的文件中。",
+        "Make it shorter; put what is large into a file and register its address.",
+    ),
+    "body_gzip_broken": Text(
+        "请求体不是完整的 gzip 数据，未写入任何内容。",
+        "The body is not whole gzip data; nothing was written.",
+        "请重新压缩并发送，或去掉 Content-Encoding。",
+        "Compress and send it again, or leave Content-Encoding out.",
+    ),
+    "content_encoding_wrong": Text(
+        "不支持内容编码 {kind}。",
+        "Content encoded as {kind} is not read here.",
+        "请使用 gzip 或不压缩。",
+        "Use gzip, or none.",
+    ),
+}
