@@ -11,12 +11,15 @@ from signal import SIGINT, SIGTERM
 import asyncpg
 from asyncpg import Connection
 
+from node.agent_stats import AgentStats, publish_agent
 from node.counting import count_changes, count_segments
 from node.postgres import get_dsn
 from node.segment_keeping import choose_reserve_bytes, keep_segments
 from node.settings import AgentSettings
 from node.store.counting import set_fact
 from node.store.retention import delete_counted_changes
+from node.watch import Watch
+from schemas.process_stats import StatsFile
 
 COUNT_SECONDS = 0.5
 KEEP_SECONDS = 10.0
@@ -39,9 +42,12 @@ async def run_agent(settings: AgentSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     dsn = get_dsn(settings.database_url, settings.data_dir)
     directory = settings.resolution_log_dir
+    stats = AgentStats()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_repeat(dsn, lambda conn: _count(conn, directory, stop), COUNT_SECONDS, stop))
+        tasks.create_task(_repeat(dsn, lambda conn: _count(conn, directory, stop, stats), COUNT_SECONDS, stop))
         tasks.create_task(_repeat(dsn, lambda conn: _keep(conn, directory), KEEP_SECONDS, stop))
+        tasks.create_task(Watch(settings, dsn, stats).run(stop))
+        tasks.create_task(publish_agent(stats, StatsFile(settings.stats_dir, "agent"), stop))
     with suppress(*TROUBLE):
         async with asyncio.timeout(LAST_PASS_SECONDS):
             conn = await asyncpg.connect(dsn)
@@ -51,13 +57,17 @@ async def run_agent(settings: AgentSettings) -> None:
                 await conn.close()
 
 
-async def _count(conn: Connection, directory: Path, stop: asyncio.Event | None = None) -> None:
+async def _count(
+    conn: Connection, directory: Path, stop: asyncio.Event | None = None, stats: AgentStats | None = None
+) -> None:
     """Count until nothing is left, or until it is time to stop; say after every pass that the agent lives."""
     more = True
     while more and not (stop is not None and stop.is_set()):
         entries = await count_changes(conn)
-        more = await count_segments(conn, directory, datetime.now(UTC)) or entries > 0
+        more = await count_segments(conn, directory, datetime.now(UTC), stats) or entries > 0
         await set_fact(conn, SEEN_FACT, datetime.now(UTC).isoformat(timespec="seconds"))
+    if stats is not None and not more:
+        stats.note_counted()
 
 
 async def _keep(conn: Connection, directory: Path) -> None:

@@ -27,6 +27,7 @@ class Child:
     environment: dict[str, str] = field(default_factory=dict)
     on_terminal: bool = False  # prints on the supervisor's terminal instead of the log
     deaths: int = 0  # since it last settled
+    deaths_seen: int = 0  # since the supervisor began
     pause_seconds: float = 0.0  # before the next start
     _due: float = 0.0  # time.monotonic() of the next start
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
@@ -62,6 +63,7 @@ class Child:
         if self._process is None or (status := self._process.poll()) is None:
             return None
         self._process = None
+        self.deaths_seen += 1
         if time.monotonic() - self._started > SETTLED_SECONDS:
             self.deaths = 0
         self.put_off()

@@ -1,6 +1,5 @@
 """What a child process prints goes to a file of bounded size; warnings and errors to the terminal as well."""
 
-import re
 import sys
 import threading
 import time
@@ -9,17 +8,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from node.logs import find_warning
+
 LOG_BYTES = 10_000_000  # then it becomes <name>.log.1, in place of the one before
-# As node.processes sets logging: date, time, level, logger, text.
-LEVEL = re.compile(r"\S+ \S+ (WARNING|ERROR|CRITICAL) (.*)")
 REPEAT_SECONDS = 60.0
 
 
 class ChildLog:
     """The log of one process name. A thread copies, so that a child never waits for a supervisor that is busy."""
 
-    def __init__(self, path: Path, echo: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, echo: Callable[[str], None], limit_bytes: int = LOG_BYTES) -> None:
         self.path = path
+        self._limit_bytes = limit_bytes
         self._echo = echo
         self._file: IO[bytes] | None = None
         self._lock = threading.Lock()  # a successor's output may begin before all of its predecessor's is read
@@ -55,7 +55,7 @@ class ChildLog:
             try:
                 if self._file is None:
                     self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - kept open
-                if self._file.tell() + len(line) > LOG_BYTES:
+                if self._file.tell() + len(line) > self._limit_bytes:
                     self._file.close()
                     self.path.replace(self.path.with_name(f"{self.path.name}.1"))
                     self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - kept open
@@ -64,10 +64,10 @@ class ChildLog:
                 return
 
     def _echo_if_important(self, line: bytes) -> None:
-        found = LEVEL.match(line.decode("utf-8", errors="replace").rstrip())
-        if found is None:
+        text = find_warning(line.decode("utf-8", errors="replace").rstrip())
+        if text is None:
             return
-        now, text = time.monotonic(), found[2]
+        now = time.monotonic()
         if now - self._said.get(text, -REPEAT_SECONDS) >= REPEAT_SECONDS:
             self._said = {said: at for said, at in self._said.items() if now - at < REPEAT_SECONDS}
             self._said[text] = now

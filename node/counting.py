@@ -5,6 +5,7 @@ Counters and how far was read change in one transaction, so a pass that is repea
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from uuid import UUID
 import asyncpg
 from asyncpg import Connection
 
+from node.agent_stats import AgentStats
 from node.segment_files import READ_BYTES, Portion, identify_directory, list_segments, read_portion
 from node.store import counting as store
 from node.store import registrations
@@ -99,10 +101,13 @@ class Pass:
     progress: list[Progress] = field(default_factory=list)
     gaps: list[LogGap] = field(default_factory=list)
     empty: list[Path] = field(default_factory=list)
+    owners: Counter[str] = field(default_factory=Counter)  # answers by who wrote them
     more: bool = False
 
 
-async def count_segments(conn: Connection, directory: Path, now: datetime) -> bool:
+async def count_segments(
+    conn: Connection, directory: Path, now: datetime, stats: AgentStats | None = None
+) -> bool:
     """Add what the segments hold beyond what was counted; whether there is more to read at once."""
     identity = identify_directory(directory)
     async with alone(conn, f"count {identity}"):
@@ -114,6 +119,8 @@ async def count_segments(conn: Connection, directory: Path, now: datetime) -> bo
                 await _store(conn, read, now)
             for path in read.empty:
                 path.unlink(missing_ok=True)
+    if stats is not None:
+        stats.add(read.owners, read.tally.answers)
     return read.more
 
 
@@ -136,6 +143,7 @@ def _read_segments(paths: dict[str, Path], known: dict[str, Progress], identity:
         read.gaps += gaps
         read.more = read.more or (portion.tally.records > 0 and after.state == "open")
         read.tally.add(portion.tally)
+        read.owners[name.partition(".")[0]] += portion.tally.records
         if after != before:
             read.progress.append(after)
     return read

@@ -5,26 +5,24 @@ kind in memory: what one does not need is not imported.
 """
 
 import argparse
-import logging
 import os
 import socket
 import sys
 from typing import TYPE_CHECKING
 
+from node.logs import set_up_logging
 from registry.parent_process import die_with
 
 if TYPE_CHECKING:
-    from node.settings import RegistrySettings, ResolverSettings, SharedSettings
+    from node.settings import AgentSettings, RegistrySettings, ResolverSettings
 
-# node.child_log looks for the level.
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 PLACES = ("registry", "http", "handle-tcp", "handle-udp")
 
 
 def main() -> None:
     arguments = parse_arguments(sys.argv[1:])
     die_with(arguments.parent)
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    set_up_logging("text", arguments.name)  # until the settings are read
     from schemas.errors import ServiceError
     from schemas.texts import format_message, format_remedy
 
@@ -53,7 +51,9 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 
 def run(name: str, worker: int, sockets: dict[str, socket.socket]) -> int:
     """Serve until SIGTERM; the exit status."""
-    from node.settings import AgentSettings, RegistrySettings, ResolverSettings, load_settings
+    from node.settings import AgentSettings, RegistrySettings, ResolverSettings, SharedSettings, load_settings
+
+    set_up_logging(load_settings(SharedSettings).log_format, f"{name}-{worker}" if name == "resolver" else name)
 
     if name == "registry":
         run_registry(load_settings(RegistrySettings), sockets)
@@ -71,12 +71,14 @@ def run(name: str, worker: int, sockets: dict[str, socket.socket]) -> int:
 def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]) -> None:
     import uvloop
 
+    from node.metrics_api import make_metrics_router
     from node.postgres import get_dsn
     from node.secret_key import load_key_ring
     from node.statistics_api import router as statistics
     from registry.api.state import RegistryConfig
     from registry.app import serve_registry
     from registry.prefixes import NodeRules
+    from schemas.process_stats import StatsFile
 
     config = RegistryConfig(
         database_url=get_dsn(settings.database_url, settings.data_dir),
@@ -86,9 +88,11 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
         rules=NodeRules(settings.prefixes, load_key_ring(settings.secret_key_path)),
         language=settings.language,
         trusted_proxies=tuple(map(str, settings.trusted_proxies)),
+        stats=StatsFile(settings.stats_dir, "registry"),
+        tls=settings.tls,
         snms_aliases=settings.snms_aliases,
     )
-    uvloop.run(serve_registry(config, list(sockets.values()), [statistics]))
+    uvloop.run(serve_registry(config, list(sockets.values()), [statistics], [make_metrics_router(settings)]))
 
 
 def run_resolver(settings: "ResolverSettings", worker: int, sockets: dict[str, socket.socket]) -> None:
@@ -97,6 +101,7 @@ def run_resolver(settings: "ResolverSettings", worker: int, sockets: dict[str, s
     from node.postgres import get_dsn
     from resolver.upstream import UpstreamSettings
     from resolver.worker import WorkerConfig, make_site, serve_worker
+    from schemas.process_stats import StatsFile
 
     upstream = None
     if settings.upstream_url is not None:
@@ -118,11 +123,13 @@ def run_resolver(settings: "ResolverSettings", worker: int, sockets: dict[str, s
         language=settings.language,
         trusted_proxies=settings.trusted_proxies,
         upstream=upstream,
+        stats=StatsFile(settings.stats_dir, f"resolver-{worker}"),
+        tls=settings.tls,
     )
     uvloop.run(serve_worker(config))
 
 
-def run_agent(settings: "SharedSettings") -> None:
+def run_agent(settings: "AgentSettings") -> None:
     import asyncio
 
     from node.agent import run_agent as serve_agent

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -39,6 +40,7 @@ from registry.api.jobs import RECEIPT
 from registry.api.problems import handle
 from registry.api.state import RegistryConfig, RegistryState, open_pool
 from registry.attachments import clean_attachments
+from registry.api.watch import Watch
 from registry.job_runner import run_jobs
 from registry.jobs import clear_old_jobs
 from registry.snms.edge import SnmsEdge
@@ -46,7 +48,9 @@ from registry.snms.routes import make_routes
 from registry.store import DATABASE_AWAY
 from registry.store.idempotency import delete_old_answers
 from schemas.errors import Unavailable
+from schemas.process_stats import PUBLISH_SECONDS
 from schemas.segments import SegmentWriter
+from schemas.tls import renew_certificate
 
 __all__ = ["RegistryConfig", "RegistryState", "create_app", "serve_registry"]
 
@@ -62,12 +66,13 @@ _ROUTERS = (
 )  # fmt: skip
 
 
-def create_app(state: RegistryState, more: Sequence[APIRouter] = ()) -> FastAPI:
-    """The application; `more` are routers of other packages, mounted below `/api/v1` too."""
+def create_app(state: RegistryState, more: Sequence[APIRouter] = (), at_root: Sequence[APIRouter] = ()) -> FastAPI:
+    """The application; `more` and `at_root` are routers of other packages, mounted below `/api/v1` and at the root."""
     app = FastAPI(title="idnode", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.registry = state
     app.include_router(docs_page.router)
-    app.include_router(health.router)
+    for router in (health.router, *at_root):
+        app.include_router(router)
     for router in (*_ROUTERS, *more):
         app.include_router(router, prefix="/api/v1")
     app.add_exception_handler(RequestValidationError, handle)
@@ -75,11 +80,15 @@ def create_app(state: RegistryState, more: Sequence[APIRouter] = ()) -> FastAPI:
     app.add_middleware(Gate, state=state)
     app.add_middleware(SnmsEdge, state=state, routes=make_routes(state.config.snms_aliases))
     app.add_middleware(HeadAsGet)
+    app.add_middleware(Watch, counts=state.requests)
     return app
 
 
 async def serve_registry(
-    config: RegistryConfig, sockets: Sequence[socket.socket], more: Sequence[APIRouter] = ()
+    config: RegistryConfig,
+    sockets: Sequence[socket.socket],
+    more: Sequence[APIRouter] = (),
+    at_root: Sequence[APIRouter] = (),
 ) -> None:
     """Serve on sockets that listen until SIGTERM or SIGINT; requests under way are finished."""
     clear_unfinished(config.jobs_dir)
@@ -87,10 +96,13 @@ async def serve_registry(
     try:
         async with open_pool(config.database_url) as pool:
             state = RegistryState(config, pool, segments)
-            server = make_server(create_app(state, more), config)
+            context = config.tls.make_context() if config.tls else None
+            server = make_server(create_app(state, more, at_root), config, context)
             tasks = [
                 asyncio.create_task(run_jobs(config.database_url, config.jobs_dir, state.job_added)),
                 asyncio.create_task(clear_old_things(state)),
+                asyncio.create_task(publish_stats(state)),
+                asyncio.create_task(renew_certificate(context, config.tls)),
             ]
             try:
                 await server.serve(sockets=list(sockets))
@@ -118,7 +130,31 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def make_server(app: FastAPI, config: RegistryConfig) -> uvicorn.Server:
+async def publish_stats(state: RegistryState) -> None:
+    """What monitoring reads, until cancelled."""
+    file = state.config.stats
+    if file is None:
+        return
+    loop, late = asyncio.get_running_loop(), 0.0
+    try:
+        while True:
+            counts = state.requests
+            file.write(
+                {
+                    "requests": {str(status): number for status, number in counts.by_status.items()},
+                    "request_seconds": counts.seconds,
+                    "log_missing": state.segments.missing,
+                    "delay_seconds": late,
+                }
+            )
+            due = loop.time() + PUBLISH_SECONDS
+            await asyncio.sleep(PUBLISH_SECONDS)
+            late = loop.time() - due
+    finally:
+        file.remove()
+
+
+def make_server(app: FastAPI, config: RegistryConfig, context: ssl.SSLContext | None = None) -> uvicorn.Server:
     """Uvicorn as we run it; it takes sockets and opens none."""
     return _Server(
         uvicorn.Config(
@@ -134,6 +170,7 @@ def make_server(app: FastAPI, config: RegistryConfig) -> uvicorn.Server:
             forwarded_allow_ips=list(config.trusted_proxies),
             timeout_keep_alive=75,
             timeout_graceful_shutdown=STOP_SECONDS,
+            ssl_context_factory=(lambda *_: context) if context else None,
         )
     )
 

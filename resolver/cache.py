@@ -48,6 +48,7 @@ class RecordCache:
     def __init__(self, prefixes: PrefixTable, limit_bytes: int, clock: Callable[[], float]) -> None:
         self.prefixes = prefixes
         self.asked = asyncio.Event()  # there are questions for the database
+        self.misses = 0  # questions that the cache could not answer, so far
         self._clock = clock
         self._limit_bytes = limit_bytes
         self._bytes = 0
@@ -67,6 +68,16 @@ class RecordCache:
     @property
     def occupied_bytes(self) -> int:
         return self._bytes
+
+    @property
+    def misses_in_flight(self) -> int:
+        """Keys that are being asked about."""
+        return len(self._fills)
+
+    @property
+    def synced_seconds(self) -> float | None:
+        """Since the change log was last read to its end; None: never yet."""
+        return None if self._synced_at is None else self._clock() - self._synced_at
 
     @property
     def is_current(self) -> bool:
@@ -110,6 +121,7 @@ class RecordCache:
         if isinstance(located, Entry):  # the prefixes changed since, or are not known
             callback(self._trust(located))
             return
+        self.misses += 1
         fill = self._fills.get(located.key)
         if fill is not None:
             fill.callbacks.append(callback)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from logging import getLogger
+from time import monotonic
 from typing import Any
 
 import asyncpg
@@ -67,6 +68,8 @@ class Filler:
         self._connect = connect
         self._connection: Any = None
         self._statements: Any = None
+        self.statements_sent = 0
+        self.seconds = 0.0  # that they took
 
     async def run(self) -> None:
         """Until cancelled; what is under way then is answered "not now"."""
@@ -83,6 +86,7 @@ class Filler:
     async def answer(self, fills: list[Fill]) -> None:
         """Ask for all of them at once, and tell who waits."""
         entries: list[Entry | None] = [None] * len(fills)
+        started = monotonic()
         try:
             entries = list(await self._ask_twice([fill.lookup for fill in fills]))
         except DATABASE_TROUBLE as error:
@@ -90,6 +94,8 @@ class Filler:
         except (ServiceError, ValueError):
             _log.exception("a record or a template cannot be read")
         finally:
+            self.statements_sent += 1
+            self.seconds += monotonic() - started
             for fill, entry in zip(fills, entries, strict=True):
                 self._cache.settle(fill, entry)
 

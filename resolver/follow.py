@@ -33,6 +33,11 @@ class Follower:
         self._log_id: UUID | None = None
         self._position = 0
 
+    @property
+    def position(self) -> int:
+        """The last entry of the change log that was read."""
+        return self._position
+
     async def run(self) -> None:
         """Poll until cancelled. Trouble with the database is tried again at once, then every poll."""
         try:

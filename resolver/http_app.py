@@ -5,7 +5,7 @@ Decides nothing about records: asks the cache (or the upstream), puts the findin
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from logging import getLogger
 from typing import Any
@@ -30,6 +30,7 @@ from resolver.upstream import Upstream, UpstreamAnswer
 from schemas.errors import InvalidInput, ServiceError
 from schemas.handle_messages import ResponseCode
 from schemas.identifiers import format_scan_url
+from schemas.request_ids import HEADER, REQUEST_ID, choose_request_id
 from schemas.resolution_log import Outcome, Transport
 from schemas.segments import SegmentWriter
 from schemas.texts import format_message
@@ -83,6 +84,9 @@ class HttpSite:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
         request = read_request(scope, receive, self.judge)
+        given = request.headers.get(HEADER, b"").decode("latin-1")
+        request_id = choose_request_id(given)
+        REQUEST_ID.set(request_id)  # of this request's own task
         try:
             reply = await self._answer(request)
         except ServiceError as error:
@@ -91,6 +95,8 @@ class HttpSite:
             _log.exception("a request could not be answered")
             message = "Unexpected server error"
             reply = make_error(ResponseCode.ERROR, message, Parameters())
+        if given or reply.status >= 500:
+            reply = replace(reply, headers=(*reply.headers, (HEADER, request_id.encode())))
         await send_reply(send, request, reply)
 
     async def _answer(self, request: Request) -> Reply:

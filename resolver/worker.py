@@ -26,6 +26,7 @@ from resolver.http_protocol import IDLE_SECONDS, SWEEP_SECONDS, ResolverProtocol
 from resolver.http_request import Judge, Network
 from resolver.pages import Pages
 from resolver.prefixes import PrefixTable
+from resolver.stats import Sources, publish
 from resolver.upstream import Upstream, UpstreamSettings
 from schemas.handle_values import (
     ADMIN_AND_QUERY,
@@ -39,7 +40,9 @@ from schemas.handle_values import (
     encode_site,
     parse_address,
 )
+from schemas.process_stats import StatsFile
 from schemas.segments import SegmentWriter
+from schemas.tls import TlsFiles, renew_certificate
 
 CONNECTIONS = 2  # that ask for misses; a third one follows the change log
 SHUTDOWN_SECONDS = 10
@@ -70,6 +73,8 @@ class WorkerConfig:
     probe_token: str = ""
     upstream: UpstreamSettings | None = None
     short_cut: bool = True
+    stats: StatsFile | None = None  # where the worker says how it is
+    tls: TlsFiles | None = None
 
 
 def make_site(address: str, handle_port: int, http_port: int, *, names: Sequence[str] = (), serial: int = 1) -> bytes:
@@ -118,6 +123,8 @@ async def serve_worker(config: WorkerConfig, ready: asyncio.Event | None = None)
         await stack.enter_async_context(_serve_http(http, config))
         handle_sockets = config.handle_tcp_sockets, config.handle_udp_sockets
         await stack.enter_async_context(serve_handle(cache, log, Node(site, upstream), handle_sockets))
+        if config.stats is not None:
+            await stack.enter_async_context(_run(publish(Sources(cache, follower, fillers, log), config.stats)))
         tune_collector()
         if ready is not None:
             ready.set()
@@ -139,6 +146,7 @@ async def _run(work: Any) -> AsyncIterator[None]:
 async def _serve_http(http: HttpSite, config: WorkerConfig) -> AsyncIterator[None]:
     """uvicorn with our protocol on the sockets handed down; leaving ends it gracefully."""
     short = ShortCut(http, config.short_cut)
+    context = config.tls.make_context() if config.tls else None
     settings = uvicorn.Config(
         cast(Any, http),
         http=cast(Any, partial(ResolverProtocol, short)),
@@ -150,10 +158,12 @@ async def _serve_http(http: HttpSite, config: WorkerConfig) -> AsyncIterator[Non
         proxy_headers=False,
         timeout_keep_alive=int(IDLE_SECONDS),
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        ssl_context_factory=(lambda *_: context) if context else None,
     )
     server = _Server(settings)
     serving = asyncio.ensure_future(server.serve(sockets=list(config.http_sockets)))
     ticking = asyncio.ensure_future(_tick(short))
+    renewing = asyncio.ensure_future(renew_certificate(context, config.tls))
     try:
         while not server.started and not serving.done():  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.01)
@@ -161,8 +171,9 @@ async def _serve_http(http: HttpSite, config: WorkerConfig) -> AsyncIterator[Non
     finally:
         server.should_exit = True
         await serving
-        ticking.cancel()
-        await asyncio.gather(ticking, return_exceptions=True)
+        for task in (ticking, renewing):
+            task.cancel()
+        await asyncio.gather(ticking, renewing, return_exceptions=True)
 
 
 class _Server(uvicorn.Server):

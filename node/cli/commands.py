@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from node.cli import (
+    alarm_commands,
     backup_commands,
     enterprise_commands,
     identifier_commands,
@@ -43,5 +44,6 @@ for commands in (
     resolve_command,
     statistics_commands,
     backup_commands,
+    alarm_commands,
 ):
     commands.add_to(app)

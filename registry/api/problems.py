@@ -17,6 +17,7 @@ from registry.store import DATABASE_AWAY
 from schemas import errors
 from schemas.errors import InvalidInput, ServiceError, TooLarge, Unavailable
 from schemas.identifiers import shorten
+from schemas.request_ids import REQUEST_ID
 from schemas.texts import format_message, format_remedy
 
 logger = logging.getLogger("idnode.registry")
@@ -103,6 +104,8 @@ def answer_problem(error: ServiceError, language: str) -> ProblemAnswer:
         "field": error.field and shorten(error.field, 200),
         "remedy": format_remedy(error.code, language, field=error.field or "", **details),
     }
+    if REQUEST_ID.get():
+        document["request_id"] = REQUEST_ID.get()
     if isinstance(error, errors.Retired):
         successor = error.details.get("successor")
         document["successor"] = None if successor in (None, "", "—") else successor

@@ -12,10 +12,13 @@ from weakref import WeakValueDictionary
 import asyncpg
 
 from registry.attachments import Storage
+from registry.api.watch import RequestCounts
 from registry.prefixes import NodeRules
 from registry.store import DATABASE_AWAY
 from schemas.errors import Unavailable
+from schemas.process_stats import StatsFile
 from schemas.segments import SegmentWriter
+from schemas.tls import TlsFiles
 
 ACQUIRE_SECONDS = 2.0
 POOL_SIZE = 8
@@ -43,6 +46,8 @@ class RegistryConfig:
     language: str = "zh"
     trusted_proxies: tuple[str, ...] = ()
     snms_aliases: bool = True
+    stats: StatsFile | None = None  # where the process says how it is
+    tls: TlsFiles | None = None
 
     @property
     def attachments(self) -> Storage:
@@ -67,6 +72,7 @@ class RegistryState:
     job_added: asyncio.Event = field(default_factory=asyncio.Event)
     key_locks: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = field(default_factory=WeakValueDictionary)
     now: Callable[[], datetime] = _now
+    requests: RequestCounts = field(default_factory=RequestCounts)
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[asyncpg.Connection]:

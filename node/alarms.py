@@ -1,0 +1,165 @@
+"""Alarms: one for each cause and subject, told once, told again while it lasts, and told when it is over.
+
+What is open stands in a file of this machine, since an alarm must go out while the database is away; the database has
+a copy for lists. Decisions are functions of what is true now; who looks and who sends stands elsewhere.
+"""
+
+import json
+import logging
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from schemas.texts import format_message, format_remedy
+
+log = logging.getLogger("idnode.alarms")
+
+# Each has a paragraph of this name in docs/operations.md, and texts of the code `alarm_<cause>`.
+CAUSES = (
+    "slow_resolution", "cold_cache", "database_away", "disk_full", "clock_off", "report_refused",
+    "certificate_expiring", "worker_restarting", "agent_silent", "restored",
+)  # fmt: skip
+PAGE = "docs/operations.md"
+CLEAR_SECONDS = 30.0  # nothing is over before it has not been seen for so long
+UNSENT_KEPT = 200
+UNSENT_SECONDS = 86_400.0
+
+Kind = Literal["raised", "repeated", "cleared", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that is wrong now; `details` fill the text."""
+
+    cause: str
+    subject: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.cause, self.subject
+
+
+@dataclass(slots=True)
+class Alarm:
+    """An open one; times are seconds since 1970."""
+
+    cause: str
+    subject: str
+    details: dict[str, Any]
+    raised: float
+    seen: float
+    told: float
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.cause, self.subject
+
+
+@dataclass(slots=True)
+class Letter:
+    """What is to be sent by one way (webhook, mail) until it has arrived."""
+
+    way: str
+    document: dict[str, Any]
+    written: float
+
+
+@dataclass(slots=True)
+class Book:
+    """All that is open, and what could not be sent yet."""
+
+    alarms: dict[tuple[str, str], Alarm] = field(default_factory=dict)
+    unsent: list[Letter] = field(default_factory=list)
+
+
+def decide(book: Book, conditions: Iterable[Condition], now: float, repeat_seconds: float) -> list[tuple[Kind, Alarm]]:
+    """Bring the book up to date with what is true now; what has to be told."""
+    told: list[tuple[Kind, Alarm]] = []
+    for condition in conditions:
+        alarm = book.alarms.get(condition.key)
+        if alarm is None:
+            alarm = Alarm(condition.cause, condition.subject, condition.details, now, now, now)
+            book.alarms[condition.key] = alarm
+            told.append(("raised", alarm))
+            continue
+        alarm.seen, alarm.details = max(now, alarm.seen), condition.details
+        if now - alarm.told >= repeat_seconds or now < alarm.raised:  # the clock was set back: better told twice
+            alarm.told = now
+            alarm.raised = min(alarm.raised, now)
+            told.append(("repeated", alarm))
+    for alarm in list(book.alarms.values()):
+        if abs(now - alarm.seen) >= CLEAR_SECONDS:
+            del book.alarms[alarm.key]
+            told.append(("cleared", alarm))
+    return told
+
+
+def write_letters(book: Book, told: Iterable[tuple[Kind, Alarm]], ways: Iterable[str], place: str, now: float) -> None:
+    """One letter for each way; the oldest go when nobody takes them."""
+    listed = list(ways)
+    for kind, alarm in told:
+        document = describe(kind, alarm, place, now)
+        say_in_log(document)
+        book.unsent += [Letter(way, document, now) for way in listed]
+    book.unsent = [letter for letter in book.unsent if now - letter.written < UNSENT_SECONDS][-UNSENT_KEPT:]
+
+
+def describe(kind: Kind, alarm: Alarm, place: str, now: float) -> dict[str, Any]:
+    """What is sent: the same document by every way."""
+    code, details = f"alarm_{alarm.cause}", {"subject": alarm.subject, **alarm.details}
+    return {
+        "kind": kind,
+        "cause": alarm.cause,
+        "subject": alarm.subject,
+        "node": place,
+        "machine": socket.gethostname(),
+        "raised": alarm.raised,
+        "at": now,
+        "message": {language: format_message(code, language, **details) for language in ("zh", "en")},
+        "remedy": {language: format_remedy(code, language, **details) for language in ("zh", "en")},
+        "paragraph": f"{PAGE}#{alarm.cause}",
+        "details": alarm.details,
+    }
+
+
+def say_in_log(document: dict[str, Any]) -> None:
+    text = f"alarm {document['kind']}: {document['message']['en']} See {document['paragraph']}"
+    (log.info if document["kind"] == "cleared" else log.error)("%s", text)
+
+
+# The file ---------------------------------------------------------------------------------------------------------
+
+
+def read_book(path: Path) -> Book:
+    """An empty one if there is none or it cannot be read: better told twice than not at all."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        alarms = [Alarm(**alarm) for alarm in document["alarms"]]
+        return Book({alarm.key: alarm for alarm in alarms}, [Letter(**letter) for letter in document["unsent"]])
+    except (OSError, ValueError, KeyError, TypeError):
+        return Book()
+
+
+def write_book(path: Path, book: Book) -> None:
+    """Whole or not at all. On a full disk it stays as it was, and what is in memory counts."""
+    document = {"alarms": [asdict(a) for a in book.alarms.values()], "unsent": [asdict(u) for u in book.unsent]}
+    draft = path.with_suffix(".new")
+    with suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft.write_text(json.dumps(document, default=str), encoding="utf-8")
+        draft.replace(path)
+
+
+def find_book(run_dir: Path, who: str) -> Path:
+    """`who`: the agent, or a supervisor."""
+    return run_dir / f"alarms-{who}.json"
+
+
+def list_open(run_dir: Path) -> list[Alarm]:
+    """Of this machine, the oldest first; needs no database."""
+    found = [alarm for path in run_dir.glob("alarms-*.json") for alarm in read_book(path).alarms.values()]
+    return sorted(found, key=lambda alarm: alarm.raised)

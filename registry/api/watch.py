@@ -1,0 +1,59 @@
+"""What surrounds every request: its id, what it cost, and a line in the log when it failed or took long."""
+
+import logging
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from schemas.request_ids import HEADER, REQUEST_ID, choose_request_id
+
+SLOW_SECONDS = 1.0
+NO_ANSWER = 499  # the client had gone, as nginx counts it
+logger = logging.getLogger("idnode.requests")
+
+
+@dataclass(slots=True)
+class RequestCounts:
+    """Since the process began."""
+
+    by_status: Counter[int] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+
+class Watch:
+    """The outermost part of the application."""
+
+    def __init__(self, app: ASGIApp, counts: RequestCounts) -> None:
+        self._app, self._counts = app, counts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = choose_request_id(Headers(scope=scope).get(HEADER.decode(), ""))
+        token, started, status = REQUEST_ID.set(request_id), time.perf_counter(), NO_ANSWER
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[HEADER.decode()] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            self._note(scope, status, time.perf_counter() - started)
+            REQUEST_ID.reset(token)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        self._counts.by_status[status] += 1
+        self._counts.seconds += seconds
+        if status >= 500 or seconds > SLOW_SECONDS:
+            path = scope["path"][:200]  # never the query, which may hold what is not for logs
+            fields = {"method": scope["method"], "path": path, "status": status, "milliseconds": int(seconds * 1000)}
+            text = "%(method)s %(path)s answered %(status)s after %(milliseconds)d ms"
+            logger.info(text, fields, extra={"fields": fields})

@@ -1,0 +1,65 @@
+"""The certificate of both HTTP ports: loaded, renewed while connections go on, and when it ends."""
+
+import asyncio
+import logging
+import ssl
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+LOOK_SECONDS = 5.0
+log = logging.getLogger("idnode.tls")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM; the certificate's file may hold its chain."""
+
+    certificate: Path
+    key: Path
+
+    def make_context(self) -> ssl.SSLContext:
+        """TLS 1.2 or later, HTTP/1.1; raises OSError (ssl.SSLError is one) if the files do not fit."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
+    def read_times(self) -> tuple[int, int]:
+        """When each file was changed; raises OSError."""
+        return self.certificate.stat().st_mtime_ns, self.key.stat().st_mtime_ns
+
+
+async def renew_certificate(context: ssl.SSLContext | None, files: TlsFiles | None) -> None:
+    """Load the files anew when both fit each other and one has changed: new connections get the new certificate."""
+    if context is None or files is None:
+        return
+    loaded = await asyncio.to_thread(_find_times, files)
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        found = await asyncio.to_thread(_find_times, files)
+        if found is None or found == loaded:
+            continue
+        try:
+            files.make_context()  # tried first: a context that took half of a pair would refuse everybody
+            context.load_cert_chain(files.certificate, files.key)
+        except OSError as error:
+            log.warning("the certificate %s was changed but cannot be used: %s", files.certificate, error)
+        else:
+            log.info("the certificate %s was loaded anew", files.certificate)
+        loaded = found
+
+
+def _find_times(files: TlsFiles) -> tuple[int, int] | None:
+    try:
+        return files.read_times()
+    except OSError:  # being replaced
+        return None
+
+
+def read_end(certificate: Path) -> datetime:
+    """When the first certificate of the file ends; raises OSError, ValueError."""
+    from cryptography import x509  # slow to import, and seldom needed
+
+    return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
