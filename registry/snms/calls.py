@@ -1,9 +1,11 @@
 """One call of the interface: who asks, what the query and the body say, and the connection it may use."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from urllib.parse import parse_qsl
 
 import asyncpg
@@ -11,18 +13,34 @@ import orjson
 from asyncpg import Connection
 from starlette.requests import Request
 
-from registry.api.state import RegistryState
+from registry.api.gate import find_address
+from registry.api.state import POOL_SIZE, RegistryState
 from registry.principals import Order, Principal
+from registry.sign_in import Visit
 from registry.snms import texts
 from registry.snms.fields import Fields, Refusal
 from schemas.errors import Unauthenticated, Unavailable
+from schemas.templates import Template
 
+TURN_SECONDS = 20.0
 BOM = b"\xef\xbb\xbf"
 _NOT_LOST = ("08", "57P")  # SQLSTATE: the connection broke, the server is stopping
 
 
 class UnknownOutcome(Unavailable):
     """A write was under way when the database went: it may have been done. The client repeats it (§d.1, 504)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the calls of one process have in common.
+
+    `templates`: those that were looked up before, by number, each with the time of its last change. `turns`: who
+    finds all connections busy waits here in order, and leaves some to the rest of the registry.
+    """
+
+    templates: dict[int, tuple[datetime, Template]] = field(default_factory=dict)
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(POOL_SIZE - 2))
 
 
 @dataclass(slots=True)
@@ -32,6 +50,7 @@ class SnmsCall:
     request: Request
     state: RegistryState
     principal: Principal | None
+    shared: Shared
     query: dict[str, str] = field(default_factory=dict)
     body: object = None
 
@@ -42,25 +61,41 @@ class SnmsCall:
         return self.principal
 
     def order(self, reason: str = "") -> Order:
-        return Order(self.get_principal(), self.state.now(), reason)
+        return Order(self.get_principal(), self.state.now(), reason, find_address(self.request.scope))
+
+    def visit(self) -> Visit:
+        agent = self.request.headers.get("user-agent", "")
+        return Visit(self.state.now(), find_address(self.request.scope), agent)
+
+    def get_object(self) -> Mapping[str, object]:
+        """The members of the body; none for an empty one."""
+        if self.body is not None and not isinstance(self.body, dict):
+            raise Refusal(texts.BODY_NOT_OBJECT)
+        return self.body or {}
 
     def read_fields(self) -> Fields:
         """Members of the body and parameters of the query together; each method's own place goes first (§d.9)."""
-        if self.body is not None and not isinstance(self.body, dict):
-            raise Refusal(texts.BODY_NOT_OBJECT)
-        body: Mapping[str, object] = self.body or {}
+        body = self.get_object()
         return Fields({**body, **self.query} if self.request.method == "GET" else {**self.query, **body})
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Connection]:
-        """A connection for reading; Unavailable within two seconds if there is none."""
-        async with self.state.connect() as conn:
-            yield conn
+        """A connection for reading, after those who asked before; Unavailable if none is to be had."""
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                await self.shared.turns.acquire()
+        except TimeoutError:
+            raise Unavailable("database_unavailable") from None
+        try:
+            async with self.state.connect() as conn:
+                yield conn
+        finally:
+            self.shared.turns.release()
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Connection]:
         """A connection in a transaction. If it breaks once work has begun, nobody knows what became of it."""
-        async with self.state.connect() as conn:
+        async with self.connect() as conn:
             try:
                 async with conn.transaction():
                     yield conn

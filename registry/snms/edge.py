@@ -19,9 +19,11 @@ from registry.api.problems import Defect, dump_json, translate
 from registry.api.state import RegistryState
 from registry.keys import authenticate
 from registry.principals import Principal
+from registry.principals import Scope as Grant
 from registry.snms import texts
-from registry.snms.calls import Handler, SnmsCall, UnknownOutcome, parse_body, read_query
+from registry.snms.calls import Handler, Shared, SnmsCall, UnknownOutcome, parse_body, read_query
 from registry.snms.fields import Refusal
+from registry.tokens import authenticate_token, is_token
 from schemas.errors import Forbidden, ServiceError, Unauthenticated, Unavailable
 
 OK, NOT_SIGNED_IN, FAILED, NOT_ALLOWED, INTERNAL = 1, -1, -2, -3, -4
@@ -44,10 +46,11 @@ logger = logging.getLogger("idnode.registry")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`rights`: anyone, whoever is signed in, or the operator. `raw`: the handler reads the body itself."""
+    """`rights`: anyone, whoever is signed in (with this scope), or the operator. `raw`: the handler reads the body."""
 
     handler: Handler
     rights: Literal["anyone", "user", "operator"] = "user"
+    scope: Grant = "read"
     max_body_bytes: int = MAX_BODY_BYTES
     raw: bool = False
 
@@ -61,6 +64,7 @@ class SnmsEdge:
 
     def __init__(self, app: ASGIApp, state: RegistryState, routes: Routes) -> None:
         self._app, self._state, self._routes = app, state, routes
+        self._shared = Shared()
         self._methods: dict[str, list[str]] = {}
         for method, path in routes:
             self._methods.setdefault(path, []).append(method)
@@ -85,9 +89,10 @@ class SnmsEdge:
 
     async def _call(self, request: Request, route: Route) -> object:
         headers = Headers(scope=request.scope)
-        call = SnmsCall(request, self._state, None, read_query(request.scope["query_string"]))
+        call = SnmsCall(request, self._state, None, self._shared, read_query(request.scope["query_string"]))
         if route.rights != "anyone":
-            call.principal = await find_principal(self._state, headers.get("authorization"))
+            call.principal = await find_principal(call, headers.get("authorization"))
+            call.principal.check_scope(route.scope)
             if route.rights == "operator":
                 call.principal.check_operator()
         if not route.raw:
@@ -109,14 +114,19 @@ def normalise_path(path: str) -> str:
     return _SLASHES.sub("/", path).rstrip("/")
 
 
-async def find_principal(state: RegistryState, header: str | None) -> Principal:
-    """Who holds the token or the key pair of an Authorization header; raises Unauthenticated."""
-    token = read_token(header)
-    access_key, dot, secret_key = token.partition(".")
-    if not (dot and access_key.isascii() and access_key.isprintable()):
+async def find_principal(call: SnmsCall, header: str | None) -> Principal:
+    """Who holds the token of an Authorization header, or the key pair `<access_key>.<secret_key>` in its place.
+
+    Raises Unauthenticated, or Forbidden from an address the key does not work from.
+    """
+    token, visit = read_token(header), call.visit()
+    if not token.isascii() or not token.isprintable():
         raise Unauthenticated("key_wrong")
-    async with state.connect() as conn:
-        return await authenticate(conn, access_key, secret_key)
+    async with call.connect() as conn:
+        if is_token(token):
+            return await authenticate_token(conn, call.state.config.rules.key_ring, token, visit)
+        access_key, _, secret_key = token.partition(".")
+        return await authenticate(conn, access_key, secret_key, visit.at, visit.address)
 
 
 def read_token(header: str | None) -> str:

@@ -29,7 +29,7 @@ class Fields:
 
     def __init__(self, members: Mapping[str, object], path: str = "") -> None:
         self._members = members
-        self._path = path
+        self.path = path
 
     def find(self, *names: str) -> object:
         """The first of these members that is there and neither null nor empty, else None."""
@@ -38,6 +38,10 @@ class Fields:
             if value is not None and value != "":
                 return value
         return None
+
+    def is_empty(self, name: str) -> bool:
+        """Whether it is there and an empty text, which is not the same as missing for some."""
+        return self._members.get(name) == ""
 
     def find_text(self, name: str, limit: int, *aliases: str) -> str | None:
         """A text of at most `limit` characters, as it was sent; whole numbers are taken as texts."""
@@ -56,7 +60,7 @@ class Fields:
 
     def get_text(self, name: str, limit: int, *aliases: str) -> str:
         value = self.find_text(name, limit, *aliases)
-        return self._missing(name) if value is None or not value.strip() else value
+        return self.missing(name) if value is None or not value.strip() else value
 
     def find_number(self, name: str, least: int, most: int, *aliases: str) -> int | None:
         """A whole number, or its digits as a text."""
@@ -73,7 +77,7 @@ class Fields:
 
     def get_number(self, name: str, least: int, most: int, *aliases: str) -> int:
         value = self.find_number(name, least, most, *aliases)
-        return self._missing(name) if value is None else value
+        return self.missing(name) if value is None else value
 
     def find_choice(self, name: str, choices: Mapping[int, object], *aliases: str) -> int | None:
         """One of the numbers of a list of the published tables."""
@@ -84,7 +88,7 @@ class Fields:
 
     def get_choice(self, name: str, choices: Mapping[int, object], *aliases: str) -> int:
         value = self.find_choice(name, choices, *aliases)
-        return self._missing(name) if value is None else value
+        return self.missing(name) if value is None else value
 
     def find_flag(self, name: str) -> bool | None:
         """true and false, also as texts and as 1 and 0."""
@@ -106,11 +110,11 @@ class Fields:
             return None
         if not isinstance(value, dict):
             self._refuse(texts.WRONG_TYPE, name, expected=texts.OBJECT)
-        return Fields(value, f"{self._path}{name}.")
+        return Fields(value, f"{self.path}{name}.")
 
     def get_object(self, name: str) -> "Fields":
         value = self.find_object(name)
-        return self._missing(name) if value is None else value
+        return self.missing(name) if value is None else value
 
     def find_objects(self, name: str, most: int) -> "list[Fields] | None":
         """A list of objects."""
@@ -124,18 +128,14 @@ class Fields:
         for n, member in enumerate(value):
             if not isinstance(member, dict):
                 self._refuse(texts.WRONG_TYPE, f"{name}[{n}]", expected=texts.OBJECT)
-        return [Fields(member, f"{self._path}{name}[{n}].") for n, member in enumerate(value)]
+        return [Fields(member, f"{self.path}{name}[{n}].") for n, member in enumerate(value)]
 
     def get_objects(self, name: str, most: int) -> "list[Fields]":
         value = self.find_objects(name, most)
-        return value if value else self._missing(name)
+        return value if value else self.missing(name)
 
-    def refuse(self, name: str) -> NoReturn:
-        """What is there cannot be right."""
-        self._refuse(texts.BAD_CHARACTER, name)
-
-    def _missing(self, name: str) -> NoReturn:
+    def missing(self, name: str) -> NoReturn:
         self._refuse(texts.MISSING, name)
 
     def _refuse(self, message: str, name: str, **details: object) -> NoReturn:
-        raise Refusal(message.format(name=f"{self._path}{name}", **details))
+        raise Refusal(message.format(name=f"{self.path}{name}", **details))

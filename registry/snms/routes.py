@@ -1,8 +1,12 @@
 """Every call of the interface, by method and path; one line for each module that has some."""
 
+from registry.snms import batches, detail, enterprises, files, identifiers, identity, prefixes, templates
 from registry.snms.edge import Route, Routes, merge_routes
 
-_MODULES: tuple[Routes, ...] = ()
+_MODULES: tuple[Routes, ...] = (
+    identity.ROUTES, templates.ROUTES, detail.ROUTES, identifiers.ROUTES, batches.ROUTES, enterprises.ROUTES,
+    files.ROUTES, prefixes.ROUTES,
+)  # fmt: skip
 
 # Older path → path (§d.9).
 ALIASES = {

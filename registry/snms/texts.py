@@ -30,6 +30,26 @@ TOO_LONG = "参数 {name} 长度超过上限 {limit}"
 BAD_CHARACTER = "参数 {name} 含有不允许的字符"
 OUT_OF_BOUNDS = "参数 {name} 应在 {least} 到 {most} 之间"
 NOT_A_CHOICE = "参数 {name} 取值错误，可选值: {choices}"
+VALUE_TWICE = "非法操作，索引{index}重复"
+WRONG_ITEM_TYPE = "非法操作，索引{index}的类型应为{type}"
+ITEM_DISABLED = "非法操作，索引{index}对应的属性已停用"
+FORMAT_NOT_STRING = "参数 {name} 取值错误，只支持 string"
+BATCH_SIZE = "请求内容应为 1 到 {most} 个元素的 JSON 数组，本次为 {count} 个，建议每次 100 到 1500 个"
+TEMPLATE_TAKEN = "模板版本 {version} 已存在"
+ITEM_TAKEN = "模板中的“{item}”重复"
+MODE_UNKNOWN = "参数 mode 取值错误，只支持 merge（保留未提交的属性）"
+OF_FIELD = "参数 {name} 有误：{message}"
+DAY_WRONG = "参数 {name} 不是日期：“{text}”，应为 yyyy-MM-dd"
+TIME_WRONG = "参数 {name} 不是时间：“{text}”，应为 yyyy-MM-dd HH:mm:ss"
+ADDRESS_WRONG = "参数 {name} 中的“{text}”不是 IPv4 或 IPv6 地址，多个地址用英文分号分隔"
+SYSTEMS_MISSING = "参数 {name} 缺少 sysType 为 {kinds} 的系统（1注册系统 2注册数据 3数据备份 4解析服务器 均须填写）"
+PORTS_UNWANTED = "参数 {name} 只有注册系统（sysType 为 1）填写"
+ENTERPRISE_NOT_FOUND = "没有编号为 {id} 的企业"
+HOSTING_SERVER_UNKNOWN = "参数 proxyServerId 有误：没有托管服务器 {id}，本节点的托管服务器编号为 {own}"
+ADDRESS_FAMILY = "参数 {name} 有误：{address} 不是 IPv{family} 地址"
+PORT_MISSING = "参数 entPrefixConfig 有误：tcpPort、udpPort、httpPort 至少填写一个"
+HANDLE_TYPE = "参数 {name} 取值错误，只支持 HS_SITE"
+DIGEST_WRONG = "参数 {name} 应为密码的 SHA-256，即 64 位小写十六进制"
 
 TEXT, NUMBER, FLAG, LIST, OBJECT = "字符串", "整数", "布尔值 true 或 false", "数组", "对象"
 
@@ -42,6 +62,9 @@ _PUBLISHED = {
     "identifier_retired": NOT_FOUND,
     "key_missing": SIGN_IN_FIRST,
     "key_wrong": SIGN_IN_FIRST,
+    "token_wrong": SIGN_IN_FIRST,
+    "token_expired": SIGN_IN_FIRST,
+    "scope_missing": NO_PERMISSION,
     "operator_only": NO_PERMISSION,
     "body_cut_off": BODY_CUT_OFF,
 }

@@ -230,7 +230,7 @@ async def test_a_body_over_the_limit_is_refused_and_the_connection_ends(world: W
     async def read(call: SnmsCall) -> object:
         return len(call.body) if isinstance(call.body, list) else 0
 
-    edge = SnmsEdge(answer_nothing, world.state, {("POST", "/identity/x"): Route(read, "anyone", 10)})  # type: ignore[arg-type]
+    edge = SnmsEdge(answer_nothing, world.state, {("POST", "/identity/x"): Route(read, "anyone", max_body_bytes=10)})  # type: ignore[arg-type]
     for parts, status in (([b"[1, 2, 3]"], 1), ([b"[1, 2, 3", b", 4]"], -2)):
         left = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
         left.append({"type": "http.request", "body": b"", "more_body": False})

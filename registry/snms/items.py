@@ -1,0 +1,105 @@
+"""One HandleItem (§d.4): what its members must be, and what its values mean by the template.
+
+Batches hold 2,000 of them: what is as it should be takes a short way, the rest is read by name to say what is wrong.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from registry.issuing import Draft, pack_draft
+from registry.snms import texts
+from registry.snms.fields import Fields, Refusal
+from schemas.errors import InvalidInput
+from schemas.identifiers import Identifier, parse_new_identifier
+from schemas.templates import MAX_ITEMS, MAX_TEXT_CHARACTERS, Item, Template
+
+MAX_HANDLE_CHARACTERS = 255
+MAX_VERSION_CHARACTERS = 128
+MAX_TYPE_CHARACTERS = 128
+MAX_INDEX = 99_999_999_999  # 11 digits
+FORMAT = "string"
+
+Entry = tuple[int, str, str]  # index, type, text
+
+
+class HandleItem(NamedTuple):
+    """An item whose members have the right types; `identifier` may be issued here."""
+
+    identifier: Identifier
+    version: str
+    values: list[Entry]
+
+
+def read_item(raw: object) -> HandleItem:
+    """Raises Refusal, or InvalidInput for an identifier nobody can issue."""
+    if not isinstance(raw, dict):
+        raise Refusal(texts.WRONG_TYPE.format(name="items", expected=texts.OBJECT))
+    fields = Fields(raw)
+    handle = fields.get_text("handle", MAX_HANDLE_CHARACTERS)
+    version = fields.get_text("templateVersion", MAX_VERSION_CHARACTERS)
+    entries = raw.get("value")
+    if entries is None:
+        raise Refusal(texts.MISSING.format(name="value"))
+    if not isinstance(entries, list):
+        raise Refusal(texts.WRONG_TYPE.format(name="value", expected=texts.LIST))
+    if len(entries) > MAX_ITEMS:
+        raise Refusal(texts.TOO_LONG.format(name="value", limit=MAX_ITEMS))
+    values = [_read_plain(entry) or _read_value(entry, n) for n, entry in enumerate(entries)]
+    return HandleItem(parse_new_identifier(handle), version, values)
+
+
+def _read_plain(entry: object) -> Entry | None:
+    """A value just as the contract has it; None for what needs a closer look."""
+    try:
+        index, kind, data = entry["index"], entry["type"], entry["data"]  # type: ignore[index]
+        text = data["value"]
+        plain = type(index) is int and type(kind) is str and type(text) is str and text and data["format"] == FORMAT
+    except (KeyError, TypeError):
+        return None
+    return (index, kind, text) if plain and len(text) <= MAX_TEXT_CHARACTERS else None
+
+
+def _read_value(entry: object, position: int) -> Entry:
+    if not isinstance(entry, dict):
+        raise Refusal(texts.WRONG_TYPE.format(name=f"value[{position}]", expected=texts.OBJECT))
+    fields = Fields(entry, f"value[{position}].")
+    index = fields.get_number("index", 0, MAX_INDEX)
+    kind = fields.get_text("type", MAX_TYPE_CHARACTERS)
+    data = fields.get_object("data")
+    if data.get_text("format", 32).lower() != FORMAT:
+        raise Refusal(texts.FORMAT_NOT_STRING.format(name=f"{data.path}format"))
+    if data.is_empty("value") or data.is_empty("vlaue"):
+        return index, kind, ""
+    text = data.find_text("value", MAX_TEXT_CHARACTERS, "vlaue")
+    return index, kind, data.missing("value") if text is None else text
+
+
+def read_texts(template: Template, values: list[Entry]) -> dict[str, str]:
+    """Texts by type, where index, type and state of every item agree; lengths are not looked at yet."""
+    items, given = template.items_by_index, {}
+    for index, kind, text in values:
+        item = items.get(index)
+        if item is None:
+            raise Refusal(texts.INDEX_UNKNOWN.format(index=index))
+        if item.type != kind and item.type.lower() != kind.lower():
+            raise Refusal(texts.WRONG_ITEM_TYPE.format(index=index, type=item.type))
+        if not item.enabled:
+            raise Refusal(texts.ITEM_DISABLED.format(index=index))
+        if item.type in given:
+            raise Refusal(texts.VALUE_TWICE.format(index=index))
+        given[item.type] = text
+    return given
+
+
+def check_whole(template: Template, given: Mapping[str, str]) -> list[tuple[Item, str]]:
+    """The values of a whole record: nothing that is required is missing, then every text is as it should be."""
+    for item in template.items:
+        if item.required and item.enabled and not given.get(item.type):
+            raise InvalidInput("value_missing", field=item.type, item=item.name_zh or item.type)
+    return template.check_values(given)
+
+
+def draft_item(template: Template, item: HandleItem) -> Draft:
+    """The record a new identifier is to get."""
+    pairs = check_whole(template, read_texts(template, item.values))
+    return pack_draft(template.template_id, item.identifier.suffix, pairs)

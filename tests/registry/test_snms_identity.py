@@ -1,0 +1,145 @@
+"""Signing in by the published interface: plain, hashed, with an access key; how long a token lasts and where."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from registry.accounts import NewAccount, add_account
+from registry.keys import KeyTerms, add_key
+from schemas.days import get_day
+from tests.registry.api_world import PUMP, World, serve
+from tests.registry.people import CLERK, RULES, order
+from tests.registry.snms_world import DATA, Said, ask, make_item, open_snms_world
+
+PASSWORD = "four pumps and a valve"
+
+
+@pytest_asyncio.fixture(scope="module")
+async def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    async with open_snms_world(database_url, Path(tmp_path_factory.mktemp("registry"))) as made:
+        async with made.state.pool.acquire() as conn:
+            firm = made.firms["pump"].enterprise_id
+            for name, hashed in (("张三", True), ("li.si", False)):
+                wanted = NewAccount(name, ["enterprise_user"], PASSWORD, enterprise_id=firm, may_sign_in_hashed=hashed)
+                await add_account(conn, RULES.key_ring, order(CLERK), wanted)
+            await add_account(conn, RULES.key_ring, order(CLERK), NewAccount("chief", ["operator"], PASSWORD))
+            key = await add_key(conn, order(CLERK), firm, "MES", KeyTerms(key_ring=RULES.key_ring))
+        made.keys["mes"] = ".".join(key)
+        await ask(made, "POST", DATA, make_item("seen"))
+        yield made
+
+
+async def sign_in(world: World, name: Any, password: Any, path: str = "/identity/token") -> Said:
+    return await ask(world, "POST", path, {"username": name, "password": password}, who="nobody")
+
+
+async def look(world: World, token: str, as_sent: str = "Bearer {}") -> int:
+    """The status of a look at an identifier by who shows this token."""
+    headers = {"Authorization": as_sent.format(token)}
+    return (await ask(world, "GET", f"{DATA}/detail?handle={PUMP}/seen", who="nobody", headers=headers)).status
+
+
+def hash_secret(secret: str, world: World, days: int = 0) -> str:
+    day = get_day(world.state.now()) + timedelta(days=days)
+    return sha256(f"{sha256(secret.encode()).hexdigest()}{day:%Y-%m-%d}".encode()).hexdigest()
+
+
+@asynccontextmanager
+async def another_process(world: World, later: timedelta = timedelta()) -> AsyncIterator[World]:
+    """A registry with the same database and key, whose clock is ahead by this much."""
+    state = replace(world.state, now=lambda: world.state.now() + later)
+    async with serve(state) as base:
+        yield World(base, state, world.http, world.keys, world.firms)
+
+
+async def test_password_and_key_pair_give_a_token_that_opens_what_they_open(world: World) -> None:
+    access_key, _, secret_key = world.keys["mes"].partition(".")
+    for name, password in (("张三", PASSWORD), ("li.si", PASSWORD), (access_key, secret_key), ("chief", PASSWORD)):
+        said = await sign_in(world, name, password)
+        assert (said.status, said.message, list(said.data)) == (1, "success", ["token"])
+        assert await look(world, said.data["token"]) == 1
+
+
+async def test_the_hashed_sign_in_is_for_who_is_allowed_it_and_for_today(world: World) -> None:
+    path = "/identity/token/v1"
+    access_key, _, secret_key = world.keys["mes"].partition(".")
+    for name, secret in (("张三", PASSWORD), (access_key, secret_key)):
+        said = await sign_in(world, name, hash_secret(secret, world), path)
+        assert said.status == 1
+        assert await look(world, said.data["token"]) == 1
+        assert (await sign_in(world, name, hash_secret(secret, world, 7), path)).message == "用户名/密码错误！"
+    for name in ("li.si", "chief"):  # his password-equivalent is not kept; an operator's never is
+        said = await sign_in(world, name, hash_secret(PASSWORD, world), path)
+        assert (said.status, said.message) == (-2, "用户名/密码错误！")
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "message"),
+    [
+        ("张三", "wrong" * 4, "用户名/密码错误！"),
+        ("nobody", "wrong" * 4, "用户名/密码错误！"),  # unknown and wrong are one answer
+        ("ak_00000000000000000000", "x", "用户名/密码错误！"),
+        ("", "x", "缺少必要的请求参数: username"),
+        (None, "x", "缺少必要的请求参数: username"),
+        ("张三", None, "缺少必要的请求参数: password"),
+        ("a" * 51, "x", "参数 username 长度超过上限 50"),
+        ("张三", "x" * 129, "参数 password 长度超过上限 128"),
+        ("a\0b", "x", "参数 username 含有不允许的字符"),
+        (["张三"], "x", "参数 username 类型错误，应为字符串"),
+        ("张三", {"a": 1}, "参数 password 类型错误，应为字符串"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("path", ["/identity/token", "/identity/token/v1"])
+async def test_who_cannot_sign_in_is_told_why(world: World, path: str, name: Any, password: Any, message: str) -> None:
+    said = await sign_in(world, name, password, path)
+    assert (said.status, said.message, said.data) == (-2, message, None)
+
+
+async def test_a_password_in_the_address_is_not_taken(world: World) -> None:
+    said = await ask(
+        world, "POST", f"/identity/token?username=li.si&password={PASSWORD.replace(' ', '+')}", who="nobody"
+    )
+    assert (said.status, said.message) == (-2, "缺少必要的请求参数: username")
+
+
+async def test_who_guesses_waits_and_is_told_so(world: World) -> None:
+    said = [await sign_in(world, "guessed", f"guess number {n}") for n in range(5)]
+    assert [one.status for one in said] == [-2] * 5
+    assert said[0].message == "用户名/密码错误！"
+    assert said[-1].message != "用户名/密码错误！"
+    assert (await sign_in(world, "li.si", PASSWORD)).status == 1  # behind the same address
+
+
+async def test_a_second_token_does_not_end_the_first_and_every_process_knows_both(world: World) -> None:
+    first, second = [(await sign_in(world, "张三", PASSWORD)).data["token"] for _ in range(2)]
+    assert first != second
+    async with another_process(world) as other:
+        assert [await look(place, token) for place in (world, other) for token in (first, second)] == [1] * 4
+
+
+async def test_a_token_ends_after_24_hours(world: World) -> None:
+    token = (await sign_in(world, "张三", PASSWORD)).data["token"]
+    async with another_process(world, timedelta(hours=23, minutes=59)) as other:
+        assert await look(other, token) == 1
+    async with another_process(world, timedelta(hours=24)) as other:
+        assert await look(other, token) == -1
+
+
+async def test_a_token_is_taken_however_it_is_sent_and_nothing_else_is(world: World) -> None:
+    token = (await sign_in(world, "张三", PASSWORD)).data["token"]
+    for as_sent in ("Bearer {}", "bearer {}", "{}", "Bearer  {}"):
+        assert await look(world, token, as_sent) == 1
+    head, claims, signature = token.split(".")
+    forged = [f"{head}.{claims}.", f"{head}.{claims}.{signature[:-2]}AA", f"e30.{claims}.{signature}", "a.b.c", "x",
+              "ä.b", f"{world.keys['mes']}x", "9" * 10_000]  # fmt: skip
+    for wrong in forged:
+        assert await look(world, wrong) == -1
+    assert (await ask(world, "GET", f"{DATA}/detail?handle={PUMP}/seen", who="nobody")).status == -1
