@@ -15,7 +15,7 @@ run: .venv/ready-to-run
 	@.venv/bin/idnode up --demo
 
 test: lint types chromium
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n auto --dist loadfile
 
 # The browser of tests/browser. Root installs it; anyone else is told how.
 chromium:
