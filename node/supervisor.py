@@ -20,6 +20,7 @@ from node.announcement import announce
 from node.child import PAUSES_SECONDS, Child
 from node.child_log import ChildLog, print_line
 from node.demo_files import check_demo_allowed, find_demo_files
+from node.first_account import USER_NAME, make_first_account
 from node.listening import list_places, open_sockets
 from node.migrations import check_schema, connect, migrate
 from node.postgres import EmbeddedPostgres, get_dsn, make_directory
@@ -27,11 +28,9 @@ from node.postgres_probe import SOCKET_NAME, read_socket_dir
 from node.readiness import ask_all
 from node.secret_key import load_key_ring
 from node.settings import NodeSettings
-from node.watch import SupervisorWatch
 from node.wording import say
 from schemas.errors import SetupError
-from schemas.process_stats import PUBLISH_SECONDS, StatsFile
-from schemas.texts import format_message
+from schemas.texts import accounts, format_message
 from schemas.texts.supervisor import LABELS
 
 Result = TypeVar("Result")
@@ -66,9 +65,6 @@ class Supervisor:
         self._stop_requests = 0
         self._interruptible = self._stopping_postgres = False
         self._dsn = ""
-        self._stats = StatsFile(settings.stats_dir, f"supervisor-{part}")
-        self._published, self._postgres_deaths = -PUBLISH_SECONDS, 0
-        self._watch = SupervisorWatch(settings, self._runs_agent)
 
     def run(self) -> int:
         """Start, watch until a signal asks to stop, stop. Raises SetupError if the node cannot start like this."""
@@ -77,7 +73,6 @@ class Supervisor:
             try:
                 self._prepare()
                 self._start_children(wakeup)
-                self._watch.start()
                 status = self._load_demo(wakeup)
                 if status == 0:
                     table = self._call(announce(self._settings, self._dsn, self._places))
@@ -203,6 +198,8 @@ class Supervisor:
         if self._part != "node":
             self._dsn = get_dsn(settings.database_url, settings.data_dir)
             self._call(check_database(self._dsn))
+            if self._part == "registry":
+                self._make_first_account()
             return
         if settings.database_url:
             self._dsn = settings.database_url
@@ -214,11 +211,17 @@ class Supervisor:
         self._call(migrate(self._dsn))
         if self._with_demo:
             self._call(check_demo_allowed(self._dsn))
+        self._make_first_account()
+
+    def _make_first_account(self) -> None:
+        password = self._call(make_first_account(self._dsn, self._settings))
+        if password is not None:
+            label = accounts.LABELS["admin_made"]
+            print_line(say(label, self._settings.language, user_name=USER_NAME, password=password))
 
     def _make_child(self, name: str, arguments: list[str], sockets: dict[str, socket.socket]) -> Child:
         environment = {} if self._settings.database_url else {"IDNODE_DATABASE_URL": self._dsn}
-        log = ChildLog(self._log_dir / f"{name}.log", print_line, self._settings.log_megabytes * 1_000_000)
-        return Child(name, arguments, log, sockets, environment)
+        return Child(name, arguments, ChildLog(self._log_dir / f"{name}.log", print_line), sockets, environment)
 
     def _start_children(self, wakeup: socket.socket) -> None:
         """Start all, and wait until every service has answered a real question."""
@@ -261,7 +264,6 @@ class Supervisor:
 
     def _keep_running(self) -> None:
         self._raise_if_stopped()
-        self._publish()
         self._keep_database_running()
         for child in self._children:
             pid, ended = child.pid, child.take_death()
@@ -274,13 +276,6 @@ class Supervisor:
                 self._say("child_put_off", name=child.name, reason=error.strerror or error)
                 child.put_off()
 
-    def _publish(self) -> None:
-        """For monitoring: how often each process has died."""
-        if time.monotonic() - self._published >= PUBLISH_SECONDS:
-            self._published = time.monotonic()
-            deaths = {child.name: child.deaths_seen for child in self._children} | {"postgres": self._postgres_deaths}
-            self._stats.write({"deaths": deaths})
-
     def _keep_database_running(self) -> None:
         postgres = self._postgres
         if postgres is None or time.monotonic() < self._postgres_due:
@@ -290,7 +285,6 @@ class Supervisor:
                 return
             self._say("database_socket_gone")  # who cleans temporary directories may take it for rubbish
         else:
-            self._postgres_deaths += 1
             self._say("database_ended")
         try:
             with self._may_be_interrupted():
@@ -310,8 +304,6 @@ class Supervisor:
 
     def _stop(self, wakeup: socket.socket) -> None:
         """Who serves first, then the agent, which counts what they left, then the database. A second signal hurries."""
-        self._watch.stop()
-        self._stats.remove()
         agent = [child for child in self._children if child.name == "agent"]
         serving = [child for child in (*self._children, self._loader) if child is not None and child not in agent]
         if self._postgres is not None or any(child.is_running() for child in (*serving, *agent)):
@@ -323,9 +315,6 @@ class Supervisor:
             self._postgres.stop()
         if self._lock is not None:
             self._lock.close()
-
-    def _runs_agent(self) -> bool:
-        return self._stop_requests == 0 and any(child.name == "agent" for child in self._children)
 
     def _stop_children(self, children: list[Child], wakeup: socket.socket) -> None:
         for child in children:

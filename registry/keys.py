@@ -17,6 +17,7 @@ from registry.principals import ALL_SCOPES, SCOPES, Order, Principal, Scope
 from registry.store.enterprises import fetch_enterprise
 from registry.store.holders import Holder, find_key_holder
 from registry.store.keys import KeyRow, fetch_keys, find_key, insert_key, update_revoked, update_revoked_of
+from schemas.certificates import check_uscc
 from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
 from schemas.identifiers import shorten
 from schemas.sealing import KeyRing, seal
@@ -56,14 +57,15 @@ async def add_key(
     if len(note) > MAX_NOTE_CHARACTERS or not note.isprintable():
         raise InvalidInput("key_note_too_long", field="note", length=len(note), limit=MAX_NOTE_CHARACTERS)
     scopes, networks = check_scopes(terms.scopes), check_networks(terms.networks)
+    organisation = check_uscc(terms.organisation) if terms.organisation else ""
     if terms.expires is not None and terms.expires <= order.at:
         raise InvalidInput("key_expiry_past", field="expires")
     access_key, secret_key = f"ak_{secrets.token_hex(10)}", secrets.token_urlsafe(32)
     sealed = None
-    if terms.key_ring is not None and (enterprise_id is not None or terms.organisation):
+    if terms.key_ring is not None and (enterprise_id is not None or organisation):
         sealed = seal(terms.key_ring, digest_password(secret_key).encode(), format_signin_context(access_key))
     row = KeyRow(
-        access_key, enterprise_id, "", note, order.at, None, terms.organisation, scopes or None, networks, terms.expires
+        access_key, enterprise_id, "", note, order.at, None, organisation, scopes or None, networks, terms.expires
     )
     await insert_key(conn, row, _hash(secret_key) if sealed is None else hash_secret(secret_key), sealed)
     return access_key, secret_key

@@ -5,11 +5,12 @@ from typing import Annotated
 import typer
 
 from node.cli import (
-    alarm_commands,
+    account_commands,
     backup_commands,
     enterprise_commands,
     identifier_commands,
     import_command,
+    key_commands,
     process_commands,
     resolve_command,
     statistics_commands,
@@ -39,11 +40,12 @@ def choose_output(
 for commands in (
     process_commands,
     enterprise_commands,
+    account_commands,
+    key_commands,
     import_command,
     identifier_commands,
     resolve_command,
     statistics_commands,
     backup_commands,
-    alarm_commands,
 ):
     commands.add_to(app)

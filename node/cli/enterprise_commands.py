@@ -1,4 +1,4 @@
-"""Commands for enterprises, prefixes, templates and access keys."""
+"""Commands for enterprises, prefixes and templates."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,6 @@ enterprises = typer.Typer(no_args_is_help=True, help="企业 / Enterprises")
 prefixes = typer.Typer(no_args_is_help=True, help="企业前缀 / Prefixes")
 units = typer.Typer(no_args_is_help=True, help="乡镇和园区 / Towns and parks")
 templates = typer.Typer(no_args_is_help=True, help="数据模板 / Templates")
-keys = typer.Typer(no_args_is_help=True, help="访问密钥 / Access keys")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -39,7 +38,6 @@ def add_to(app: typer.Typer) -> None:
         ("prefix", prefixes, {"list": list_prefixes, "host": host, "owners": list_owners}),
         ("unit", units, {"add": add_unit, "list": list_units}),
         ("template", templates, {"add": add_template, "list": list_templates, "show": show_template}),
-        ("key", keys, {"add": add_key, "list": list_keys, "revoke": revoke_key}),
     )  # fmt: skip
     for name, group, commands in groups:
         for command, function in commands.items():
@@ -399,80 +397,3 @@ def show_template(
     columns = ("index", "type", "data", "max_length", "required", "enabled", "visibility")
     rows = [[item["name"][get_language()], *(item[c] for c in columns)] for item in found["items"]]
     print(format_table(rows, header=("name", *columns)))
-
-
-def add_key(
-    enterprise: Annotated[
-        str | None, typer.Option("--enterprise", metavar="E", help="代表一家企业 / for an enterprise")
-    ] = None,
-    operator: Annotated[bool, typer.Option("--operator", help="代表运营方 / for the operator")] = False,
-    note: Annotated[str, typer.Option("--note", help="用途 / what it is for")] = "",
-    as_json: AsJson = False,
-) -> None:
-    """新建访问密钥；密钥只显示这一次 / Make an access key; its secret is shown this once"""
-    from registry.enterprises import get_enterprise_id
-    from registry.keys import KeyTerms
-    from registry.keys import add_key as make
-
-    if (enterprise is None) != operator:
-        raise InvalidInput("key_for_whom", field="enterprise")
-
-    async def work() -> dict[str, Any]:
-        async with open_desk(writing=True) as desk:
-            number = await get_enterprise_id(desk.conn, enterprise) if enterprise else None
-            access_key, secret_key = await make(
-                desk.conn, desk.order(), number, note, KeyTerms(key_ring=desk.rules.key_ring)
-            )
-            return {"access_key": access_key, "secret_key": secret_key, "enterprise_id": number}
-
-    made = run(work())
-    if as_json:
-        print_json(made)
-    else:
-        print(say(LABELS["key_added"], get_language(), **made))
-
-
-def list_keys(
-    enterprise: Annotated[str | None, typer.Option("--enterprise", metavar="E")] = None, as_json: AsJson = False
-) -> None:
-    """访问密钥，不含密钥内容 / Access keys, without their secrets"""
-    from registry.enterprises import get_enterprise_id
-    from registry.keys import list_keys as fetch
-    from registry.record_views import format_instant
-
-    async def read() -> list[dict[str, Any]]:
-        async with open_desk() as desk:
-            number = await get_enterprise_id(desk.conn, enterprise) if enterprise else None
-            return [
-                {
-                    "access_key": key.access_key,
-                    "enterprise_id": key.enterprise_id,
-                    "enterprise": key.enterprise_name or None,
-                    "note": key.note,
-                    "created": format_instant(key.created),
-                    "revoked": format_instant(key.revoked) if key.revoked else None,
-                }
-                for key in await fetch(desk.conn, desk.principal, number)
-            ]
-
-    found = run(read())
-    if as_json:
-        print_json(found)
-    else:
-        columns = ("access_key", "enterprise", "note", "created", "revoked")
-        print(format_table([[_show(row[c]) for c in columns] for row in found], header=columns))
-
-
-def revoke_key(access_key: Annotated[str, typer.Argument(metavar="ACCESS_KEY")], as_json: AsJson = False) -> None:
-    """吊销访问密钥，立即生效 / Revoke an access key at once"""
-    from registry.keys import revoke_key as revoke
-
-    async def work() -> None:
-        async with open_desk(writing=True) as desk:
-            await revoke(desk.conn, desk.order(), access_key)
-
-    run(work())
-    if as_json:
-        print_json({"access_key": access_key, "revoked": True})
-    else:
-        print(say(LABELS["key_revoked"], get_language(), access_key=access_key))

@@ -192,3 +192,19 @@ TEXTS = {
         "There is nothing left to do.",
     ),
 }
+
+# What is said when it went well: Chinese, English.
+LABELS = {
+    "account_added": ("已添加账号 {user_name}", "Added the account {user_name}"),
+    "account_disabled": ("已停用账号 {user_name}", "Disabled the account {user_name}"),
+    "account_enabled": ("已启用账号 {user_name}", "Enabled the account {user_name}"),
+    "password_set": (
+        "已设置 {user_name} 的新密码，其会话已结束",
+        "Set a new password for {user_name}; its sessions ended",
+    ),
+    "password_made": ("密码（只显示这一次）：{password}", "Password, shown this once: {password}"),
+    "admin_made": (
+        "已建立管理员账号 {user_name}，密码（只显示这一次）：{password}",
+        "Made the account {user_name}; its password, shown this once: {password}",
+    ),
+}

@@ -1,0 +1,176 @@
+"""Commands for accounts: whoever has the command line of the node can always let somebody in again."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from node.cli.data import open_desk
+from node.cli.frame import AsJson, get_language, print_json, run
+from node.table import format_table
+from node.wording import say
+from schemas.errors import InvalidInput
+from schemas.texts.accounts import LABELS
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+    from registry.principals import Order
+    from registry.store.accounts import AccountRow
+
+ROLES_HELP = "operator, engineer, reviewer, enterprise_admin, enterprise_user, partner, regulator; 可重复 / repeat it"
+UserName = Annotated[str, typer.Argument(metavar="NAME", help="用户名 / user name")]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--password-file", metavar="FILE", help="从文件读取密码，- 为标准输入；缺省生成一个 / default: make one"
+    ),
+]
+
+accounts = typer.Typer(no_args_is_help=True, help="账号 / Accounts")
+
+
+def add_to(app: typer.Typer) -> None:
+    commands: dict[str, Callable[..., None]] = {
+        "add": add, "list": list_all, "disable": disable, "enable": enable, "reset-password": reset_password,
+    }  # fmt: skip
+    for name, function in commands.items():
+        accounts.command(name)(function)
+    app.add_typer(accounts, name="account")
+
+
+def add(
+    name: UserName,
+    role: Annotated[list[str], typer.Option("--role", metavar="R", help=ROLES_HELP)],
+    enterprise: Annotated[
+        str | None, typer.Option("--enterprise", metavar="E", help="企业角色所属企业 / the enterprise of its roles")
+    ] = None,
+    organisation: Annotated[
+        str, typer.Option("--organisation", metavar="USCC", help="合作方的统一社会信用代码 / a partner's code")
+    ] = "",
+    area: Annotated[str, typer.Option("--area", metavar="A", help="监管区域 / a regulator's division or unit")] = "",
+    hashed_sign_in: Annotated[
+        bool, typer.Option("--hashed-sign-in", help="允许摘要登录 /identity/token/v1 / allow the hashed sign-in")
+    ] = False,
+    password_file: PasswordFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """添加账号；生成的密码只显示这一次 / Add an account; a password that is made is shown this once"""
+    from registry.accounts import NewAccount, add_account
+    from registry.enterprises import get_enterprise_id
+
+    password, is_made = _read_password(password_file)
+
+    async def work() -> "AccountRow":
+        async with open_desk(writing=True) as desk:
+            number = await get_enterprise_id(desk.conn, enterprise) if enterprise else None
+            wanted = NewAccount(name, role, password, "", number, organisation, area, may_sign_in_hashed=hashed_sign_in)
+            return await add_account(desk.conn, desk.rules.key_ring, desk.order(), wanted)
+
+    _print_made("account_added", run(work()), password if is_made else None, as_json)
+
+
+def list_all(
+    enterprise: Annotated[str | None, typer.Option("--enterprise", metavar="E")] = None, as_json: AsJson = False
+) -> None:
+    """全部账号及其角色 / All accounts with their roles"""
+    from registry.enterprises import get_enterprise_id
+    from registry.store.accounts import fetch_accounts
+
+    async def read() -> list[dict[str, Any]]:
+        async with open_desk() as desk:
+            number = await get_enterprise_id(desk.conn, enterprise) if enterprise else None
+            return [_format(row) for row in await fetch_accounts(desk.conn, number)]
+
+    found = run(read())
+    if as_json:
+        print_json(found)
+        return
+    columns = ("user_name", "roles", "for", "created", "disabled")
+    for row in found:
+        row["roles"] = ", ".join(row["roles"])
+        row["for"] = row["enterprise"] or row["organisation"] or row["division_code"] or "–"
+    print(format_table([[row[c] or "–" for c in columns] for row in found], header=columns))
+
+
+def disable(name: UserName, as_json: AsJson = False) -> None:
+    """停用账号，其会话立即结束 / Disable an account; its sessions end at once"""
+    from registry.accounts import disable_account
+
+    _change("account_disabled", disable_account, name, as_json)
+
+
+def enable(name: UserName, as_json: AsJson = False) -> None:
+    """重新启用账号 / Enable a disabled account"""
+    from registry.accounts import enable_account
+
+    _change("account_enabled", enable_account, name, as_json)
+
+
+def reset_password(name: UserName, password_file: PasswordFile = None, as_json: AsJson = False) -> None:
+    """设置新密码并结束其全部会话 / Set a new password and end all sessions of the account"""
+    from registry.accounts import get_account, set_password
+
+    password, is_made = _read_password(password_file)
+
+    async def work() -> "AccountRow":
+        async with open_desk(writing=True) as desk:
+            await set_password(desk.conn, desk.rules.key_ring, desk.order(), name, password)
+            return await get_account(desk.conn, name)
+
+    _print_made("password_set", run(work()), password if is_made else None, as_json)
+
+
+def _change(
+    label: str,
+    change: "Callable[[Connection, Order, str], Awaitable[AccountRow]]",
+    name: str,
+    as_json: bool,
+) -> None:
+    async def work() -> "AccountRow":
+        async with open_desk(writing=True) as desk:
+            return await change(desk.conn, desk.order(), name)
+
+    _print_made(label, run(work()), None, as_json)
+
+
+def _read_password(path: Path | None) -> tuple[str, bool]:
+    """The first line of the file, or a password that is made (True)."""
+    from registry.passwords import make_password
+
+    if path is None:
+        return make_password(), True
+    try:
+        text = sys.stdin.readline() if str(path) == "-" else path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput("text_not_unicode", field="password") from error
+    return text.split("\n", 1)[0].removesuffix("\r"), False
+
+
+def _print_made(label: str, row: "AccountRow", password: str | None, as_json: bool) -> None:
+    if as_json:
+        print_json(_format(row) | ({"password": password} if password is not None else {}))
+        return
+    print(say(LABELS[label], get_language(), user_name=row.user_name))
+    if password is not None:
+        print(say(LABELS["password_made"], get_language(), password=password))
+
+
+def _format(row: "AccountRow") -> dict[str, Any]:
+    from registry.record_views import format_instant
+
+    return {
+        "account_id": row.account_id,
+        "user_name": row.user_name,
+        "roles": row.roles,
+        "enterprise_id": row.enterprise_id,
+        "enterprise": row.enterprise_name or None,
+        "organisation": row.organisation or None,
+        "division_code": row.division_code or None,
+        "unit_id": row.unit_id,
+        "hashed_sign_in": row.has_hashed_signin,
+        "created": format_instant(row.created),
+        "disabled": format_instant(row.disabled) if row.disabled else None,
+    }
