@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
@@ -18,10 +18,13 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from schemas.errors import SetupError
 
+if TYPE_CHECKING:
+    from schemas.tls import TlsFiles
+
 PREFIX = "IDNODE_"
 CONFIG_VARIABLE = "IDNODE_CONFIG"
 DEFAULT_CONFIG = "idnode.toml"
-SECRETS = ("database_url", "database_read_url", "admin_password")
+SECRETS = ("database_url", "database_read_url", "admin_password", "alarm_webhook_secret", "alarm_smtp_url")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Chosen = TypeVar("Chosen", bound="SharedSettings")
@@ -42,6 +45,19 @@ def check_web_address(value: str) -> str:
 def check_database_url(value: str) -> str:
     if urlsplit(value).scheme not in ("postgresql", "postgres"):
         raise ValueError("expected postgresql://user:password@host:5432/database")
+    return value
+
+
+def check_smtp_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise ValueError("expected smtp://user:password@host:587 or smtps://user:password@host:465")
+    return value
+
+
+def check_hook(value: str) -> str:
+    if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname:
+        raise ValueError("expected http://host/path or https://host/path")
     return value
 
 
@@ -68,6 +84,8 @@ def find_default_language() -> Literal["zh", "en"]:
 Directory = Annotated[Path, AfterValidator(make_absolute)]
 WebAddress = Annotated[str, AfterValidator(check_web_address)]
 DatabaseUrl = Annotated[str, AfterValidator(check_database_url)]
+SmtpUrl = Annotated[str, AfterValidator(check_smtp_url)]
+HookUrl = Annotated[str, AfterValidator(check_hook)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 CommaList = (NoDecode, BeforeValidator(split_list))
 
@@ -91,6 +109,10 @@ class SharedSettings(BaseSettings):
     handle_port: Port = 2641
     trusted_proxies: Annotated[tuple[Network, ...], *CommaList] = ()
     log_dir: Directory | None = None
+    log_format: Literal["text", "json"] = "text"  # of what processes print
+    log_megabytes: Annotated[int, Field(ge=1)] = 10  # of each process's log; one older file is kept beside it
+    tls_certificate: Directory | None = None  # PEM, with its chain: both HTTP ports speak TLS
+    tls_key: Directory | None = None
     language: Literal["zh", "en"] = Field(default_factory=find_default_language)
 
     @field_validator("prefixes")
@@ -109,6 +131,8 @@ class SharedSettings(BaseSettings):
     def _check_ports(self) -> Self:
         if len({self.registry_port, self.resolver_http_port, self.handle_port}) < 3:
             raise ValueError("registry_port, resolver_http_port and handle_port must differ")
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key must be set together")
         return self
 
     @classmethod
@@ -127,6 +151,24 @@ class SharedSettings(BaseSettings):
     def run_dir(self) -> Path:
         """Sockets and pid files; nothing that must survive."""
         return self.data_dir / "run"
+
+    @property
+    def stats_dir(self) -> Path:
+        """What each process says of itself (schemas.process_stats)."""
+        return self.run_dir / "stats"
+
+    @property
+    def tls(self) -> "TlsFiles | None":
+        from schemas.tls import TlsFiles  # most processes need no TLS
+
+        if self.tls_certificate is None or self.tls_key is None:
+            return None
+        return TlsFiles(self.tls_certificate, self.tls_key)
+
+    @property
+    def web_scheme(self) -> str:
+        """What both HTTP ports speak."""
+        return "http" if self.tls_certificate is None else "https"
 
     @property
     def unfinished_restore(self) -> Path:
@@ -158,13 +200,17 @@ class SharedSettings(BaseSettings):
     @property
     def scan_url(self) -> str:
         """What stands before the identifier on goods; made up while IDNODE_PUBLIC_URL is not set."""
-        return self.public_url or f"http://{format_host(self.site_address)}:{self.resolver_http_port}"
+        return self.public_url or f"{self.web_scheme}://{format_host(self.site_address)}:{self.resolver_http_port}"
 
 
 class RegistrySettings(SharedSettings):
     """The registry and its jobs."""
 
     secret_key_file: Directory | None = None
+    metrics_networks: Annotated[tuple[Network, ...], *CommaList] = (  # who may read /metrics without a key
+        ipaddress.IPv4Network("127.0.0.0/8"),
+        ipaddress.IPv6Network("::1/128"),
+    )
     admin_password: Annotated[str | None, Field(repr=False)] = None  # of the account made at the first start
     snms_aliases: bool = True  # older paths of the SNMS interface that clients in the field still use
 
@@ -183,7 +229,32 @@ class ResolverSettings(SharedSettings):
     upstream_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
 
 
-class NodeSettings(RegistrySettings, ResolverSettings):
+class WatchSettings(SharedSettings):
+    """What the agent watches, and whom it tells."""
+
+    alarm_webhook_url: HookUrl | None = None
+    alarm_webhook_secret: Annotated[str | None, Field(repr=False)] = None  # signs what is sent (HMAC-SHA256)
+    alarm_smtp_url: Annotated[SmtpUrl | None, Field(repr=False)] = None
+    alarm_mail_from: str | None = None
+    alarm_mail_to: Annotated[tuple[str, ...], *CommaList] = ()
+    alarm_repeat_hours: Annotated[float, Field(gt=0)] = 6.0  # an alarm that stays is sent again
+    alarm_look_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0  # between two looks
+    alarm_slow_seconds: Annotated[float, Field(gt=0)] = 0.5  # to answer a cached question, or to ask the database
+    alarm_cold_percent: Annotated[float, Field(gt=0, le=100)] = 50.0  # answers that needed the database
+    alarm_cold_answers: Annotated[int, Field(ge=1)] = 2_000  # in five minutes; fewer say nothing about a cache
+    alarm_disk_percent: Annotated[float, Field(ge=0, lt=100)] = 10.0  # free room
+    alarm_clock_seconds: Annotated[float, Field(gt=0)] = 2.0
+    alarm_certificate_days: Annotated[int, Field(ge=1)] = 21
+    time_server: str | None = None  # host or host:port that speaks NTP, to compare the clock with
+
+    @model_validator(mode="after")
+    def _check_ways(self) -> Self:
+        if self.alarm_smtp_url and not (self.alarm_mail_from and self.alarm_mail_to):
+            raise ValueError("alarm_smtp_url needs alarm_mail_from and alarm_mail_to")
+        return self
+
+
+class NodeSettings(RegistrySettings, ResolverSettings, WatchSettings):
     """The supervisor and the command line: every setting there is."""
 
     database_user: str | None = None  # the account of the embedded PostgreSQL when root starts it
@@ -193,7 +264,7 @@ class NodeSettings(RegistrySettings, ResolverSettings):
     )
 
 
-AgentSettings = SharedSettings
+AgentSettings = WatchSettings
 
 
 def format_host(host: str) -> str:

@@ -28,8 +28,10 @@ from node.postgres_probe import SOCKET_NAME, read_socket_dir
 from node.readiness import ask_all
 from node.secret_key import load_key_ring
 from node.settings import NodeSettings
+from node.watch import SupervisorWatch
 from node.wording import say
 from schemas.errors import SetupError
+from schemas.process_stats import PUBLISH_SECONDS, StatsFile
 from schemas.texts import accounts, format_message
 from schemas.texts.supervisor import LABELS
 
@@ -65,6 +67,9 @@ class Supervisor:
         self._stop_requests = 0
         self._interruptible = self._stopping_postgres = False
         self._dsn = ""
+        self._stats = StatsFile(settings.stats_dir, f"supervisor-{part}")
+        self._published, self._postgres_deaths = -PUBLISH_SECONDS, 0
+        self._watch = SupervisorWatch(settings, self._runs_agent)
 
     def run(self) -> int:
         """Start, watch until a signal asks to stop, stop. Raises SetupError if the node cannot start like this."""
@@ -73,6 +78,7 @@ class Supervisor:
             try:
                 self._prepare()
                 self._start_children(wakeup)
+                self._watch.start()
                 status = self._load_demo(wakeup)
                 if status == 0:
                     table = self._call(announce(self._settings, self._dsn, self._places))
@@ -221,7 +227,8 @@ class Supervisor:
 
     def _make_child(self, name: str, arguments: list[str], sockets: dict[str, socket.socket]) -> Child:
         environment = {} if self._settings.database_url else {"IDNODE_DATABASE_URL": self._dsn}
-        return Child(name, arguments, ChildLog(self._log_dir / f"{name}.log", print_line), sockets, environment)
+        log = ChildLog(self._log_dir / f"{name}.log", print_line, self._settings.log_megabytes * 1_000_000)
+        return Child(name, arguments, log, sockets, environment)
 
     def _start_children(self, wakeup: socket.socket) -> None:
         """Start all, and wait until every service has answered a real question."""
@@ -264,6 +271,7 @@ class Supervisor:
 
     def _keep_running(self) -> None:
         self._raise_if_stopped()
+        self._publish()
         self._keep_database_running()
         for child in self._children:
             pid, ended = child.pid, child.take_death()
@@ -276,6 +284,13 @@ class Supervisor:
                 self._say("child_put_off", name=child.name, reason=error.strerror or error)
                 child.put_off()
 
+    def _publish(self) -> None:
+        """For monitoring: how often each process has died."""
+        if time.monotonic() - self._published >= PUBLISH_SECONDS:
+            self._published = time.monotonic()
+            deaths = {child.name: child.deaths_seen for child in self._children} | {"postgres": self._postgres_deaths}
+            self._stats.write({"deaths": deaths})
+
     def _keep_database_running(self) -> None:
         postgres = self._postgres
         if postgres is None or time.monotonic() < self._postgres_due:
@@ -285,6 +300,7 @@ class Supervisor:
                 return
             self._say("database_socket_gone")  # who cleans temporary directories may take it for rubbish
         else:
+            self._postgres_deaths += 1
             self._say("database_ended")
         try:
             with self._may_be_interrupted():
@@ -304,6 +320,8 @@ class Supervisor:
 
     def _stop(self, wakeup: socket.socket) -> None:
         """Who serves first, then the agent, which counts what they left, then the database. A second signal hurries."""
+        self._watch.stop()
+        self._stats.remove()
         agent = [child for child in self._children if child.name == "agent"]
         serving = [child for child in (*self._children, self._loader) if child is not None and child not in agent]
         if self._postgres is not None or any(child.is_running() for child in (*serving, *agent)):
@@ -315,6 +333,9 @@ class Supervisor:
             self._postgres.stop()
         if self._lock is not None:
             self._lock.close()
+
+    def _runs_agent(self) -> bool:
+        return self._stop_requests == 0 and any(child.name == "agent" for child in self._children)
 
     def _stop_children(self, children: list[Child], wakeup: socket.socket) -> None:
         for child in children:

@@ -6,6 +6,7 @@ import typer
 
 from node.cli import (
     account_commands,
+    alarm_commands,
     backup_commands,
     enterprise_commands,
     identifier_commands,
@@ -47,5 +48,6 @@ for commands in (
     resolve_command,
     statistics_commands,
     backup_commands,
+    alarm_commands,
 ):
     commands.add_to(app)
