@@ -50,7 +50,8 @@ class NewAccount:
     `enterprise_id` for the enterprise roles, `organisation` (social credit code) for a partner, `area` (a unit, or a
     division) for a regulator. `personal`: email, mobile, remarks, open_id, open_user_name; the first two belong to
     one account only. `may_sign_in_hashed` keeps sha256hex(password), sealed; never for operator, reviewer, engineer
-    and regulator.
+    and regulator. `awaits_enterprise`: of an enterprise that will be named later (`join_enterprise`); until then the
+    account may sign in and do nothing.
     """
 
     user_name: str
@@ -62,6 +63,7 @@ class NewAccount:
     area: str = ""
     personal: dict[str, str] = field(default_factory=dict)
     may_sign_in_hashed: bool = False
+    awaits_enterprise: bool = False
 
 
 def fold_user_name(user_name: str) -> str:
@@ -94,9 +96,9 @@ async def _make_row(
     conn: Connection, ring: KeyRing, order: Order, wanted: NewAccount, roles: Sequence[Role]
 ) -> NewAccountRow:
     if set(roles) & _ENTERPRISE_ROLES:
-        if wanted.enterprise_id is None:
+        if wanted.enterprise_id is None and not wanted.awaits_enterprise:
             raise InvalidInput("account_needs_enterprise", field="enterprise")
-        if await fetch_enterprise(conn, wanted.enterprise_id) is None:
+        if wanted.enterprise_id is not None and await fetch_enterprise(conn, wanted.enterprise_id) is None:
             raise NotFound("enterprise_not_found", field="enterprise", enterprise=wanted.enterprise_id)
     elif wanted.enterprise_id is not None:
         raise InvalidInput("account_scope_without_role", field="enterprise")
@@ -259,6 +261,7 @@ def make_account_principal(holder: Holder, session_id: UUID | None = None) -> Pr
     """What an account may do is the sum of its roles."""
     roles = cast(list[Role], holder.roles)
     kinds = [kind for role, kind in KIND_OF_ROLE.items() if role in roles]
+    waits = kinds[0] == "enterprise" and holder.enterprise_id is None
     shared: dict[str, Any] = {"account_id": holder.account_id, "user_name": holder.user_name or ""}
     return Principal(
         kinds[0],
@@ -266,7 +269,7 @@ def make_account_principal(holder: Holder, session_id: UUID | None = None) -> Pr
         holder.enterprise_id,
         prefixes=dict(zip(holder.prefixes, holder.prefix_ids, strict=True)),
         roles=frozenset(roles),
-        scopes=frozenset(scope for role in roles for scope in SCOPES_OF_ROLE[role]),
+        scopes=frozenset(scope for role in roles for scope in SCOPES_OF_ROLE[role] if not waits),
         organisation=holder.organisation,
         division_code=holder.division_code,
         unit_id=holder.unit_id,

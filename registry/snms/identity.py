@@ -1,5 +1,8 @@
-"""Signing in (§d.2, I1 and I2): user name and password, or access key and secret, for a token of 24 hours."""
+"""Signing in (§d.2): user name and password, or access key and secret, for a token of 24 hours; and new users."""
 
+import re
+
+from registry.accounts import NewAccount, add_account
 from registry.sign_in import MAX_NAME_CHARACTERS, MAX_PASSWORD_CHARACTERS, Attempt, sign_in, sign_in_hashed
 from registry.snms import texts
 from registry.snms.calls import SnmsCall
@@ -38,7 +41,32 @@ def read_attempt(call: SnmsCall) -> Attempt:
     return Attempt(name, fields.get_text("password", MAX_PASSWORD_CHARACTERS))
 
 
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+async def register(call: SnmsCall) -> object:
+    """A user who belongs to no enterprise yet: `upgrade-apply` names it. Until then he can only sign in."""
+    fields = Fields(call.get_object())
+    user_name = fields.get_text("username", MAX_NAME_CHARACTERS, "userName").strip()
+    digest = fields.get_text("password", 255).strip().lower()
+    if not _DIGEST.fullmatch(digest):
+        raise Refusal(texts.DIGEST_WRONG.format(name="password"))
+    personal = {
+        "email": fields.get_text("email", 255),
+        "mobile": fields.get_text("mobile", 255),
+        "open_id": fields.find_text("openId", 64) or "",
+        "open_user_name": fields.find_text("openUserName", 255) or "",
+        "remarks": fields.find_text("remarks", 500) or "",
+    }
+    wanted = NewAccount(user_name, ["enterprise_user"], password_digest=digest, personal=personal,
+                        may_sign_in_hashed=True, awaits_enterprise=True)  # fmt: skip
+    async with call.write() as conn:
+        await add_account(conn, call.state.config.rules.key_ring, call.order(), wanted)
+    return True
+
+
 ROUTES = {
     ("POST", "/identity/token"): Route(get_token, "anyone"),
     ("POST", "/identity/token/v1"): Route(get_token_hashed, "anyone"),
+    ("POST", "/identity/registry"): Route(register, "operator", scope="manage"),
 }

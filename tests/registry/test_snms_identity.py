@@ -143,3 +143,53 @@ async def test_a_token_is_taken_however_it_is_sent_and_nothing_else_is(world: Wo
     for wrong in forged:
         assert await look(world, wrong) == -1
     assert (await ask(world, "GET", f"{DATA}/detail?handle={PUMP}/seen", who="nobody")).status == -1
+
+
+NEW_USER = {"userName": "wang.wu", "password": sha256(PASSWORD.encode()).hexdigest(), "email": "w@pump.example",
+            "mobile": "13900000001", "openId": "o-1", "openUserName": "王五", "remarks": "MES"}  # fmt: skip
+
+
+async def register(world: World, who: str = "operator", **more: Any) -> Said:
+    return await ask(world, "POST", "/identity/registry", NEW_USER | more, who=who)
+
+
+async def test_a_user_is_registered_by_the_administrator_and_can_sign_in_before_he_belongs_anywhere(
+    world: World,
+) -> None:
+    assert (await register(world, "pump")).status == -3
+    assert (await register(world, "nobody")).status == -1
+    assert (await register(world)).data is True
+    for path, password in (("/identity/token", PASSWORD), ("/identity/token/v1", hash_secret(PASSWORD, world))):
+        said = await sign_in(world, "wang.wu", password, path)
+        assert said.status == 1
+        assert await look(world, said.data["token"]) == -3  # no enterprise has taken him yet
+    native = {"Authorization": f"Bearer {said.data['token']}"}
+    for path in ("prefixes", "enterprises", "keys", "statistics", "jobs"):
+        assert (await world.ask("GET", f"/api/v1/{path}", who="nobody", headers=native)).status == 403
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({}, "用户名已被使用"),
+        ({"userName": "WANG.WU", "email": "x@pump.example", "mobile": "13900000002"}, "用户名已被使用"),
+        ({"userName": "other", "mobile": "13900000002"}, "邮箱"),
+        ({"userName": "other", "email": "x@pump.example"}, "手机"),
+        ({"userName": None, "username": None}, "缺少必要的请求参数: username"),
+        ({"userName": "a" * 51}, "username 长度"),
+        ({"userName": "a b"}, "用户名"),
+        ({"userName": 7.5}, "username 类型错误"),
+        ({"password": PASSWORD}, "password"),
+        ({"password": None}, "缺少必要的请求参数: password"),
+        ({"email": ""}, "缺少必要的请求参数: email"),
+        ({"mobile": None}, "缺少必要的请求参数: mobile"),
+        ({"mobile": "1" * 256}, "mobile 长度"),
+        ({"openId": "x" * 65}, "openId 长度"),
+        ({"openUserName": ["x"]}, "openUserName 类型错误"),
+    ],
+    ids=str,
+)
+async def test_a_user_who_cannot_be_registered_is_refused(world: World, more: dict[str, Any], says: str) -> None:
+    await register(world)
+    said = await register(world, **more)
+    assert (said.status, says in said.message) == (-2, True), said.message
