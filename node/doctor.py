@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ import asyncpg
 from asyncpg import Connection
 
 from node.agent import SEEN_FACT
+from node.alarms import PAGE, list_open
 from node.listening import find_holder, list_places
 from node.migrations import check_schema, connect, describe, list_applied
 from node.postgres import get_dsn
@@ -28,6 +29,7 @@ from schemas.days import get_day
 from schemas.errors import ServiceError
 from schemas.texts import format_message, format_remedy
 from schemas.texts.doctor import LABELS
+from schemas.tls import read_end
 
 State = Literal["ok", "warning", "error"]
 MARKS: dict[State, str] = {"ok": "✓", "warning": "!", "error": "✗"}
@@ -86,6 +88,7 @@ async def examine(settings: NodeSettings) -> list[Finding]:
             findings[:0] = await _ask_database(connection, settings, dsn)
         finally:
             await connection.close()
+    findings += [*check_certificate(settings, now), *check_alarms(settings)]
     findings += await check_ports(settings)
     findings += [finding async for finding in check_upstream(settings)]
     findings.append(check_sanity_of_clock(now))
@@ -247,6 +250,31 @@ def judge_room(place: Path, free_bytes: int, reserve_bytes: int) -> Finding:
     if free_bytes >= 2 * reserve_bytes:
         return Finding("disk", "ok", "disk_well", details)
     return Finding("disk", "error" if free_bytes < reserve_bytes else "warning", "disk_filling", details)
+
+
+def check_certificate(settings: NodeSettings, now: datetime) -> Iterator[Finding]:
+    """Nothing if the HTTP ports speak no TLS."""
+    path = settings.tls_certificate
+    if path is None:
+        return
+    try:
+        end = read_end(path)
+    except (OSError, ValueError) as error:
+        yield Finding("certificate", "error", "certificate_unreadable", {"path": str(path), "reason": str(error)})
+        return
+    days = (end - now).total_seconds() / 86_400
+    details = {"path": str(path), "end": end.isoformat(), "days": max(int(days), 0)}
+    if days >= settings.alarm_certificate_days:
+        yield Finding("certificate", "ok", "certificate_well", details)
+    else:
+        yield Finding("certificate", "error" if days <= 0 else "warning", "certificate_ends", details)
+
+
+def check_alarms(settings: NodeSettings) -> Iterator[Finding]:
+    """Those of this machine that are not over, as they stand in its own files."""
+    for alarm in list_open(settings.run_dir):
+        details = {"cause": alarm.cause, "subject": alarm.subject or "–", "paragraph": f"{PAGE}#{alarm.cause}"}
+        yield Finding("alarm", "warning", "alarm_open", details)
 
 
 def format_bytes(number: int) -> str:

@@ -26,6 +26,7 @@ class Place:
     address: str
     port: int
     setting: str
+    is_tls: bool = False
 
     @property
     def family(self) -> socket.AddressFamily:
@@ -33,10 +34,10 @@ class Place:
 
 
 def list_places(settings: SharedSettings) -> list[Place]:
-    bind = settings.bind
+    bind, is_tls = settings.bind, settings.tls_certificate is not None
     return [
-        Place("registry", "tcp", bind, settings.registry_port, "IDNODE_REGISTRY_PORT"),
-        Place("http", "tcp", bind, settings.resolver_http_port, "IDNODE_RESOLVER_HTTP_PORT"),
+        Place("registry", "tcp", bind, settings.registry_port, "IDNODE_REGISTRY_PORT", is_tls),
+        Place("http", "tcp", bind, settings.resolver_http_port, "IDNODE_RESOLVER_HTTP_PORT", is_tls),
         Place("handle-tcp", "tcp", bind, settings.handle_port, "IDNODE_HANDLE_PORT"),
         Place("handle-udp", "udp", bind, settings.handle_port, "IDNODE_HANDLE_PORT"),
     ]

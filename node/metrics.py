@@ -3,8 +3,9 @@
 Nothing is counted for a scrape, and nothing on the way of an answer. Counters begin anew with their process.
 """
 
+import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +14,7 @@ from typing import Any
 
 from asyncpg import Connection
 
+from node.alarms import CAUSES
 from node.backup import BACKUP_FACT, find_version
 from node.segment_files import get_free_bytes
 from node.settings import SharedSettings
@@ -100,7 +102,7 @@ async def collect(settings: SharedSettings, conn: Connection | None) -> str:
         position = await _add_database(samples, conn, now)
     for name, process in stats.items():
         _add_process(samples, name, process, now)
-        _add_worker(samples, name, process, position)
+        _add_worker(samples, name, process, position, now)
     _add_agent(samples, stats.get("agent", {}), now)
     _add_registry(samples, stats.get("registry", {}))
     _add_machine(samples, settings)
@@ -125,15 +127,17 @@ OF_WORKERS = {
     "idnode_misses_in_flight": "misses_in_flight",
     "idnode_miss_statements_total": "statements",
     "idnode_miss_seconds_total": "statement_seconds",
-    "idnode_invalidation_lag_seconds": "synced_seconds",
 }
 
 
-def _add_worker(samples: Samples, name: str, process: dict[str, Any], position: int | None) -> None:
+def _add_worker(samples: Samples, name: str, process: dict[str, Any], position: int | None, now: float) -> None:
     if "cache_entries" not in process:
         return
     for metric, key in OF_WORKERS.items():
         samples.add(metric, process.get(key), process=name)
+    if process.get("synced_seconds") is not None:
+        lag = process["synced_seconds"] + max(now - process["written"], 0.0)
+        samples.add("idnode_invalidation_lag_seconds", lag, process=name)
     if position is not None and process.get("database_up"):
         samples.add("idnode_invalidation_lag_entries", max(position - process["position"], 0), process=name)
 
@@ -166,7 +170,7 @@ async def _add_database(samples: Samples, conn: Connection, now: float) -> int |
         samples.add("idnode_jobs", number, state=state)
     for state, number in (await monitoring.fetch_outbox(conn)).items():
         samples.add("idnode_outbox_messages", number, state=state)
-    for cause, number in (await alarms.count_open(conn)).items():
+    for cause, number in (dict.fromkeys(CAUSES, 0) | await alarms.count_open(conn)).items():
         samples.add("idnode_alarms_open", number, cause=cause)
     last = await monitoring.find_fact(conn, BACKUP_FACT)
     samples.add("idnode_backup_time_seconds", datetime.fromisoformat(last).timestamp() if last else None)
@@ -199,9 +203,4 @@ def list_places(settings: SharedSettings) -> Iterator[tuple[str, Path]]:
 
 
 def get_size_bytes(place: Path) -> int:
-    import shutil
-
     return shutil.disk_usage(place).total
-
-
-Collector = Callable[[], Iterable[str]]

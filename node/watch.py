@@ -30,7 +30,6 @@ from node.watching import (
 )
 from schemas.process_stats import read_stats
 
-LOOK_SECONDS = 5.0
 TOTALS_SECONDS = 60.0
 DATABASE_SECONDS = 5.0
 AGENT_SILENT_SECONDS = 60.0
@@ -59,7 +58,7 @@ class Watch:
             except Exception:
                 log.exception("a look at the node failed")
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
+                await asyncio.wait_for(stop.wait(), self._settings.alarm_look_seconds)
         self.close()
 
     def close(self) -> None:
@@ -137,7 +136,7 @@ class SupervisorWatch:
         self._stop.set()
 
     def _run(self) -> None:
-        while not self._stop.wait(LOOK_SECONDS):
+        while not self._stop.wait(self._settings.alarm_look_seconds):
             try:
                 self._look(time.time())
             except Exception:

@@ -7,10 +7,11 @@ import typer
 
 from node.cli.frame import AsJson, load, open_database, print_json, run, show_progress
 from node.wording import say
+from schemas.errors import ServiceError
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (up, registry, resolver, agent, migrate, demo, doctor):
+    for command in (up, registry, resolver, agent, migrate, demo, doctor, metrics):
         app.command()(command)
 
 
@@ -77,6 +78,24 @@ def demo(as_json: AsJson = False) -> None:
         print_json(asdict(counts))
     else:
         print(say(LABELS["demo_loaded"], settings.language, **asdict(counts)))
+
+
+def metrics() -> None:
+    """监控指标，格式与 /metrics 相同 / What monitoring reads, as the registry's /metrics has it"""
+    import asyncpg
+
+    from node.metrics import collect
+
+    settings = load()
+
+    async def read() -> str:
+        try:
+            async with open_database(settings) as conn:
+                return await collect(settings, conn)
+        except (ServiceError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return await collect(settings, None)
+
+    print(run(read()), end="")
 
 
 def doctor(as_json: AsJson = False) -> None:

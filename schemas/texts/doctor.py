@@ -93,6 +93,24 @@ TEXTS: dict[str, Text] = {
         "请运行 idnode up，或用 IDNODE_DATA_DIR 指定节点所用的目录。",
         "Start idnode up, or name the directory of the node in IDNODE_DATA_DIR.",
     ),
+    "certificate_ends": Text(
+        "证书 {path} 于 {end} 到期，还剩 {days} 天。",
+        "The certificate {path} ends at {end}, in {days} days.",
+        "请把新证书和密钥写入同样的文件；运行中的节点会自动载入。",
+        "Put the new certificate and key into the same files; the running node loads them by itself.",
+    ),
+    "certificate_unreadable": Text(
+        "证书 {path} 无法读取：{reason}",
+        "The certificate {path} cannot be read: {reason}",
+        "请检查 IDNODE_TLS_CERTIFICATE；文件应为 PEM 格式。",
+        "Check IDNODE_TLS_CERTIFICATE; the file should be PEM.",
+    ),
+    "alarm_open": Text(
+        "有未解除的告警：{cause}（{subject}）。",
+        "There is an open alarm: {cause} ({subject}).",
+        "处理步骤见 {paragraph}；详情请运行 idnode alarm list。",
+        "What to do stands in {paragraph}; idnode alarm list says more.",
+    ),
     "upstream_silent": Text(
         "上游解析 {url} 没有正常应答。",
         "The upstream {url} gives no proper answer.",
@@ -129,6 +147,7 @@ LABELS: dict[str, tuple[str, str]] = {
         "{path} (mode {mode}); keep it with every backup",
     ),
     "disk_well": ("{path} 所在磁盘剩余 {free}", "{free} free on the disk of {path}"),
+    "certificate_well": ("证书 {path} 有效期至 {end}", "{path} is good until {end}"),
     "upstream_answers": ("上游解析 {url} 正常应答", "the upstream {url} answers"),
     "public_url_set": ("二维码中的地址为 {url}/…", "codes carry {url}/…"),
     "sum": ("{errors} 个错误，{warnings} 个警告。", "{errors} errors, {warnings} warnings."),
