@@ -30,6 +30,7 @@ from registry.api import (
     ranges,
     reading,
     resolving,
+    sandboxes,
     streams,
     templates,
 )
@@ -43,10 +44,12 @@ from registry.attachments import clean_attachments
 from registry.api.watch import Watch
 from registry.job_runner import run_jobs
 from registry.jobs import clear_old_jobs
+from registry.sandbox import reset_due_sandboxes
 from registry.snms.edge import SnmsEdge
 from registry.snms.routes import make_routes
 from registry.store import DATABASE_AWAY
 from registry.store.idempotency import delete_old_answers
+from registry.store.streams import delete_old_streams
 from schemas.errors import Unavailable
 from schemas.process_stats import PUBLISH_SECONDS
 from schemas.segments import SegmentWriter
@@ -62,7 +65,7 @@ logger = logging.getLogger("idnode.registry")
 _ROUTERS = (
     batches.router, streams.router, resolving.router, identifiers.router, reading.router, ranges.router,
     templates.router, enterprises.router, prefixes.router, dictionaries.router, access_keys.router,
-    attachments.router, jobs.router,
+    attachments.router, jobs.router, sandboxes.router,
 )  # fmt: skip
 
 
@@ -178,7 +181,7 @@ def make_server(app: FastAPI, config: RegistryConfig, context: ssl.SSLContext | 
 async def clear_old_things(state: RegistryState) -> None:
     """Delete what has had its time: answers kept for Idempotency-Keys, files of jobs, files of no dossier."""
     while True:
-        for clear in (_forget_answers, _clear_jobs, _clean_attachments):
+        for clear in (_forget_answers, _reset_sandboxes, _clear_jobs, _clean_attachments):
             try:
                 with suppress(Unavailable, *DATABASE_AWAY):
                     async with state.connect() as conn:
@@ -192,6 +195,13 @@ async def _forget_answers(state: RegistryState, conn: Connection) -> None:
     """After seven days, a thousand at a time."""
     while await delete_old_answers(conn, state.now()):
         pass
+    while await delete_old_streams(conn, state.now()):
+        pass
+
+
+async def _reset_sandboxes(state: RegistryState, conn: Connection) -> None:
+    """Within ten minutes after midnight."""
+    await reset_due_sandboxes(conn, state.now())
 
 
 async def _clear_jobs(state: RegistryState, conn: Connection) -> None:

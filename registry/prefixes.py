@@ -65,6 +65,8 @@ async def get_prefix(conn: Connection, principal: Principal, prefix: str) -> Pre
 async def _lock_prefix(conn: Connection, principal: Principal, prefix: str, *others: int) -> PrefixRow:
     """As `get_prefix`, locked; enterprises are always locked before prefixes, in order of their numbers."""
     row = await get_prefix(conn, principal, prefix)
+    if row.is_sandbox:
+        raise Conflict("sandbox_is_fixed", field="prefix", prefix=prefix)
     for enterprise_id in sorted({row.enterprise_id, *others}):
         await fetch_enterprise(conn, enterprise_id, for_update=True)
     return _check_known(principal, prefix, await find_prefix(conn, prefix, for_update=True))
@@ -117,7 +119,7 @@ async def request_prefix(
     order.principal.check_enterprise(enterprise_id)
     async with conn.transaction():
         enterprise = await get_enterprise_row(conn, enterprise_id, for_update=True)
-        _check_active(enterprise)
+        check_active(enterprise)
         wanted = await allot_prefix(conn, rules, order, enterprise_id, prefix)
         await insert_decision(conn, enterprise_id, "applied", order.act, wanted)
     return await get_prefix(conn, order.principal, wanted)
@@ -202,7 +204,7 @@ async def _get_for_review(conn: Connection, order: Order, prefix: str) -> Prefix
 
 async def _store_state(conn: Connection, order: Order, row: PrefixRow, state: PrefixState, decision: str) -> None:
     if state is PrefixState.ENABLED:
-        _check_active(await get_enterprise_row(conn, row.enterprise_id))
+        check_active(await get_enterprise_row(conn, row.enterprise_id))
         await set_connected(conn, row.enterprise_id, order.day)
     await update_prefix_state(conn, row.prefix_id, state, order.day, order.at)
     await insert_decision(conn, row.enterprise_id, decision, order.act, row.prefix)
@@ -259,7 +261,7 @@ async def transfer_prefix(conn: Connection, order: Order, prefix: str, enterpris
     async with conn.transaction():
         row = await _lock_prefix(conn, order.principal, prefix, enterprise_id)
         receiver = await get_enterprise_row(conn, enterprise_id)
-        _check_active(receiver)
+        check_active(receiver)
         if enterprise_id == row.enterprise_id:
             raise Conflict("prefix_owned_already", field="enterprise", prefix=prefix, enterprise=receiver.name)
         check_day(order, day, row.owned_from)
@@ -298,6 +300,7 @@ async def get_enterprise_row(conn: Connection, enterprise_id: int, *, for_update
     return row
 
 
-def _check_active(enterprise: EnterpriseRow) -> None:
+def check_active(enterprise: EnterpriseRow) -> None:
+    """Raises Conflict."""
     if EnterpriseState(enterprise.state) not in ACTIVE_STATES:
         raise Conflict("enterprise_not_active", field="enterprise", enterprise=enterprise.name)

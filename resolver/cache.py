@@ -201,7 +201,8 @@ class RecordCache:
         else:
             self._release(old)
         is_found = entry.outcome is Outcome.FOUND
-        entry.is_plain = is_found and isinstance(key, bytes) and _PLAIN.fullmatch(key) is not None
+        is_plain = is_found and isinstance(key, bytes) and _PLAIN.fullmatch(key) is not None
+        entry.is_plain = is_plain and entry.prefix_id not in self.prefixes.sandboxes  # counted apart
         entry.grew = self._on_growth
         self._entries[key] = entry
         self._grow(entry.count_bytes() + len(key))

@@ -115,6 +115,7 @@ class HandleAnswers:
         self._decode, self._encode = plain.decode, plain.encode
         self._tasks: set[asyncio.Task[None]] = set()
         self._find, self._append = records.find, log.append
+        self._sandboxes = records.prefixes.sandboxes
 
     def answer_plain(self, message: bytes, address: bytes) -> bytes | None:
         """The answer to the commonest question; None if this is another one, or nothing of the kind is cached."""
@@ -124,6 +125,8 @@ class HandleAnswers:
         handle = message[48 : shape[0]]
         entry = self._find(handle)
         if entry is None or entry.outcome is not _FOUND or (not shape[2] and entry.may_hide):
+            return None
+        if entry.prefix_id in self._sandboxes:  # counted apart
             return None
         tail = entry.handle_tail()
         if len(tail) > _MAX_TAIL_BYTES:
@@ -297,7 +300,8 @@ class HandleAnswers:
             prefix_id, template_id = entry.prefix_id, entry.template_id
         else:
             prefix_id, template_id = self._records.find_prefix_id(handle) if outcome is Outcome.UNAVAILABLE else 0, 0
-        self._append(handle, prefix_id, template_id, self._transport, outcome, ClientClass.PUBLIC, address)
+        client_class = self._records.prefixes.choose_class(prefix_id, ClientClass.PUBLIC)
+        self._append(handle, prefix_id, template_id, self._transport, outcome, client_class, address)
 
     def _respond(self, message: Message, code: int, body: bytes) -> bytes:
         now = int(self._wall_clock())

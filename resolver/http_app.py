@@ -253,7 +253,8 @@ class HttpSite:
         else:
             prefix_id, template_id = self.cache.find_prefix_id(raw) if outcome is Outcome.UNAVAILABLE else 0, 0
         traits = request.traits
-        self.log.append(raw, prefix_id, template_id, Transport.HTTP, outcome, traits.client_class, traits.address)
+        client_class = self.cache.prefixes.choose_class(prefix_id, traits.client_class)
+        self.log.append(raw, prefix_id, template_id, Transport.HTTP, outcome, client_class, traits.address)
 
     def _mark_stale(self, reply: Reply, finding: Finding) -> Reply:
         stale = self.cache.stale_seconds()

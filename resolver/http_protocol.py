@@ -180,7 +180,8 @@ class ResolverProtocol(HttpToolsProtocol):
             prefix_id, template_id, outcome = entry.prefix_id, entry.template_id, entry.outcome
         else:
             prefix_id, template_id, outcome = self._short.cache.find_prefix_id(raw), 0, Outcome.UNAVAILABLE
-        self._log(raw, prefix_id, template_id, _HTTP, outcome, traits.client_class, traits.address or self._peer)
+        client_class = self._short.cache.prefixes.choose_class(prefix_id, traits.client_class)
+        self._log(raw, prefix_id, template_id, _HTTP, outcome, client_class, traits.address or self._peer)
         headers = reply.headers if is_api else (*reply.headers, VARY)
         self._write(Reply(reply.status, reply.body, reply.content_type, outcome, headers))
         return True

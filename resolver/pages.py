@@ -83,7 +83,7 @@ class Pages:
                 name, status, code = "not_found", 404, finding.message or "identifier_not_found"
         details = {"identifier": shown, "text": shown}
         link = choose_target(finding, raw)
-        extra = {"link": link.decode() if link else "", "address": shown}
+        extra = {"link": link.decode() if link else "", "address": shown, "sandbox": self._is_sandbox(finding)}
         return self._show_message(status, name, code, language, finding.outcome, details, extra)
 
     def show_error(self, status: int, name: str, code: str, language: str, **details: object) -> Reply:
@@ -109,7 +109,7 @@ class Pages:
 
     def _show_retired(self, raw: bytes, shown: str, finding: Finding, language: str) -> Reply:
         successor = finding.successor
-        extra: dict[str, Any] = {"address": shown}
+        extra: dict[str, Any] = {"address": shown, "sandbox": self._is_sandbox(finding)}
         if successor:
             path = format_scan_url("", successor) if "/" in successor else ""
             extra |= {"successor": successor, "successor_path": path}
@@ -129,9 +129,12 @@ class Pages:
             heading=name or _label("product", language), address=shown, notice=notice, stale=stale, fields=fields,
             is_cut=is_cut, enterprise=prefix.enterprise if prefix else "", show_code=True,
             template_name=f"{name} {template.version}".strip() if template else "",
-            json_path=f"/api/handles/{quote(raw, safe='/')}",
+            json_path=f"/api/handles/{quote(raw, safe='/')}", sandbox=self._is_sandbox(finding),
         )  # fmt: skip
         return Reply(200, page, HTML, finding.outcome, self._headers)
+
+    def _is_sandbox(self, finding: Finding) -> bool:
+        return finding.entry is not None and finding.entry.prefix_id in self._prefixes.sandboxes
 
     def _render(self, template: str, language: str, title: str, **values: Any) -> bytes:
         warning = "" if self._public_url_is_set else format_message("public_url_missing", language)

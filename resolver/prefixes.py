@@ -10,7 +10,7 @@ from resolver.entry import Entry, make_fixed
 from schemas.identifiers import format_suffix_key
 from schemas.ranges import Shape, find_member
 from schemas.records import pack_values
-from schemas.resolution_log import Outcome
+from schemas.resolution_log import ClientClass, Outcome
 from schemas.values import Value
 from schemas.viewing import Verdict
 
@@ -33,6 +33,7 @@ class Prefix:
     changed: int
     enterprise: str = ""
     shapes: tuple[Shape, ...] = ()
+    is_sandbox: bool = False
 
     @property
     def is_elsewhere(self) -> bool:
@@ -64,6 +65,7 @@ class PrefixTable:
         self._site = site
         self._by_name: dict[bytes, Prefix] = {}
         self._by_id: dict[int, Prefix] = {}
+        self.sandboxes: set[int] = set()  # always this one object
         self.is_known = False  # the table was read once: before, nobody can say what is not here
 
     def __len__(self) -> int:
@@ -74,6 +76,12 @@ class PrefixTable:
         self.is_known = True
         self._by_id = {prefix.prefix_id: prefix for prefix in prefixes}
         self._by_name = {prefix.name.upper().encode(): prefix for prefix in self._by_id.values()}
+        self.sandboxes.clear()
+        self.sandboxes |= {prefix.prefix_id for prefix in self._by_id.values() if prefix.is_sandbox}
+
+    def choose_class(self, prefix_id: int, client_class: ClientClass) -> ClientClass:
+        """Questions about sandboxes are a class of their own, whoever asks."""
+        return ClientClass.SANDBOX if prefix_id in self.sandboxes else client_class
 
     def find_by_id(self, prefix_id: int) -> Prefix | None:
         return self._by_id.get(prefix_id)

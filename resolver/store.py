@@ -41,8 +41,9 @@ WHERE r.last >= k.number
 
 _PREFIXES = """
 SELECT p.prefix_id, p.prefix, p.state, p.hosting, p.site, p.folds_case, extract(epoch FROM p.changed)::int8 AS changed,
-    coalesce(owner.name, '') AS enterprise
+    coalesce(owner.name, tries.name, '') AS enterprise, p.sandbox_of IS NOT NULL AS is_sandbox
 FROM prefixes p
+LEFT JOIN enterprises tries ON tries.enterprise_id = p.sandbox_of
 LEFT JOIN LATERAL (
     SELECT e.name FROM prefix_owners o JOIN enterprises e USING (enterprise_id)
     WHERE o.prefix_id = p.prefix_id AND o.to_day IS NULL
@@ -118,7 +119,7 @@ async def fetch_prefixes(conn: Connection) -> list[Prefix]:
     return [
         Prefix(
             row["prefix_id"], row["prefix"], row["state"], row["hosting"], row["site"], row["folds_case"],
-            row["changed"], row["enterprise"], tuple(shapes.get(row["prefix_id"], ())),
+            row["changed"], row["enterprise"], tuple(shapes.get(row["prefix_id"], ())), row["is_sandbox"],
         )
         for row in await conn.fetch(_PREFIXES)
     ]  # fmt: skip

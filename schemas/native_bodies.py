@@ -139,6 +139,6 @@ class NewSandbox(Request):
     enterprise_id: Annotated[int | None, Field(ge=1, le=2**31 - 1, examples=[5])] = None
 
 
-class ResetBody(Body):
-    prefix: Annotated[PREFIX, Field(examples=["88.101.SANDBOX5"])]
-    deleted: Annotated[int, Field(description="Records, ranges and templates.", examples=[1_204])]
+class SandboxPage(Body):
+    sandboxes: list[SandboxBody]
+    next: Annotated[int | None, Field(examples=[105])]

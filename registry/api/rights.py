@@ -8,16 +8,19 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _REVIEWS = re.compile(r"/api/v1/(enterprises/[^/]+/(review|approve|refuse|verification)|prefixes/[^/]+/decisions)$")
 _TEMPLATES = re.compile(r"/api/v1/prefixes/[^/]+/templates(/|$)")
 _STATISTICS = re.compile(r"/api/v1/statistics(/|$)")
-_WRITES = re.compile(r"/api/v1/(identifiers|ranges|jobs|batches)(/|$)")
+_WRITES = re.compile(r"/api/v1/(identifiers|ranges|jobs|batches|sandboxes)(/|$)")
 # Anybody may see and end what he has opened, whatever else he may do.
 _OWN = re.compile(r"/api/v1/(sessions|me)(/|$)")
+
+
+_QUESTIONS = re.compile(r"/api/v1/identifiers/resolve$")
 
 
 def find_scope(method: str, path: str) -> Scope:
     """`path` as it was sent. What is neither data, templates nor figures is an administrator's: manage."""
     if _STATISTICS.match(path):
         return "statistics"
-    if method in _SAFE or _OWN.match(path):
+    if method in _SAFE or _OWN.match(path) or _QUESTIONS.match(path):
         return "read"
     if _REVIEWS.match(path):
         return "review"

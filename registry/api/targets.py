@@ -49,7 +49,7 @@ async def get_rule_for_state(conn: Connection, call: Call, prefix: str) -> Prefi
 
 
 def _to_rule(row: PrefixRow) -> PrefixRule:
-    return PrefixRule(row.prefix_id, row.prefix, row.folds_case, int(row.state), int(row.hosting))
+    return PrefixRule(row.prefix_id, row.prefix, row.folds_case, int(row.state), int(row.hosting), row.is_sandbox)
 
 
 async def get_known_template(conn: Connection, call: Call, prefix: str, version: str) -> Template:

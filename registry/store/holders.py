@@ -17,8 +17,10 @@ _COLUMNS = (
 )
 _OWNED = (
     " LEFT JOIN LATERAL (SELECT array_agg(p.prefix ORDER BY p.prefix_id) AS prefixes,"
-    " array_agg(p.prefix_id ORDER BY p.prefix_id) AS prefix_ids FROM prefix_owners w JOIN prefixes p USING (prefix_id)"
-    " WHERE w.enterprise_id = coalesce(a.enterprise_id, k.enterprise_id) AND w.to_day IS NULL) o ON true"
+    " array_agg(p.prefix_id ORDER BY p.prefix_id) AS prefix_ids FROM ("
+    " SELECT prefix_id FROM prefix_owners WHERE enterprise_id = coalesce(a.enterprise_id, k.enterprise_id)"
+    " AND to_day IS NULL UNION ALL SELECT prefix_id FROM prefixes"
+    " WHERE sandbox_of = coalesce(a.enterprise_id, k.enterprise_id)) w JOIN prefixes p USING (prefix_id)) o ON true"
 )
 _OF_KEY = f"{_COLUMNS} FROM access_keys k LEFT JOIN accounts a ON false{_OWNED} WHERE k.access_key = $1"
 _OF_ACCOUNT = f"{_COLUMNS} FROM accounts a LEFT JOIN access_keys k ON false{_OWNED} WHERE a.account_id = $1"

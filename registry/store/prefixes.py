@@ -28,6 +28,7 @@ class PrefixRow:
     enterprise_name: str
     enterprise_state: int
     owned_from: date
+    is_sandbox: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,11 @@ class Ownership:
 
 _SELECT = (
     "SELECT p.prefix_id, p.prefix, p.folds_case, p.state, p.hosting, p.site, p.created, p.changed, p.enabled_on,"
-    " e.enterprise_id, e.name AS enterprise_name, e.state AS enterprise_state, o.from_day AS owned_from"
-    " FROM prefixes p JOIN prefix_owners o ON o.prefix_id = p.prefix_id AND o.to_day IS NULL"
-    " JOIN enterprises e USING (enterprise_id)"
+    " e.enterprise_id, e.name AS enterprise_name, e.state AS enterprise_state,"
+    " coalesce(o.from_day, (p.created AT TIME ZONE 'UTC' + interval '8 hours')::date) AS owned_from,"
+    " p.sandbox_of IS NOT NULL AS is_sandbox"
+    " FROM prefixes p LEFT JOIN prefix_owners o ON o.prefix_id = p.prefix_id AND o.to_day IS NULL"
+    " JOIN enterprises e ON e.enterprise_id = coalesce(p.sandbox_of, o.enterprise_id)"
 )
 
 
@@ -110,9 +113,9 @@ async def find_prefix(conn: Connection, prefix: str, *, for_update: bool = False
 async def fetch_prefixes(
     conn: Connection, enterprise_id: int | None = None, after: int = 0, limit: int = 1_000
 ) -> list[PrefixRow]:
-    """In order of their numbers, after the one given."""
+    """In order of their numbers, after the one given; sandboxes are not among them."""
     rows = await conn.fetch(
-        f"{_SELECT} WHERE p.prefix_id > $2 AND ($1::int4 IS NULL OR o.enterprise_id = $1)"
+        f"{_SELECT} WHERE p.prefix_id > $2 AND p.sandbox_of IS NULL AND ($1::int4 IS NULL OR o.enterprise_id = $1)"
         " ORDER BY p.prefix_id LIMIT $3",
         enterprise_id,
         after,

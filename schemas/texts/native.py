@@ -63,4 +63,10 @@ TEXTS: dict[str, Text] = {
         "请使用 gzip 或不压缩。",
         "Use gzip, or none.",
     ),
+    "sandbox_is_fixed": Text(
+        "{prefix} 是沙箱前缀，随企业启停，不审批、不转移、不改托管方式。",
+        "{prefix} is a sandbox: it follows its enterprise, and is not decided on, moved or hosted elsewhere.",
+        "请对正式前缀进行此操作。",
+        "Do this with a prefix that was allotted.",
+    ),
 }

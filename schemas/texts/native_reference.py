@@ -43,4 +43,12 @@ NATIVE: dict[str, str] = {
     "Retire: for lines without one.": "停用：用于没有自带后继标识的行。",
     "Freeze: for lines without one.": "冻结：用于没有自带公告的行。",
     "Stands in the history.": "写入历史。",
+    # Sandboxes
+    "Open a sandbox": "开通沙箱",
+    "One for each enterprise; 200 if there is one already. It works like any prefix; nothing under it counts.\n\n"
+    "Identifiers, ranges and templates under it are deleted every day at midnight (UTC+8).": (
+        "每个企业一个；已有则返回 200。用法与正式前缀相同，但不计入任何统计。"
+        "其下的标识、号段和模板每天零点（UTC+8）删除。"
+    ),
+    "List sandboxes": "列出沙箱",
 }

@@ -103,6 +103,10 @@ LABELS: dict[str, tuple[str, str]] = {
     "template": ("模板", "Template"),
     "notice": ("公告", "Notice"),
     "retired": ("已停用", "Retired"),
+    "sandbox": (
+        "沙箱：仅供测试，每日清空，不对应真实产品。",
+        "Sandbox: for tests only, emptied every day; there is no such product.",
+    ),
     "successor": ("后继标识", "Successor"),
     "not_found": ("没有找到", "Not found"),
     "unavailable": ("暂时不可用", "Not available now"),

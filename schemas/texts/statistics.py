@@ -52,8 +52,8 @@ TEXTS: dict[str, Text] = {
         _CHECK_EN,
     ),
     "counter_resolutions_uncounted": Text(
-        "不计入解析量、单独列出的查询：所有者自查、探测、沙箱。",
-        "Answered questions of owners, probes and sandboxes, shown apart from resolutions.",
+        "不计入解析量、单独列出的查询：所有者自查、探测；沙箱不在其内。",
+        "Answered questions of owners and probes, shown apart from resolutions; sandboxes are in neither.",
         _CHECK_ZH,
         _CHECK_EN,
     ),

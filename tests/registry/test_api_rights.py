@@ -93,6 +93,8 @@ ROUTES: list[tuple[str, str, Any, str]] = [
     ("POST", f"{V1}/enterprises/PUMP/verification", {"result": "pass"}, OPERATOR),
     ("POST", f"{V1}/enterprises/PUMP/move", {"area": "321302", "industry": "C/34/344/3442"}, OPERATOR),
     ("PUT", f"{V1}/enterprises/PUMP/tags", {"tags": {"industrial_chain": "高端装备"}}, OPERATOR),
+    ("GET", f"{V1}/sandboxes", None, "each"),
+    ("POST", f"{V1}/sandboxes", {"enterprise_id": "PUMP"}, OWN),
     ("GET", f"{V1}/units", None, "each"),
     ("POST", f"{V1}/units", {"division": "321302", "name": "陈集镇"}, OPERATOR),
     ("GET", f"{V1}/tags", None, OPERATOR),

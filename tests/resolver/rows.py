@@ -32,11 +32,11 @@ async def empty_tables(conn: Any) -> None:
 
 
 async def add_prefix(conn: Any, prefix: str, **columns: Any) -> int:
-    row = {"state": 1, "hosting": 4, "folds_case": True, "site": None} | columns
+    row = {"state": 1, "hosting": 4, "folds_case": True, "site": None, "sandbox_of": None} | columns
     prefix_id: int = await conn.fetchval(
-        "INSERT INTO prefixes (prefix, state, hosting, folds_case, site, created, changed)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $6) RETURNING prefix_id",
-        prefix, row["state"], row["hosting"], row["folds_case"], row["site"], WHEN,
+        "INSERT INTO prefixes (prefix, state, hosting, folds_case, site, created, changed, sandbox_of)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $6, $7) RETURNING prefix_id",
+        prefix, row["state"], row["hosting"], row["folds_case"], row["site"], WHEN, row["sandbox_of"],
     )  # fmt: skip
     await add_change(conn, ChangeKind.PREFIX, prefix_id)
     return prefix_id

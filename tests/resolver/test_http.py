@@ -149,6 +149,8 @@ async def fill_database(dsn: str) -> None:
     await add_record(conn, prefix_id, "HUGE", n, [(3000 + i, f"t{i}", "长&" * 1_500) for i in range(30)])
     await add_prefix(conn, "88.101.7", hosting=1, site=THEIRS)
     await add_prefix(conn, "88.101.6", state=0)
+    sandbox_id = await add_prefix(conn, "88.101.SANDBOX1", sandbox_of=1)
+    await add_record(conn, sandbox_id, "TRY-1", 0, PUMP)
     while await conn.fetchval("SELECT number_changes()"):
         pass
     await conn.close()
@@ -499,6 +501,20 @@ async def test_every_answered_question_is_counted_once_on_every_way(site: Site) 
     assert [answer.outcome for answer in logged] == [outcome for _, _, outcome in asked]
     assert logged[0].identifier == b"88.101.5/pump-1" and logged[0].address == bytes([127, 0, 0, 1])
     assert (logged[0].prefix_id, logged[0].template_id) == (1, 1) and logged[-1].prefix_id == 0
+
+
+async def test_a_sandbox_is_marked_on_its_pages_and_counted_apart(site: Site) -> None:
+    client = site.connect()
+    for target in ("/api/handles/88.101.sandbox1/try-1", "/88.101.SANDBOX1/TRY-1", "/88.101.SANDBOX1/NONE"):
+        for _ in range(2):
+            await client.ask(target)
+    page = await client.ask("/88.101.SANDBOX1/TRY-1", Accept=BROWSER, Accept_Language="en")
+    missing = await client.ask("/88.101.SANDBOX1/NONE", Accept=BROWSER, Accept_Language="zh")
+    assert "Sandbox: for tests only" in page.body.decode() and "宿城水泵厂" in page.body.decode()
+    assert "沙箱" in missing.body.decode()
+    logged = site.read_log()
+    assert len(logged) == 8 and {answer.client_class for answer in logged} == {ClientClass.SANDBOX}
+    assert len({answer.prefix_id for answer in logged}) == 1
 
 
 async def test_probes_and_clients_behind_a_proxy_are_told_apart(site: Site) -> None:
