@@ -12,6 +12,7 @@ import orjson
 from asyncpg import Connection
 
 from registry.areas import Area, get_area
+from registry.attachments import bind_dossier
 from registry.keys import KeyTerms, add_key, revoke_keys_of
 from registry.prefixes import (
     NodeRules,
@@ -59,7 +60,7 @@ from schemas.enterprises import (
 )
 from schemas.errors import Conflict, InvalidInput, NotFound
 from schemas.identifiers import shorten
-from schemas.industries import check_industry
+from schemas.industries import check_industry, check_industry_path
 from schemas.prefixes import PrefixState
 from schemas.sealing import seal, unseal
 
@@ -111,6 +112,7 @@ async def apply(conn: Connection, rules: NodeRules, order: Order, dossier: Dossi
     order.principal.check_operator()
     async with conn.transaction():
         enterprise_id = await _insert(conn, rules, order, dossier)
+        await bind_dossier(conn, order, enterprise_id, dossier)
         await insert_decision(conn, enterprise_id, "applied", order.act)
         prefix = await allot_prefix(conn, rules, order, enterprise_id, dossier.prefix or None)
         await insert_decision(conn, enterprise_id, "applied", order.act, prefix)
@@ -194,6 +196,7 @@ async def resubmit(conn: Connection, rules: NodeRules, order: Order, enterprise_
     async with conn.transaction():
         row = await get_enterprise_row(conn, enterprise_id, for_update=True)
         await _decide(conn, order, row, "resubmitted")
+        await bind_dossier(conn, order, enterprise_id, dossier)
         await _store_dossier(conn, rules, order, row, dossier)
         kept = ""
         for prefix in await fetch_prefixes(conn, enterprise_id):
@@ -217,6 +220,7 @@ async def propose_change(
     async with conn.transaction():
         row = await get_enterprise_row(conn, enterprise_id, for_update=True)
         await _decide(conn, order, row, "change_proposed")
+        await bind_dossier(conn, order, enterprise_id, dossier)
         document = orjson.dumps(dossier.model_dump(mode="json"))
         await update_sealed(
             conn, enterprise_id, proposed=seal(rules.key_ring, document, _context(enterprise_id, "proposed"))
@@ -341,7 +345,7 @@ async def _insert(conn: Connection, rules: NodeRules, order: Order, dossier: Dos
 
 
 def _codes(dossier: Dossier) -> list[str]:
-    return list(check_industry(dossier.industry)) if dossier.industry else []
+    return check_industry_path(dossier.industry) if dossier.industry else []
 
 
 async def _find_place(conn: Connection, dossier: Dossier) -> Area:
@@ -367,7 +371,7 @@ async def _store_dossier(
     if row.personal is not None:
         old = orjson.loads(unseal(rules.key_ring, row.personal, _context(row.enterprise_id, "personal")))
     kept = {f: old[f] for f in PERSONAL_FIELDS if f in old and getattr(dossier, f) is None}
-    merged = parse_dossier(dossier.model_dump(mode="json") | kept)
+    merged = parse_dossier(dossier.model_dump(mode="json") | kept, strict=False)  # both were checked when they came
     place = await _replace_placement(conn, order, row, merged)
     if not await update_dossier(conn, row.enterprise_id, _split(merged, row.state, place.division_code), order.at):
         raise Conflict("enterprise_taken", field="certificate_code", certificate_code=dossier.certificate_code)
@@ -415,5 +419,5 @@ async def _approve_change(conn: Connection, rules: NodeRules, order: Order, row:
     if row.proposed is None:
         raise Conflict("enterprise_no_change", enterprise=row.name)
     document = orjson.loads(unseal(rules.key_ring, row.proposed, _context(row.enterprise_id, "proposed")))
-    await _store_dossier(conn, rules, order, row, parse_dossier(document))
+    await _store_dossier(conn, rules, order, row, parse_dossier(document, strict=False))
     await _decide(conn, order, row, "approved")

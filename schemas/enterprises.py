@@ -5,17 +5,27 @@ read. Only name and certificate are compulsory; `list_missing` says what else a 
 """
 
 import re
+from collections.abc import Callable
 from datetime import date
 from enum import IntEnum
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from schemas.certificates import check_resident_id, check_uscc
 from schemas.errors import Conflict, InvalidInput
 from schemas.identifiers import shorten
-from schemas.industries import check_industry, load_divisions, load_industries
+from schemas.industries import check_industry, check_industry_path, load_divisions, load_industries
 from schemas.texts import format_message, format_remedy
 
 CERTIFICATE_USCC = 1
@@ -205,23 +215,25 @@ class Dossier(_Part):
 
     @model_validator(mode="before")
     @classmethod
-    def _capitals(cls, document: Any) -> Any:
+    def _capitals(cls, document: Any, info: ValidationInfo) -> Any:
         if isinstance(document, dict) and document.get("certificate_type", 1) == CERTIFICATE_USCC:
             code = document.get("certificate_code")
             if isinstance(code, str):
-                return document | {"certificate_code": check_uscc(code)}
+                return document | {"certificate_code": check_uscc(code) if _is_strict(info) else code.strip().upper()}
         return document
 
     @model_validator(mode="after")
-    def _check(self) -> "Dossier":
+    def _check(self, info: ValidationInfo) -> "Dossier":
         if not self.name:
             raise InvalidInput("dossier_field_missing", field="name", name="name")
         if not self.certificate_code:
             raise InvalidInput("dossier_field_missing", field="certificate_code", name="certificate_code")
         check_divisions(self.province, self.city, self.county)
-        for industry in filter(None, (self.industry, *self.serve_industries)):
+        for industry in filter(None, self.serve_industries):
             check_industry(industry)
-        for field in PERSONAL_FIELDS:
+        if self.industry:
+            (check_industry if _is_strict(info) else check_industry_path)(self.industry)
+        for field in PERSONAL_FIELDS if _is_strict(info) else ():
             person: Person | None = getattr(self, field)
             if person and person.certificate_type == RESIDENT_ID and person.certificate_number:
                 check_resident_id(person.certificate_number, f"{field}.certificate_number")
@@ -235,10 +247,18 @@ class Dossier(_Part):
         return self.county or self.city or self.province
 
 
-def parse_dossier(document: object) -> Dossier:
-    """Read a dossier document; raises InvalidInput that names the field."""
+def _is_strict(info: ValidationInfo) -> bool:
+    return info.context is None or bool(info.context["strict"])
+
+
+def parse_dossier(document: object, *, strict: bool = True) -> Dossier:
+    """Read a dossier document; raises InvalidInput that names the field.
+
+    What is not `strict`, because another interface has taken it or it is stored already, may have wrong check
+    characters and an industry of fewer levels; `list_missing` names them then.
+    """
     try:
-        return Dossier.model_validate(document)
+        return Dossier.model_validate(document, context={"strict": strict})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "dossier"
@@ -344,6 +364,9 @@ _TODOS = (
     TodoItem("certificate_image_id", "todo_licence_image"),
     TodoItem("contact", "todo_contact"),
     TodoItem("legal_person", "todo_legal_person"),
+    TodoItem("certificate_code", "todo_certificate_code"),
+    TodoItem("contact.certificate_number", "todo_contact_certificate"),
+    TodoItem("legal_person.certificate_number", "todo_legal_person_certificate"),
 )
 _TODOS_BY_FIELD = {item.field: item for item in _TODOS}
 _CONTACT_NEEDS = ("name", "certificate_number", "email", "phone")
@@ -361,11 +384,27 @@ def get_todo(field: str) -> TodoItem:
 
 
 def _is_missing(dossier: Dossier, field: str) -> bool:
+    if field == "certificate_code":
+        return dossier.certificate_type == CERTIFICATE_USCC and not _passes(check_uscc, dossier.certificate_code)
+    if field.endswith(".certificate_number"):
+        person: Person | None = getattr(dossier, field.partition(".")[0])
+        number = person.certificate_number if person and person.certificate_type == RESIDENT_ID else ""
+        return bool(number) and not _passes(lambda text: check_resident_id(text, field), number)
+    if field == "industry":
+        return dossier.industry.count("/") != 3
     value = getattr(dossier, field)
     if isinstance(value, Person):
         needs = _CONTACT_NEEDS if field == "contact" else _LEGAL_PERSON_NEEDS
         return not all(getattr(value, need) for need in needs)
     return not value
+
+
+def _passes(check: Callable[[str], object], text: str) -> bool:
+    try:
+        check(text)
+    except InvalidInput:
+        return False
+    return True
 
 
 def format_industry(codes: tuple[str, ...] | list[str]) -> str:

@@ -21,10 +21,17 @@ def load_divisions() -> dict[str, tuple[str, str]]:
 
 def check_industry(text: str) -> tuple[str, str, str, str]:
     """Read `C/34/344/3441`; raise InvalidInput for codes unknown or not below each other."""
-    codes = [code.strip() for code in text.split("/")]
-    if len(codes) != 4:
+    if text.count("/") != 3:
         raise InvalidInput("industry_malformed", field="industry", text=text[:80])
-    section, division, group, class_code = codes
+    section, division, group, class_code = check_industry_path(text)
+    return section, division, group, class_code
+
+
+def check_industry_path(text: str) -> list[str]:
+    """As `check_industry`, for one to four levels: `C/34` is known to other interfaces."""
+    codes = [code.strip() for code in text.split("/")]
+    if len(codes) > 4:
+        raise InvalidInput("industry_malformed", field="industry", text=text[:80])
     table, parent = load_industries(), ""
     for code in codes:
         if code not in table:
@@ -32,7 +39,7 @@ def check_industry(text: str) -> tuple[str, str, str, str]:
         if table[code][0] != parent:
             raise InvalidInput("industry_wrong_parent", field="industry", industry=code, parent=parent)
         parent = code
-    return section, division, group, class_code
+    return codes
 
 
 def find_division(text: str) -> str | None:

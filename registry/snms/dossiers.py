@@ -137,11 +137,13 @@ def read_dossier(fields: Fields) -> Dossier:
 def format_dossier(document: Mapping[str, Any]) -> dict[str, Any]:
     """The three objects again. `document`: public and personal parts, place, industry and prefix together."""
     industry = document.get("industry") or []
+    # What is stored leaves out what goes without saying.
+    charges = {part: {"type": OWN} | document[part] for part in ("build", "operation") if part in document}
     return {
         BASIC: _format(document, _BASIC) | dict(zip(("industryCategory", "industrySpecific"), industry, strict=False)),
         REGISTER: {
             "entInfoSyses": [_format(system, _SYSTEM) for system in document.get("systems", ())],
-            **_format(document, _CHARGES),
+            **_format(charges, _CHARGES),
         },
         SERVE: {
             **_format(document, _SERVE),

@@ -35,7 +35,7 @@ _USER_NAMES = {
 async def apply(call: SnmsCall) -> object:
     """User and enterprise together, or neither (N1). Somebody else decides on the application."""
     fields = call.read_fields()
-    user, dossier = _read_user(fields.get_object("sysUser")), read_dossier(fields)
+    user, dossier = read_user(fields.get_object("sysUser")), read_dossier(fields)
     rules, order = call.state.config.rules, call.order()
     async with call.write() as conn:
         with naming():
@@ -58,7 +58,7 @@ async def upgrade_apply(call: SnmsCall) -> object:
     return True
 
 
-def _read_user(user: Fields) -> dict[str, str]:
+def read_user(user: Fields) -> dict[str, str]:
     """`password` is sha256hex of the password itself, which never comes here."""
     digest = user.get_text("password", 64).strip().lower()
     if not _DIGEST.fullmatch(digest):

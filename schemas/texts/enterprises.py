@@ -243,6 +243,24 @@ TEXTS: dict[str, Text] = {
         "请填写法定代表人的姓名、证件号码并上传证件正反面。",
         "Give name and certificate number, and upload both sides of the certificate.",
     ),
+    "todo_certificate_code": Text(
+        "统一社会信用代码的校验位不正确。",
+        "The check character of the social credit code is wrong.",
+        "请对照营业执照核对后变更档案。",
+        "Compare it with the business licence and change the dossier.",
+    ),
+    "todo_contact_certificate": Text(
+        "联系人的居民身份证号码校验位不正确。",
+        "The check character of the contact's resident ID is wrong.",
+        "请对照证件核对后变更档案。",
+        "Compare it with the document and change the dossier.",
+    ),
+    "todo_legal_person_certificate": Text(
+        "法定代表人的居民身份证号码校验位不正确。",
+        "The check character of the legal person's resident ID is wrong.",
+        "请对照证件核对后变更档案。",
+        "Compare it with the document and change the dossier.",
+    ),
     "enterprise_not_found": Text(
         "没有企业 {enterprise}。",
         "There is no enterprise {enterprise}.",

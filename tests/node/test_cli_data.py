@@ -146,6 +146,21 @@ def test_an_identifier_through_its_life(node: Node) -> None:
     assert history[1]["actor"].startswith("cli:")
 
 
+def test_a_unit_is_made_once_and_firms_report_under_it(node: Node) -> None:
+    made = node.get("unit", "add", "--division", "宿城区", "--name", "水泵产业园")
+    assert (made["division_code"], made["name"]) == ("321302", "水泵产业园")
+    assert node.get("unit", "add", "--division", "321302", "--name", "水泵产业园") == made
+    assert made in node.get("unit", "list")
+    assert node.fail("unit", "add", "--division", "nowhere", "--name", "x")["code"] == "area_unknown"
+    assert node.fail("unit", "add", "--division", "321302", "--name", "a/b")["code"] == "unit_name"
+
+
+def test_a_prefix_names_all_who_have_owned_it(node: Node) -> None:
+    owners = node.get("prefix", "owners", "88.101.10")
+    assert [(one["to"], one["enterprise_id"] > 0) for one in owners] == [(None, True)]
+    assert node.fail("prefix", "owners", "88.101.4711")["code"] == "prefix_not_found"
+
+
 def test_ten_million_serials_in_one_command(node: Node) -> None:
     node.get("template", "add", DATA / "products-pump-works.template.json", "--prefix", "88.101.5")
     values = ("product_code=SN", "model=WQ15", "produced_on=2024-06-04")
@@ -174,6 +189,7 @@ def test_statistics_come_as_a_list_of_objects(node: Node) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [("enterprise", "list"), ("enterprise", "show", "88.101.10"), ("prefix", "list"), ("stats",), ("key", "list"),
+     ("unit", "list"), ("prefix", "owners", "88.101.10"),
      ("template", "list", "--prefix", "88.101.10"), ("template", "show", "batch-1", "--prefix", "88.101.10"),
      ("range", "list", "--prefix", "88.101.5")],
 )  # fmt: skip
