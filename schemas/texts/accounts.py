@@ -5,6 +5,12 @@ from schemas.texts.table import Text
 _ASK_OPERATOR_ZH, _ASK_OPERATOR_EN = "请联系节点运营方。", "Ask the operator of the node."
 
 TEXTS = {
+    "account_has_enterprise": Text(
+        "账号 {user_name} 已属于企业或其他单位。",
+        "The account {user_name} stands for an enterprise or somebody else already.",
+        "请使用尚未归属企业的账号，或新建账号。",
+        "Take one that belongs to nobody yet, or make a new one.",
+    ),
     "sign_in_wrong": Text(
         "用户名/密码错误！",
         "The user name or the password is wrong.",
