@@ -86,7 +86,7 @@ def decide(book: Book, conditions: Iterable[Condition], now: float, repeat_secon
             book.alarms[condition.key] = alarm
             told.append(("raised", alarm))
             continue
-        alarm.seen, alarm.details = max(now, alarm.seen), condition.details
+        alarm.seen, alarm.details = now, condition.details
         if now - alarm.told >= repeat_seconds or now < alarm.raised:  # the clock was set back: better told twice
             alarm.told = now
             alarm.raised = min(alarm.raised, now)
