@@ -95,11 +95,14 @@ async def read_attachment(
     conn: Connection, storage: Storage, order: Order, attachment_id: int
 ) -> tuple[Attachment, bytes]:
     """The file itself. An identity card shows as much as the sealed part of the dossier: operator and reviewer give a
-    reason, which is recorded. Raises NotFound."""
+    reason, which is recorded, and of the enterprise its administrators see it. Raises NotFound, Forbidden."""
     row = await get_attachment(conn, order.principal, attachment_id)
-    if order.principal.kind in _STAFF and row.enterprise_id is not None and _is_personal(row):
-        check_reason(order)
-        await insert_decision(conn, row.enterprise_id, "revealed", order.act)
+    if row.enterprise_id is not None and _is_personal(row):
+        if order.principal.kind in _STAFF:
+            check_reason(order)
+            await insert_decision(conn, row.enterprise_id, "revealed", order.act)
+        else:
+            order.principal.check_scope("manage")
     try:
         content = await asyncio.to_thread(_read, storage, row.file_id)
     except FileNotFoundError as error:

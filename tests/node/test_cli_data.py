@@ -3,8 +3,10 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,13 @@ class Node:
         self.environment = {
             **kept, "IDNODE_DATABASE_URL": database_url, "IDNODE_DATA_DIR": str(data_dir), "IDNODE_LANGUAGE": "en",
         }  # fmt: skip
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", "from node.cli import main; main()", *map(str, arguments)]
+        return subprocess.Popen(
+            command, cwd=self.data_dir, env=self.environment | {"PYTHONPATH": str(ROOT)}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
 
     def run(self, *arguments: object, language: str | None = None) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", "from node.cli import main; main()", *map(str, arguments)]
@@ -93,6 +102,30 @@ def test_the_workbook_goes_in_with_exactly_the_expected_outcomes(node: Node) -> 
     assert (node.data_dir / "dry.csv").read_bytes() == (node.data_dir / "real.csv").read_bytes()
     again = node.get("import", DATA / "batches-tofu-works.xlsx", *TOFU, "--receipt", "again.csv")
     assert (again["registered"], again["unchanged"], again["differs"]) == (0, 2945, 5)
+
+
+def test_an_import_whose_reader_is_killed_says_so_and_not_that_the_database_went(node: Node) -> None:
+    many = node.data_dir / "many.csv"
+    rows = "".join(f"泵-{n},WQ15,B1,2024-06-04\n" for n in range(60_000))
+    many.write_text(f"产品编码,型号,批次,生产日期\n{rows}", encoding="utf-8")
+    node.get("template", "add", DATA / "products-pump-works.template.json", "--prefix", "88.101.5")
+    target = ("--prefix", "88.101.5", "--template", "product-1", "--identifier-column", "产品编码")
+    with node.start("import", many, *target, "--json") as importing:
+        while importing.poll() is None and not (readers := list_readers(importing.pid)):
+            time.sleep(0.005)
+        assert readers, importing.communicate()
+        os.kill(readers[0], signal.SIGKILL)
+        _, said = importing.communicate(timeout=60)
+    assert importing.returncode == 1
+    error = json.loads(said)
+    assert (error["code"], "-9" in error["message"]) == ("import_reader_died", True)
+
+
+def list_readers(pid: int) -> list[int]:
+    """Processes of a command that read files."""
+    tasks = Path(f"/proc/{pid}/task")
+    children = [int(child) for task in tasks.glob("*/children") for child in task.read_text().split()]
+    return [child for child in children if b"row_reader" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 @pytest.mark.parametrize(
