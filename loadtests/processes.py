@@ -85,6 +85,7 @@ class Node:
             "IDNODE_REGISTRY_PORT": str(self.registry_port),
             "IDNODE_RESOLVER_HTTP_PORT": str(self.http_port),
             "IDNODE_HANDLE_PORT": str(self.handle_port),
+            "IDNODE_TOPLEVEL_REHEARSAL": "false",
             "IDNODE_RESOLVER_WORKERS": "1",
             "IDNODE_LANGUAGE": "en",
             **self.settings,

@@ -14,6 +14,7 @@ from asyncpg import Connection
 from node.agent_stats import AgentStats, publish_agent
 from node.counting import count_changes, count_segments
 from node.postgres import get_dsn
+from node.reporting_loop import run_reporting
 from node.segment_keeping import choose_reserve_bytes, keep_segments
 from node.settings import AgentSettings
 from node.store.counting import set_fact
@@ -46,6 +47,7 @@ async def run_agent(settings: AgentSettings) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_repeat(dsn, lambda conn: _count(conn, directory, stop, stats), COUNT_SECONDS, stop))
         tasks.create_task(_repeat(dsn, lambda conn: _keep(conn, directory), KEEP_SECONDS, stop))
+        tasks.create_task(run_reporting(settings, stop))
         tasks.create_task(Watch(settings, dsn, stats).run(stop))
         tasks.create_task(publish_agent(stats, StatsFile(settings.stats_dir, "agent"), stop))
     with suppress(*TROUBLE):

@@ -17,6 +17,7 @@ from node.settings import NodeSettings, SharedSettings, format_host
 from node.table import format_table
 from node.wording import say
 from schemas.texts.supervisor import LABELS
+from schemas.texts.toplevel import LABELS as TOPLEVEL_LABELS
 
 # One live identifier: of a large table, whatever comes first. Those that need no quoting are shown first.
 EXAMPLE = (
@@ -59,6 +60,8 @@ def list_services(settings: NodeSettings, urls: dict[str, str], dsn: str) -> lis
         workers = settings.resolver_workers
         rows.append((say(LABELS["service_resolver"], language, workers=workers), urls["http"]))
         rows.append((say(LABELS["service_handle"], language), f"{urls['handle-tcp']}  {urls['handle-udp']}"))
+    if "toplevel" in urls:
+        rows.append((say(TOPLEVEL_LABELS["service_toplevel"], language), f"{urls['toplevel']}  {urls['toplevel-tcp']}"))
     if settings.database_url:
         rows.append((say(LABELS["service_database"], language), describe(dsn)))
     else:

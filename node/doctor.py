@@ -24,11 +24,13 @@ from node.segment_keeping import KEPT, choose_reserve_bytes
 from node.settings import NodeSettings
 from node.store.counting import fetch_gaps, fetch_kept, fetch_progress
 from node.table import format_table
+from node.toplevel_health import judge_reports
 from node.wording import say
 from schemas.days import get_day
 from schemas.errors import ServiceError
 from schemas.texts import format_message, format_remedy
 from schemas.texts.doctor import LABELS
+from schemas.texts.toplevel import LABELS as TOPLEVEL_LABELS
 from schemas.tls import read_end
 
 State = Literal["ok", "warning", "error"]
@@ -53,7 +55,7 @@ class Finding:
 
     def message(self, language: str) -> str:
         if self.state == "ok":
-            return say(LABELS[self.code], language, **self.details)
+            return say({**LABELS, **TOPLEVEL_LABELS}[self.code], language, **self.details)
         return format_message(self.code, language, **self.details)
 
     def remedy(self, language: str) -> str:
@@ -106,6 +108,7 @@ async def _ask_database(connection: Connection, settings: NodeSettings, dsn: str
         ("change_log", lambda: check_change_log(connection, datetime.now(UTC))),
         ("segments", lambda: check_segments(connection, settings.resolution_log_dir, datetime.now(UTC))),
         ("gaps", lambda: check_gaps(connection, datetime.now(UTC))),
+        ("toplevel", lambda: check_toplevel(connection, settings, datetime.now(UTC))),
     ]
     for name, check in checks:
         try:
@@ -218,6 +221,12 @@ async def check_gaps(connection: Connection, now: datetime) -> Finding:
         "from": last.from_at.isoformat(timespec="seconds") if last.from_at else "?",
     }
     return Finding("gaps", "warning", "gaps_found", details)
+
+
+async def check_toplevel(connection: Connection, settings: NodeSettings, now: datetime) -> Finding:
+    """Whether reports arrive at the top-level node."""
+    judged = await judge_reports(connection, settings.toplevel_address, now)
+    return Finding("toplevel", judged.state, judged.code, judged.details)
 
 
 def check_secret_key(settings: NodeSettings) -> Finding:

@@ -19,7 +19,7 @@ _LISTEN, _UNCONNECTED = "0A", "07"  # states in /proc/net
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one service listens, and the setting that moves it; `name`: registry, http, handle-tcp, handle-udp."""
+    """Where one service listens, and the setting that moves it; `name`: registry, http, handle-tcp, toplevel, …"""
 
     name: str
     protocol: Literal["tcp", "udp"]
@@ -35,11 +35,22 @@ class Place:
 
 def list_places(settings: SharedSettings) -> list[Place]:
     bind, is_tls = settings.bind, settings.tls_certificate is not None
-    return [
+    places = [
         Place("registry", "tcp", bind, settings.registry_port, "IDNODE_REGISTRY_PORT", is_tls),
         Place("http", "tcp", bind, settings.resolver_http_port, "IDNODE_RESOLVER_HTTP_PORT", is_tls),
         Place("handle-tcp", "tcp", bind, settings.handle_port, "IDNODE_HANDLE_PORT"),
         Place("handle-udp", "udp", bind, settings.handle_port, "IDNODE_HANDLE_PORT"),
+    ]
+    return places + (list_toplevel_places(settings) if settings.toplevel_rehearsal else [])
+
+
+def list_toplevel_places(settings: SharedSettings) -> list[Place]:
+    """Those of the rehearsal top-level node."""
+    bind, handle_port = settings.bind, settings.toplevel_handle_port
+    return [
+        Place("toplevel", "tcp", bind, settings.toplevel_port, "IDNODE_TOPLEVEL_PORT"),
+        Place("toplevel-tcp", "tcp", bind, handle_port, "IDNODE_TOPLEVEL_HANDLE_PORT"),
+        Place("toplevel-udp", "udp", bind, handle_port, "IDNODE_TOPLEVEL_HANDLE_PORT"),
     ]
 
 

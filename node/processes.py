@@ -16,7 +16,7 @@ from registry.parent_process import die_with
 if TYPE_CHECKING:
     from node.settings import AgentSettings, RegistrySettings, ResolverSettings
 
-PLACES = ("registry", "http", "handle-tcp", "handle-udp")
+PLACES = ("registry", "http", "handle-tcp", "handle-udp", "toplevel", "toplevel-tcp", "toplevel-udp")
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def main() -> None:
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="node.processes")
-    parser.add_argument("name", choices=("registry", "resolver", "agent", "demo"))
+    parser.add_argument("name", choices=("registry", "resolver", "agent", "toplevel", "demo"))
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--worker", type=int, default=0)
     for name in PLACES:
@@ -61,6 +61,8 @@ def run(name: str, worker: int, sockets: dict[str, socket.socket]) -> int:
         run_resolver(load_settings(ResolverSettings), worker, sockets)
     elif name == "agent":
         run_agent(load_settings(AgentSettings))
+    elif name == "toplevel":
+        run_toplevel(load_settings(AgentSettings), sockets)
     else:
         from node.cli import run_command
 
@@ -85,7 +87,9 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
         public_url=settings.scan_url,
         jobs_dir=settings.jobs_dir,
         log_dir=settings.resolution_log_dir,
-        rules=NodeRules(settings.prefixes, load_key_ring(settings.secret_key_path)),
+        rules=NodeRules(
+            settings.prefixes, load_key_ring(settings.secret_key_path), settings.toplevel_approval == "required"
+        ),
         language=settings.language,
         trusted_proxies=tuple(map(str, settings.trusted_proxies)),
         stats=StatsFile(settings.stats_dir, "registry"),
@@ -127,6 +131,15 @@ def run_resolver(settings: "ResolverSettings", worker: int, sockets: dict[str, s
         tls=settings.tls,
     )
     uvloop.run(serve_worker(config))
+
+
+def run_toplevel(settings: "RegistrySettings", sockets: dict[str, socket.socket]) -> None:
+    import asyncio
+
+    from node.toplevel.process import TopLevelConfig, serve_toplevel
+
+    opened = (sockets[name] for name in ("toplevel", "toplevel-tcp", "toplevel-udp"))
+    asyncio.run(serve_toplevel(TopLevelConfig(settings.toplevel_dir, *opened)))
 
 
 def run_agent(settings: "AgentSettings") -> None:

@@ -50,7 +50,7 @@ async def ask_all(places: Iterable[Place], patience_seconds: float = PATIENCE_SE
 
 async def ask(place: Place, patience_seconds: float = PATIENCE_SECONDS) -> Answer:
     """Ask one place; never raises for what the other side does."""
-    asking = {"handle-tcp": _ask_handle_tcp, "handle-udp": _ask_handle_udp}.get(place.name, _ask_http)
+    asking = {"tcp": _ask_handle_tcp, "udp": _ask_handle_udp}.get(place.name.rpartition("-")[2], _ask_http)
     try:
         async with asyncio.timeout(patience_seconds):
             problem = await asking(place)
@@ -62,7 +62,7 @@ async def ask(place: Place, patience_seconds: float = PATIENCE_SECONDS) -> Answe
 
 
 def format_url(place: Place) -> str:
-    scheme = ("https" if place.is_tls else "http") if place.name in ("registry", "http") else place.protocol
+    scheme = ("https" if place.is_tls else "http") if place.name in ("registry", "http", "toplevel") else place.protocol
     return f"{scheme}://{format_host(find_reachable(place.address))}:{place.port}"
 
 

@@ -107,6 +107,9 @@ class SharedSettings(BaseSettings):
     registry_port: Port = 8000
     resolver_http_port: Port = 8081
     handle_port: Port = 2641
+    toplevel_rehearsal: bool = True  # a top-level node of our own, for rehearsal
+    toplevel_port: Port = 9100  # of the rehearsal node, HTTP
+    toplevel_handle_port: Port = 9641  # of the rehearsal node, TCP and UDP
     trusted_proxies: Annotated[tuple[Network, ...], *CommaList] = ()
     log_dir: Directory | None = None
     log_format: Literal["text", "json"] = "text"  # of what processes print
@@ -131,6 +134,9 @@ class SharedSettings(BaseSettings):
     def _check_ports(self) -> Self:
         if len({self.registry_port, self.resolver_http_port, self.handle_port}) < 3:
             raise ValueError("registry_port, resolver_http_port and handle_port must differ")
+        ours = {self.registry_port, self.resolver_http_port, self.handle_port}
+        if self.toplevel_rehearsal and len({*ours, self.toplevel_port, self.toplevel_handle_port}) < 5:
+            raise ValueError("toplevel_port and toplevel_handle_port must differ from each other and from all others")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key must be set together")
         return self
@@ -190,6 +196,11 @@ class SharedSettings(BaseSettings):
         return self.database_read_url or self.database_url
 
     @property
+    def toplevel_dir(self) -> Path:
+        """All that the rehearsal top-level node keeps."""
+        return self.data_dir / "toplevel"
+
+    @property
     def site_address(self) -> str:
         """The host under which this node says it can be reached."""
         if self.public_address:
@@ -206,6 +217,7 @@ class SharedSettings(BaseSettings):
 class RegistrySettings(SharedSettings):
     """The registry and its jobs."""
 
+    toplevel_approval: Literal["optional", "required"] = "optional"  # whether prefixes wait for the node above
     secret_key_file: Directory | None = None
     metrics_networks: Annotated[tuple[Network, ...], *CommaList] = (  # who may read /metrics without a key
         ipaddress.IPv4Network("127.0.0.0/8"),
@@ -218,6 +230,28 @@ class RegistrySettings(SharedSettings):
     def secret_key_path(self) -> Path:
         """The key that encrypts what must be read back; made at the first start."""
         return self.secret_key_file or self.data_dir / "secret.key"
+
+
+class ReportSettings(RegistrySettings):
+    """What is reported to the top-level node, and how."""
+
+    toplevel_url: WebAddress | None = None  # None: the rehearsal node of this machine, if it is on
+    toplevel_app: str | None = None  # the app id the top-level node issued; None: node-<first prefix>
+    toplevel_algorithm: Literal["SM2-SM3", "RSA-SHA256", "ED25519"] = "ED25519"  # of keys made from now on
+    toplevel_sources: Literal["full", "truncated", "none"] = "full"  # addresses of clients in T3 and T8
+    operator_file: Directory | None = None  # the operator's own dossier (T1), JSON
+
+    @property
+    def toplevel_address(self) -> str | None:
+        """Where reports go; None: nowhere."""
+        if self.toplevel_url is None and self.toplevel_rehearsal:
+            host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.bind, self.bind)  # noqa: S104 - compared, not bound
+            return f"http://{format_host(host)}:{self.toplevel_port}/tln/v1"
+        return self.toplevel_url
+
+    @property
+    def toplevel_app_id(self) -> str:
+        return self.toplevel_app or f"node-{self.prefixes[0]}"
 
 
 class ResolverSettings(SharedSettings):
@@ -254,7 +288,7 @@ class WatchSettings(SharedSettings):
         return self
 
 
-class NodeSettings(RegistrySettings, ResolverSettings, WatchSettings):
+class NodeSettings(ReportSettings, ResolverSettings, WatchSettings):
     """The supervisor and the command line: every setting there is."""
 
     database_user: str | None = None  # the account of the embedded PostgreSQL when root starts it
@@ -264,7 +298,8 @@ class NodeSettings(RegistrySettings, ResolverSettings, WatchSettings):
     )
 
 
-AgentSettings = WatchSettings
+class AgentSettings(WatchSettings, ReportSettings):
+    """The agent: it counts, watches and reports."""
 
 
 def format_host(host: str) -> str:

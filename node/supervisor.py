@@ -154,7 +154,8 @@ class Supervisor:
         load_key_ring(settings.secret_key_path)
         self._prepare_database()
         for name, handed in sockets.items():
-            arguments = [name] if name == "registry" else ["resolver", f"--worker={name.rpartition('-')[2]}"]
+            head, _, number = name.partition("-")
+            arguments = [head, f"--worker={number}"] if number else [head]
             self._children.append(self._make_child(name, arguments, handed))
         if self._part in ("node", "agent"):
             self._children.append(self._make_child("agent", ["agent"], {}))
@@ -192,8 +193,8 @@ class Supervisor:
         """By process, then by place."""
         sockets: dict[str, dict[str, socket.socket]] = {}
         for place in self._places:
-            if place.name == "registry":
-                sockets["registry"] = {"registry": open_sockets(place, 1)[0]}
+            if place.name == "registry" or place.name.startswith("toplevel"):
+                sockets.setdefault(place.name.partition("-")[0], {})[place.name] = open_sockets(place, 1)[0]
                 continue
             for worker, opened in enumerate(open_sockets(place, self._settings.resolver_workers)):
                 sockets.setdefault(f"resolver-{worker}", {})[place.name] = opened

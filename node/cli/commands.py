@@ -15,6 +15,7 @@ from node.cli import (
     process_commands,
     resolve_command,
     statistics_commands,
+    toplevel_commands,
 )
 
 # Plain help and plain errors: rich would take a tenth of a second of every command.
@@ -40,6 +41,7 @@ def choose_output(
 
 for commands in (
     process_commands,
+    toplevel_commands,
     enterprise_commands,
     account_commands,
     key_commands,

@@ -56,7 +56,11 @@ class Desk:
         from node.secret_key import load_key_ring
         from registry.prefixes import NodeRules
 
-        return NodeRules(self.settings.prefixes, load_key_ring(self.settings.secret_key_path))
+        return NodeRules(
+            self.settings.prefixes,
+            load_key_ring(self.settings.secret_key_path),
+            self.settings.toplevel_approval == "required",
+        )
 
     @property
     def principal(self) -> "Principal":

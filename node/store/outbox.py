@@ -248,6 +248,18 @@ async def fetch_refusals(conn: Connection, message_id: UUID) -> list[Refusal]:
     return [Refusal(*row) for row in rows]
 
 
+async def fetch_contents(conn: Connection, table_name: str, period: str, prefix: str) -> dict[int, bytes]:
+    """Part → hash of the rows of its newest revision."""
+    rows = await conn.fetch(
+        "SELECT DISTINCT ON (part) part, content_sha256 FROM outbox WHERE table_name = $1 AND period = $2"
+        " AND prefix = $3 ORDER BY part, revision DESC",
+        table_name,
+        period,
+        prefix,
+    )
+    return {row["part"]: row["content_sha256"] for row in rows}
+
+
 class Standing(NamedTuple):
     """How the outbox stands. Refused ones are those of which no later revision exists."""
 

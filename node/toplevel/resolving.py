@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from typing import Any
+from typing import Any, cast
 
 from node.toplevel.book import Book, fetch_rows_about
 from resolver.rest_json import format_value
@@ -97,8 +97,7 @@ class Datagrams(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.DatagramTransport):
-            self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)  # Python 3.11's is none by its class
 
     def datagram_received(self, data: bytes, peer: tuple[str | Any, int]) -> None:
         with contextlib.suppress(MalformedMessage):

@@ -155,6 +155,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "toplevel_well": ("上级节点 {url} 最近一次回执在 {seconds} 秒前，待发 {waiting}",
                       "top-level node {url}: last receipt {seconds} s ago, {waiting} waiting"),
     "toplevel_off": ("未设置上级节点，不上报", "no top-level node is set; nothing is reported"),
+    "service_toplevel": ("演练上级节点", "rehearsal top-level node"),
     "page_title": ("演练上级节点", "Rehearsal top-level node"),
     "page_warning": ("仅供演练，数据未经国家顶级节点确认。",
                      "For rehearsal only: this is not the national top-level node."),

@@ -23,6 +23,7 @@ RUN = "import asyncio; from node.agent import run_agent; from node.settings impo
 async def agent(database_url: str, tmp_path: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("IDNODE_")}
     environment |= {"IDNODE_DATABASE_URL": database_url, "IDNODE_LOG_DIR": str(tmp_path)}
+    environment |= {"IDNODE_TOPLEVEL_REHEARSAL": "false"}
     process = subprocess.Popen([sys.executable, "-c", RUN], env=environment, cwd=Path(__file__).parents[2])
     yield process
     process.kill()

@@ -35,7 +35,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MakeSettings:
     def make(**variables: str) -> NodeSettings:
         for name in [name for name in os.environ if name.startswith("IDNODE_")]:
             monkeypatch.delenv(name)
-        for name, value in ({"DATA_DIR": str(tmp_path)} | variables).items():
+        for name, value in ({"DATA_DIR": str(tmp_path), "TOPLEVEL_REHEARSAL": "false"} | variables).items():
             monkeypatch.setenv(f"IDNODE_{name}", value)
         return load_settings(NodeSettings)
 

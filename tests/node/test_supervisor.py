@@ -249,7 +249,8 @@ REFUSALS = {
 def test_what_makes_a_start_impossible_is_one_sentence_with_the_remedy(case: str, tmp_path: Path) -> None:
     remedy, environment = REFUSALS[case]
     ports = {name: str(find_port()) for name in ("REGISTRY_PORT", "RESOLVER_HTTP_PORT", "HANDLE_PORT")}
-    given = {"IDNODE_DATA_DIR": str(tmp_path)} | {f"IDNODE_{name}": port for name, port in ports.items()} | environment
+    given = {"IDNODE_DATA_DIR": str(tmp_path), "IDNODE_TOPLEVEL_REHEARSAL": "false"}
+    given |= {f"IDNODE_{name}": port for name, port in ports.items()} | environment
     done = run_idnode("up", "--demo", **given)
     assert (done.returncode, done.stdout) == (1, "")
     message, advice = done.stderr.splitlines()[-2:]

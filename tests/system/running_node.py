@@ -65,6 +65,7 @@ class RunningNode:
             "IDNODE_RESOLVER_HTTP_PORT": str(self.http_port),
             "IDNODE_HANDLE_PORT": str(self.handle_port),
             "IDNODE_RESOLVER_WORKERS": "2",
+            "IDNODE_TOPLEVEL_REHEARSAL": "false",
             "IDNODE_LANGUAGE": "en",
         } | {f"IDNODE_{name}": value for name, value in self.settings.items()}  # fmt: skip
 

@@ -1,0 +1,218 @@
+"""Writes the reports of TLN-1 into the outbox: statistics of days, and how enterprises, prefixes and routes stand.
+
+Everything is written as absolute values in parts that keep their bounds, so that a part is written again only if
+something in it has changed, and then whole.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from hashlib import sha256
+from pathlib import Path
+from uuid import UUID
+
+import orjson
+from asyncpg import Connection, Record
+
+from node import report_rows as make
+from node.outbox import Report, enqueue
+from node.report_rows import Row, SourcePolicy
+from node.store import outbox as outbox_store
+from node.store import reports as store
+from schemas.days import get_day
+from schemas.errors import InvalidInput, SetupError
+from schemas.toplevel_envelope import encode_canonical
+from schemas.toplevel_tables import CURRENT, MAX_SOURCES
+
+FIRMS_PER_PART = 500
+STATISTICS_PER_PART = 200  # with up to 1,000 sources each
+ROUTES_PER_PART = 500
+REQUESTS_PER_PART = 100
+TEMPLATES_PER_PART = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """What holds for all reports of this node. `route` is under what it can be reached: host, ports by protocol."""
+
+    prefixes: tuple[str, ...]
+    route: tuple[str, dict[str, int]]
+    sources: SourcePolicy = "full"
+    operator_file: Path | None = None
+
+
+@dataclass
+class Written:
+    """What was written into the outbox, and how many parts said nothing new."""
+
+    messages: list[UUID] = field(default_factory=list)
+    unchanged: int = 0
+
+    def add(self, other: "Written") -> None:
+        self.messages += other.messages
+        self.unchanged += other.unchanged
+
+
+async def write(conn: Connection, reports: Iterable[Report], now: datetime) -> Written:
+    """Write what has changed; each part in a transaction of its own, so that a long list holds no lock."""
+    written = Written()
+    known: dict[tuple[str, str, str], dict[int, bytes]] = {}
+    for report in reports:
+        about = (report.table_name, report.period, report.prefix)
+        if about not in known:
+            known[about] = await outbox_store.fetch_contents(conn, *about)
+        if known[about].get(report.part) == sha256(encode_canonical(report.rows)).digest():
+            written.unchanged += 1
+            continue
+        async with conn.transaction():
+            message_id = await enqueue(conn, report, now)
+        if message_id is None:
+            written.unchanged += 1
+        else:
+            written.messages.append(message_id)
+    return written
+
+
+# Statistics -----------------------------------------------------------------------------------------------------
+
+
+async def report_day(
+    conn: Connection, reporter: Reporter, day: date, now: datetime, provisional: bool = False
+) -> Written:
+    """T3 and T8 of a day, of every secondary prefix: as it was closed, else as it stands.
+
+    InvalidInput for a day that is not over, unless provisional figures are wanted.
+    """
+    today = get_day(now)
+    if day > today:
+        raise InvalidInput("toplevel_day_ahead", field="day", day=day)
+    if day == today and not provisional:
+        raise InvalidInput("toplevel_day_running", field="day", day=day)
+    written = Written()
+    for prefix in reporter.prefixes:
+        closed = not provisional and await store.is_closed(conn, prefix, day)
+        report = await _make_node_report(conn, reporter, (prefix, day), closed, provisional)
+        written.add(await write(conn, [report], now))
+        async for report in _make_firm_reports(conn, reporter, (prefix, day), closed, provisional):
+            written.add(await write(conn, [report], now))
+    return written
+
+
+async def _make_node_report(
+    conn: Connection, reporter: Reporter, about: tuple[str, date], closed: bool, provisional: bool
+) -> Report:
+    prefix, day = about
+    answers = await store.fetch_node_answers(conn, prefix, day, closed)
+    named = await store.fetch_node_sources(conn, prefix, day, MAX_SOURCES)
+    enabled = await store.count_enabled(conn, prefix, day)
+    row = make.make_node_statistics(
+        prefix, day, enabled, answers, make.make_sources(named, answers[0], reporter.sources)
+    )
+    if provisional:
+        row["provisional"] = True
+    return Report("T3", day.isoformat(), prefix, [row], provisional=provisional)
+
+
+async def _make_firm_reports(
+    conn: Connection, reporter: Reporter, about: tuple[str, date], closed: bool, provisional: bool
+) -> AsyncIterator[Report]:
+    """Parts of T8, one after the other, so that memory does not grow with the number of enterprises."""
+    prefix, day = about
+    fetch = store.fetch_closed_firms if closed else store.fetch_running_firms
+    parts = split(await fetch(conn, prefix, day), STATISTICS_PER_PART)
+    for number, figures in enumerate(parts, start=1):
+        sources = await store.fetch_sources(conn, [f["prefix_id"] for f in figures], day, MAX_SOURCES)
+        rows = [
+            make.make_firm_statistics(f, day, sources.get(f["prefix_id"], []), reporter.sources, provisional)
+            for f in figures
+        ]
+        yield Report("T8", day.isoformat(), prefix, rows, number, len(parts), provisional=provisional)
+
+
+def split(rows: Sequence[Record], size: int) -> list[list[Record]]:
+    """In pieces of that size; one empty piece if there are no rows: nothing is something to report, too."""
+    return [list(rows[at : at + size]) for at in range(0, len(rows), size)] or [[]]
+
+
+# How things stand -----------------------------------------------------------------------------------------------
+
+
+def bucket(table: str, prefix: str, rows: Iterable[tuple[int, Row]], size: int) -> list[Report]:
+    """Rows by their number into parts that keep their bounds whatever is added; empty parts are not sent."""
+    parts: dict[int, list[Row]] = {}
+    for number, row in rows:
+        parts.setdefault((number - 1) // size + 1, []).append(row)
+    last = max(parts, default=0)
+    return [Report(table, CURRENT, prefix, found, part, last) for part, found in sorted(parts.items())]
+
+
+async def report_enterprises(conn: Connection, reporter: Reporter, now: datetime) -> Written:
+    """T6: enterprises with their verification."""
+    written = Written()
+    for prefix in reporter.prefixes:
+        firms = await store.fetch_firms(conn, prefix, prefix == reporter.prefixes[0])
+        rows = ((firm["enterprise_id"], make.make_firm(firm)) for firm in firms)
+        written.add(await write(conn, bucket("T6", prefix, rows, FIRMS_PER_PART), now))
+    return written
+
+
+async def report_prefixes(conn: Connection, reporter: Reporter, now: datetime) -> Written:
+    """Prefixes we approved, their states, and under what each can be reached (T7)."""
+    written = Written()
+    for prefix in reporter.prefixes:
+        found = await store.fetch_prefixes(conn, prefix)
+        requests = ((entry["prefix_id"], make.make_prefix_request(entry)) for entry in found)
+        reports = bucket("PREFIXES", prefix, requests, REQUESTS_PER_PART)
+        reports += [
+            Report("STATE", CURRENT, prefix, [make.make_prefix_state(entry)], entry["prefix_id"], entry["prefix_id"])
+            for entry in found
+            if entry["state"] <= 2
+        ]
+        numbers = {entry["prefix"]: entry["prefix_id"] for entry in found}
+        routes = make.list_firm_routes(found, make.make_route(prefix, *reporter.route))
+        reports += bucket("T7", prefix, ((numbers[row["prefix"]], row) for row in routes), ROUTES_PER_PART)
+        written.add(await write(conn, reports, now))
+    return written
+
+
+async def report_node(conn: Connection, reporter: Reporter, now: datetime) -> Written:
+    """T1 and T2: who operates this node, if its file is there, and under what it can be reached."""
+    reports = [
+        Report("T2", CURRENT, prefix, [make.make_route(prefix, *reporter.route)]) for prefix in reporter.prefixes
+    ]
+    operator = read_operator(reporter.operator_file)
+    if operator is not None:
+        reports += [Report("T1", CURRENT, prefix, [operator]) for prefix in reporter.prefixes]
+    return await write(conn, reports, now)
+
+
+def read_operator(path: Path | None) -> Row | None:
+    """The operator's own dossier, in the names of domain.md appendix 3.6; raises SetupError."""
+    if path is None:
+        return None
+    try:
+        document = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise SetupError("toplevel_operator_file", path=str(path), reason=str(error)) from error
+    if not isinstance(document, dict):
+        raise SetupError("toplevel_operator_file", path=str(path), reason="{}")
+    return document
+
+
+async def report_templates(conn: Connection, reporter: Reporter, now: datetime) -> Written:
+    """T4 and T11."""
+    written = Written()
+    for prefix in reporter.prefixes:
+        for table, of_node in (("T4", True), ("T11", False)):
+            found = await store.fetch_templates(conn, prefix, of_node)
+            rows = ((template["template_id"], make.make_template(template)) for template in found)
+            written.add(await write(conn, bucket(table, prefix, rows, TEMPLATES_PER_PART), now))
+    return written
+
+
+REPORTS: dict[str, Callable[[Connection, Reporter, datetime], Awaitable[Written]]] = {
+    "node": report_node,
+    "enterprises": report_enterprises,
+    "prefixes": report_prefixes,
+    "templates": report_templates,
+}

@@ -1,0 +1,208 @@
+"""The agent's part that reports upwards: what is due at which interval (domain.md §f.1), then what waits is sent."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, date, datetime, time, timedelta
+
+import aiohttp
+import asyncpg
+from asyncpg import Connection
+
+from node.master_data import report_master
+from node.outbox import send_due
+from node.postgres import get_dsn
+from node.reporting import REPORTS, Reporter, report_day
+from node.secret_key import load_key_ring
+from node.settings import ReportSettings
+from node.store import outbox as outbox_store
+from node.store import reports as store
+from node.toplevel_client import TopLevel
+from node.toplevel_keys import find_new_key, get_signer
+from node.toplevel_link import (
+    LINK,
+    Link,
+    apply_decisions,
+    beat,
+    enrol,
+    fetch_decisions,
+    note_link,
+    reconcile_day,
+    rotate,
+    work_on_tasks,
+)
+from registry.prefixes import NodeRules
+from schemas.days import ZONE, get_day
+from schemas.errors import ServiceError, SetupError
+
+STEP_SECONDS = 2.0
+RETRY_SECONDS = 10.0
+SENT_PER_STEP = 50
+NOT_CLOSED_AFTER = time(1, 0)  # then a day that is not closed yet is reported as it stands, marked provisional
+MASTER_AFTER = time(0, 20)
+RECONCILED_DAYS = 3
+BODIES_KEPT = timedelta(days=62)
+
+log = logging.getLogger("idnode.toplevel")
+Work = Callable[[Connection, Link, datetime], Awaitable[object]]
+
+
+async def run_reporting(settings: ReportSettings, stop: asyncio.Event) -> None:
+    """Report until it is time to stop; whatever goes wrong is tried again, on a new connection."""
+    if settings.toplevel_address is None:
+        return
+    started = datetime.now(UTC)
+    while not stop.is_set():
+        try:
+            conn = await asyncpg.connect(get_dsn(settings.database_url, settings.data_dir), timeout=20)
+            try:
+                async with open_link(conn, settings, started) as link:
+                    while not stop.is_set():
+                        await step(conn, link, lambda: datetime.now(UTC))
+                        await _pause(stop, STEP_SECONDS)
+            finally:
+                await conn.close(timeout=5)
+        except (OSError, TimeoutError, ServiceError, asyncpg.PostgresError, asyncpg.InterfaceError,
+                asyncpg.InternalClientError) as error:  # fmt: skip
+            log.error("will try again: %s: %s", type(error).__name__, error)
+            await _pause(stop, RETRY_SECONDS)
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+
+
+@asynccontextmanager
+async def open_link(conn: Connection, settings: ReportSettings, started: datetime) -> AsyncIterator[Link]:
+    """The way to the top-level node of these settings, with the key that signs; raises SetupError."""
+    url = settings.toplevel_address
+    if url is None:
+        raise SetupError("toplevel_not_set")
+    ring = load_key_ring(settings.secret_key_path)
+    signer = await get_signer(conn, ring, settings.toplevel_app_id, settings.toplevel_algorithm, started)
+    rules = NodeRules(settings.prefixes, ring, settings.toplevel_approval == "required")
+    async with aiohttp.ClientSession() as session:
+        toplevel = TopLevel(url, session, signer)
+        if settings.toplevel_url is None:  # our own rehearsal node learns our key from us
+            await enrol(url, toplevel, settings.prefixes, session)
+        yield Link(toplevel, make_reporter(settings), rules, settings.toplevel_algorithm, started)
+
+
+def make_reporter(settings: ReportSettings) -> Reporter:
+    ports = {"tcp": settings.handle_port, "udp": settings.handle_port, "http": settings.resolver_http_port}
+    return Reporter(
+        settings.prefixes, (settings.site_address, ports), settings.toplevel_sources, settings.operator_file
+    )
+
+
+# One step -------------------------------------------------------------------------------------------------------
+
+
+async def step(conn: Connection, link: Link, clock: Callable[[], datetime]) -> None:
+    """Write what is due, then send what waits; the clock is the caller's."""
+    for name, seconds, work in SCHEDULE:
+        now = clock()
+        mark = await outbox_store.find_mark(conn, f"due:{name}")
+        if mark is not None and 0 <= (now - mark[1]).total_seconds() < seconds:
+            continue
+        # Noted before: what fails is tried at its next turn, and holds the others back no longer than that.
+        await outbox_store.set_mark(conn, f"due:{name}", "", now)
+        try:
+            await work(conn, link, now)
+        except ServiceError as error:
+            log.error("%s: %s", name, error)
+    await send_due(conn, link.toplevel, clock, SENT_PER_STEP)
+
+
+async def _beat(conn: Connection, link: Link, now: datetime) -> None:
+    before = await outbox_store.find_mark(conn, LINK)
+    if not await beat(conn, link, now):
+        return
+    if before is not None and before[0]:
+        revived = await outbox_store.revive_unanswered(conn, now)
+        log.info("the top-level node answers again; %d dead letters go again", revived)
+    await work_on_tasks(conn, link, now)
+
+
+async def _decisions(conn: Connection, link: Link, now: datetime) -> None:
+    await fetch_decisions(conn, link, now)
+    await apply_decisions(conn, link, now)
+
+
+async def _rotation(conn: Connection, link: Link, now: datetime) -> None:
+    """A key the operator asked for."""
+    if await find_new_key(conn) is not None:
+        try:
+            log.info(await rotate(conn, link, now))
+        except ValueError as error:
+            await note_link(conn, str(error), now)
+
+
+async def _days(conn: Connection, link: Link, now: datetime) -> None:
+    """Days that were closed or revised since the last look; yesterday as it stands if nobody closes it."""
+    for prefix in link.reporter.prefixes:
+        name = f"closed:{prefix}"
+        mark = await outbox_store.find_mark(conn, name)
+        since = datetime.fromisoformat(mark[0]) if mark else datetime(1970, 1, 1, tzinfo=UTC)
+        for day, closed_at in await store.fetch_closed_since(conn, prefix, since):
+            await report_day(conn, link.reporter, day, now)
+            await outbox_store.set_mark(conn, name, closed_at.isoformat(), now)
+    local = now.astimezone(ZONE)
+    yesterday = get_day(now) - timedelta(days=1)
+    if local.time() >= NOT_CLOSED_AFTER and not await _is_known(conn, link, yesterday):
+        await report_day(conn, link.reporter, yesterday, now, provisional=True)
+
+
+async def _is_known(conn: Connection, link: Link, day: date) -> bool:
+    """Whether a day was reported, or had no chance: nothing is said of days before the node's first."""
+    for prefix in link.reporter.prefixes:
+        if await store.is_closed(conn, prefix, day) or await outbox_store.fetch_contents(
+            conn, "T3", day.isoformat(), prefix
+        ):
+            return True
+    return False
+
+
+async def _master(conn: Connection, link: Link, now: datetime) -> None:
+    """Once a day, after midnight: what the change log gained until now, as rows of the day that ended."""
+    if now.astimezone(ZONE).time() < MASTER_AFTER:
+        return
+    day = (get_day(now) - timedelta(days=1)).isoformat()
+    mark = await outbox_store.find_mark(conn, "master_day")
+    if mark is None or mark[0] < day:
+        await report_master(conn, link.reporter.prefixes, day, now)
+        await outbox_store.set_mark(conn, "master_day", day, now)
+
+
+async def _reconcile(conn: Connection, link: Link, now: datetime) -> None:
+    for back in range(1, RECONCILED_DAYS + 1):
+        day = (get_day(now) - timedelta(days=back)).isoformat()
+        if not await reconcile_day(conn, link, day, now):
+            log.error("what the top-level node has of %s is not what we reported", day)
+
+
+async def _standing(name: str, conn: Connection, link: Link, now: datetime) -> None:
+    await REPORTS[name](conn, link.reporter, now)
+
+
+async def _forget(conn: Connection, link: Link, now: datetime) -> None:
+    await outbox_store.forget_bodies(conn, now - BODIES_KEPT)
+
+
+# In this order: who answers at all, then what the others are about before the others. At least as often as §f.1 of
+# domain.md asks for: what has not changed costs a look.
+SCHEDULE: tuple[tuple[str, float, Work], ...] = (
+    ("heartbeat", 60, _beat),
+    ("rotation", 60, _rotation),
+    ("node", 60, lambda conn, link, now: _standing("node", conn, link, now)),
+    ("enterprises", 300, lambda conn, link, now: _standing("enterprises", conn, link, now)),
+    ("prefixes", 60, lambda conn, link, now: _standing("prefixes", conn, link, now)),
+    ("templates", 60, lambda conn, link, now: _standing("templates", conn, link, now)),
+    ("days", 60, _days),
+    ("master", 600, _master),
+    ("decisions", 300, _decisions),
+    ("reconciliation", 1_800, _reconcile),
+    ("forgetting", 3_600, _forget),
+)

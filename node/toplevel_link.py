@@ -1,0 +1,277 @@
+"""What passes between us and the top-level node beside reports: heartbeats, its tasks and decisions, comparisons."""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+from asyncpg import Connection, Record
+
+from node.outbox import decode_rows, renew
+from node.reporting import REPORTS, Reporter, report_day
+from node.store import outbox as outbox_store
+from node.store import reports as store
+from node.toplevel_client import Answer, Call, TopLevel, has_receipt
+from node.toplevel_keys import activate, find_new_key, get_signer, make_key
+from registry.prefixes import NodeRules, approve_prefix, refuse_prefix
+from registry.principals import Order, Principal
+from registry.records import freeze, get_stored
+from registry.store.changes import Act
+from schemas.errors import ServiceError
+from schemas.identifiers import parse_any_identifier
+from schemas.signatures import Algorithm, format_public_key
+from schemas.toplevel_envelope import BASE_PATH
+from schemas.toplevel_tables import CURRENT, TABLES, reconcile
+
+LINK = "link"  # the mark of the last answer; its value is empty, or says what is wrong
+MAX_TASK_CHARACTERS = 10_000
+RECONCILED = ("T3", "T8")
+_GROUPS = {"T1": "node", "T2": "node", "T6": "enterprises", "T7": "prefixes", "T4": "templates", "T11": "templates"}
+
+log = logging.getLogger("idnode.toplevel")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One way to the top-level node, and what the node that reports is. `algorithm` is for keys to come."""
+
+    toplevel: TopLevel
+    reporter: Reporter
+    rules: NodeRules
+    algorithm: Algorithm
+    started: datetime
+
+
+def read_version() -> str:
+    try:
+        return version("idnode")
+    except PackageNotFoundError:
+        return "0"
+
+
+async def enrol(url: str, toplevel: TopLevel, prefixes: tuple[str, ...], session: aiohttp.ClientSession) -> str:
+    """Make our key known to a rehearsal node of this machine; empty, or why it would not."""
+    signer = toplevel.signer
+    public_key = format_public_key(signer.algorithm, signer.private_key)
+    root = url[: -len(BASE_PATH)] if url.endswith(BASE_PATH) else url
+    for prefix in prefixes:
+        document = {"app": signer.app, "prefix": prefix, "algorithm": signer.algorithm, "publicKey": public_key}
+        try:
+            async with session.post(f"{root}/sim/enrol", json=document, timeout=aiohttp.ClientTimeout(10)) as answer:
+                if answer.status != 200:
+                    return f"HTTP {answer.status}"
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            return str(error) or type(error).__name__
+    return ""
+
+
+# Heartbeat ------------------------------------------------------------------------------------------------------
+
+
+async def beat(conn: Connection, link: Link, now: datetime) -> bool:
+    """One heartbeat for each secondary prefix; tasks it brings are stored. Whether all were answered."""
+    standing = await outbox_store.fetch_standing(conn)
+    answered = True
+    for prefix in link.reporter.prefixes:
+        closed = await store.find_last_closed(conn, prefix)
+        document = {
+            "version": read_version(),
+            "uptimeSec": max(int((now - link.started).total_seconds()), 0),
+            "queueDepth": standing.waiting + standing.dead,
+            "lastClosedDay": closed.isoformat() if closed else None,
+            "clockMs": int(now.timestamp() * 1000),
+            "routesHash": "",
+            "health": "degraded" if standing.dead or standing.refused else "ok",
+        }
+        answer = await link.toplevel.call(Call("POST", "/heartbeat", prefix, orjson.dumps(document)), now)
+        if not (answer.status == 200 and has_receipt(answer)):
+            answered = False
+            await note_link(conn, _explain(answer), now)
+            break
+        for task in (answer.document or {}).get("tasks", []):
+            await take_task(conn, task, now)
+    if answered:
+        await note_link(conn, "", now)
+    return answered
+
+
+async def note_link(conn: Connection, trouble: str, now: datetime) -> None:
+    await outbox_store.set_mark(conn, LINK, trouble, now)
+    if not trouble:
+        await outbox_store.set_mark(conn, f"{LINK}_ok", "", now)
+
+
+def _explain(answer: Answer) -> str:
+    code = (answer.document or {}).get("code", "")
+    return f"{answer.reason} {code}".strip() or "no receipt"
+
+
+# Tasks ----------------------------------------------------------------------------------------------------------
+
+
+async def take_task(conn: Connection, task: object, now: datetime) -> None:
+    """Store a task once, whatever often it comes."""
+    if not isinstance(task, dict) or not isinstance(task.get("id"), str) or not isinstance(task.get("kind"), str):
+        return
+    text = orjson.dumps(task).decode()
+    if len(text) <= MAX_TASK_CHARACTERS:
+        await store.store_task(conn, task["id"][:100], task["kind"][:40], text, now)
+
+
+async def work_on_tasks(conn: Connection, link: Link, now: datetime) -> None:
+    """Do what was asked and was not done, and say what came of it."""
+    for task in await store.fetch_unreported_tasks(conn):
+        state, result = task["state"], task["result"]
+        if state == "received":
+            try:
+                state, result = "done", await _do(conn, link, task, now)
+            except (ServiceError, KeyError, ValueError, TypeError) as error:
+                state, result = "failed", str(error)[:500] or type(error).__name__
+            await store.finish_task(conn, task["task_id"], (state, result), now)
+        body = orjson.dumps({"status": state, "message": result})
+        path = f"/tasks/{quote(task['task_id'], safe='')}/result"
+        answer = await link.toplevel.call(Call("POST", path, link.reporter.prefixes[0], body), now)
+        if answer.status is None or answer.status >= 500:
+            return
+        await store.note_task_reported(conn, task["task_id"], now)
+
+
+async def _do(conn: Connection, link: Link, task: Record, now: datetime) -> str:
+    """One task; what came of it in words. Raises ServiceError, KeyError, ValueError or TypeError."""
+    document = orjson.loads(task["document"])
+    match task["kind"]:
+        case "resend":
+            return await _resend(conn, link, document, now)
+        case "correction":
+            return await _correct(conn, link, document, now)
+        case "freeze":
+            act = Act(f"toplevel:{task['task_id']}"[:80], now, str(document.get("reason", ""))[:255])
+            async with conn.transaction():
+                located = await get_stored(conn, parse_any_identifier(document["handle"]), for_update=True)
+                await freeze(conn, located, str(document.get("notice") or document.get("reason") or "–"), act)
+            return f"{document['handle']} is frozen"
+        case "rotateKey":
+            return await rotate(conn, link, now)
+    raise ValueError(f"unknown kind of task {task['kind']!r}")
+
+
+async def _resend(conn: Connection, link: Link, document: dict[str, Any], now: datetime) -> str:
+    """Everything of a table and period as new revisions, for a receiver that lost it."""
+    table, period, again = str(document["table"]), str(document.get("period") or CURRENT), 0
+    for prefix in link.reporter.prefixes:
+        for message in await outbox_store.fetch_latest_of(conn, table, period, prefix):
+            if message.state in ("accepted", "refused", "dead"):
+                async with conn.transaction():
+                    await renew(conn, message, f"asked for: {document.get('reason', 'resend')}"[:255], now)
+                again += 1
+    if not again and TABLES[table].daily and table in RECONCILED:
+        day = datetime.fromisoformat(period).date()
+        again = len((await report_day(conn, link.reporter, day, now)).messages)
+    return f"{again} messages of {table} {period} go again"
+
+
+async def _correct(conn: Connection, link: Link, document: dict[str, Any], now: datetime) -> str:
+    """Look again: what is wrong in our data stays so until a person repairs it, and then goes by itself."""
+    table, period = str(document["table"]), str(document.get("period") or CURRENT)
+    if table in RECONCILED:
+        written = await report_day(conn, link.reporter, datetime.fromisoformat(period).date(), now)
+    else:
+        written = await REPORTS[_GROUPS[table]](conn, link.reporter, now)
+    if written.messages:
+        return f"{len(written.messages)} messages of {table} {period} changed and go as new revisions"
+    return f"{table} {period} is as it was reported; the operator was told"
+
+
+async def rotate(conn: Connection, link: Link, now: datetime) -> str:
+    """A new key, signed over by the old one. The new one signs once the top-level node said that it knows it."""
+    new = await find_new_key(conn)
+    if new is None:
+        await make_key(conn, link.rules.key_ring, link.algorithm, now)
+        new = await find_new_key(conn)
+    if new is None:
+        raise ValueError("no new key")
+    body = orjson.dumps({"algorithm": new.algorithm, "publicKey": new.public_key, "keyId": new.key_id})
+    for prefix in link.reporter.prefixes[:1]:
+        answer = await link.toplevel.call(Call("POST", "/keys", prefix, body), now)
+        if not (answer.status == 200 and has_receipt(answer)):
+            raise ValueError(_explain(answer))
+    await activate(conn, new.key_id, now)
+    link.toplevel.signer = await get_signer(conn, link.rules.key_ring, link.toplevel.signer.app, link.algorithm, now)
+    return f"key {new.key_id} signs from now on"
+
+
+# Decisions ------------------------------------------------------------------------------------------------------
+
+
+async def fetch_decisions(conn: Connection, link: Link, now: datetime) -> int:
+    """Ask what was decided since the last time, and store it; how many were news."""
+    news = 0
+    for prefix in link.reporter.prefixes:
+        mark = await outbox_store.find_mark(conn, f"decisions:{prefix}")
+        since = mark[0] if mark else "0"
+        answer = await link.toplevel.call(Call("GET", f"/entities/enterprises/decisions?since={since}", prefix), now)
+        decisions = (answer.document or {}).get("decisions")
+        if answer.status != 200 or not isinstance(decisions, list):
+            continue
+        async with conn.transaction():
+            for entry in decisions:
+                about = (str(entry["kind"]), str(entry["subject"]))
+                decision = (str(entry["decision"]), str(entry.get("reason") or "")[:500])
+                at = datetime.fromtimestamp(entry["at"] / 1000, UTC)
+                news += await store.store_decision(conn, *about, decision, at, now)
+                since = str(max(int(since), int(entry["number"])))
+            await outbox_store.set_mark(conn, f"decisions:{prefix}", since, now)
+    return news
+
+
+async def apply_decisions(conn: Connection, link: Link, now: datetime) -> None:
+    """Where the top-level node must agree, prefixes that wait for it are enabled or refused."""
+    if not link.rules.toplevel_approval_required:
+        return
+    waiting = await conn.fetch(
+        "SELECT d.subject, d.decision, d.reason FROM toplevel_decisions d JOIN prefixes x ON x.prefix = d.subject"
+        " WHERE d.kind = 'prefix' AND d.applied IS NULL AND x.state = 5 ORDER BY d.subject"
+    )
+    for row in waiting:
+        order = Order(Principal("toplevel", "toplevel:PREFIXES"), now, row["reason"] or "–")
+        try:
+            if row["decision"] == "approved":
+                await approve_prefix(conn, link.rules, order, row["subject"])
+            else:
+                await refuse_prefix(conn, order, row["subject"])
+        except ServiceError as error:
+            log.warning("the decision on %s was not applied: %s", row["subject"], error)
+            continue
+        await conn.execute(
+            "UPDATE toplevel_decisions SET applied = $2 WHERE kind = 'prefix' AND subject = $1", row["subject"], now
+        )
+
+
+# Comparing ------------------------------------------------------------------------------------------------------
+
+
+async def reconcile_day(conn: Connection, link: Link, day: str, now: datetime) -> bool:
+    """Compare what we said of a day with what the top-level node has; whether all is equal that was accepted."""
+    equal = True
+    for prefix in link.reporter.prefixes:
+        for table in RECONCILED:
+            messages = await outbox_store.fetch_latest_of(conn, table, day, prefix)
+            if not messages or any(message.state != "accepted" for message in messages):
+                continue
+            rows: list[dict[str, Any]] = []
+            for message in messages:
+                rows += decode_rows(message, await outbox_store.fetch_body(conn, message.message_id) or b'{"rows":[]}')
+            ours = reconcile(table, rows)._asdict()
+            answer = await link.toplevel.call(Call("GET", f"/recon/{table}?period={quote(day)}", prefix), now)
+            if answer.status != 200 or answer.document is None:
+                return False
+            theirs = {name: answer.document.get(name) for name in ours}
+            same = ours == theirs
+            equal = equal and same
+            texts = orjson.dumps(ours).decode(), orjson.dumps(theirs).decode()
+            await store.store_reconciliation(conn, (table, day, prefix), *texts, same, now)
+    return equal

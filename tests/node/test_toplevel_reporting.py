@@ -1,0 +1,355 @@
+"""What is reported, and that a rehearsal top-level node ends up with exactly the figures that we have."""
+
+from collections.abc import AsyncIterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import pytest_asyncio
+from asyncpg import Connection
+
+from node.master_data import expand, report_master
+from node.outbox import send_due
+from node.report_rows import make_sources
+from node.reporting import Reporter, report_day, report_enterprises, report_node, report_prefixes, report_templates
+from node.reporting_loop import step
+from node.store import outbox as store
+from node.store import reports as report_store
+from node.toplevel import book as above_store
+from node.toplevel.score import score
+from node.toplevel_health import judge_reports
+from node.toplevel_keys import get_signer
+from node.toplevel_link import Link, reconcile_day
+from registry.prefixes import NodeRules
+from registry.store.changes import Act, append_change, number_changes
+from schemas.changes import ChangeKind
+from schemas.errors import InvalidInput
+from schemas.records import pack_texts
+from schemas.sealing import KeyRing, make_key
+from schemas.signatures import format_public_key
+from schemas.texts import format_message, format_remedy
+from tests.node.toplevel_world import APP, PREFIX, START, YESTERDAY, Above, run_above
+from tests.registry.issuing_world import DOCUMENT
+
+DAY = date.fromisoformat(YESTERDAY)
+REPORTER = Reporter((PREFIX,), ("203.0.113.1", {"tcp": 2641, "udp": 2641, "http": 8081}))
+USCC = ("91321302MA0000001Y", "91321302MA00000022")
+
+
+@pytest_asyncio.fixture
+async def above(tmp_path: Path) -> AsyncIterator[Above]:
+    async with run_above(tmp_path / "above") as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def node(connection: Connection) -> Connection:
+    """Two firms with a prefix each, one of them not hosted here, and figures of two days."""
+    await connection.execute("INSERT INTO units (division_code, name) VALUES ('321302', '陈集镇')")
+    for number, uscc in enumerate(USCC, start=1):
+        firm = await connection.fetchval(
+            "INSERT INTO enterprises (certificate_code, name, state, verification, connected_on, created, changed)"
+            " VALUES ($1, $2, 3, 2, $3, $4, $4) RETURNING enterprise_id",
+            uscc, f"泵厂{number}", DAY, START,
+        )  # fmt: skip
+        await connection.execute(
+            "INSERT INTO placements (enterprise_id, from_day, division_code, unit_id, industry)"
+            " VALUES ($1, $2, '321302', (SELECT unit_id FROM units), '{C,34,344,3441}')",
+            firm, DAY,
+        )  # fmt: skip
+        prefix_id = await connection.fetchval(
+            "INSERT INTO prefixes (prefix, state, created, changed, enabled_on) VALUES ($1, 1, $2, $2, $3)"
+            " RETURNING prefix_id",
+            f"{PREFIX}.{number}", START, DAY - timedelta(days=number - 1),
+        )  # fmt: skip
+        await connection.execute("INSERT INTO prefix_owners VALUES ($1, $2, $3, NULL)", prefix_id, firm, DAY)
+        for back in (0, 1):
+            day = DAY - timedelta(days=back)
+            await add_counts(connection, prefix_id, day, 10 * number, 3)
+    return connection
+
+
+async def add_counts(conn: Connection, prefix_id: int, day: date, registered: int, asked: int) -> None:
+    await conn.execute(
+        "INSERT INTO registration_counts (prefix_id, day, template_id, registered, range_minted) VALUES ($1, $2, 0, $3,"
+        " 5) ON CONFLICT (prefix_id, day, template_id) DO UPDATE SET registered = registration_counts.registered + $3",
+        prefix_id, day, registered,
+    )  # fmt: skip
+    await conn.execute(
+        "INSERT INTO resolution_days VALUES ($1, $2, 0, $3, $3, 7) ON CONFLICT (prefix_id, day, template_id)"
+        " DO UPDATE SET resolutions = resolution_days.resolutions + $3,"
+        " resolutions_ok = resolution_days.resolutions_ok + $3",
+        prefix_id, day, asked,
+    )  # fmt: skip
+    for client_class, address, count in ((1, "203.0.113.7", 2), (1, "::", 1), (3, "203.0.113.8", 7)):
+        await conn.execute(
+            "INSERT INTO resolution_clients VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+            prefix_id, day, client_class, address, count,
+        )  # fmt: skip
+
+
+async def send_all(conn: Connection, above: Above) -> None:
+    while (await send_due(conn, above.toplevel, above.clock, 100, lambda: 0.0))[0]:
+        pass
+
+
+def strip(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: row[name] for name in names}
+
+
+async def test_a_day_arrives_with_the_figures_that_were_counted(node: Connection, above: Above) -> None:
+    await report_day(node, REPORTER, DAY, above.clock())
+    await send_all(node, above)
+    first, second = above.rows("T8")
+    assert strip(first, "prefix", "regNew", "regTotal", "rangeMinted", "resolveReq", "othersCount") == {
+        "prefix": "88.101.1", "regNew": 15, "regTotal": 30, "rangeMinted": 5, "resolveReq": 3, "othersCount": 1,
+    }  # fmt: skip
+    assert first["sources"] == [{"ip": "203.0.113.7", "count": 2}], "questions of the owner are no resolutions"
+    assert (second["regNew"], second["regTotal"]) == (25, 50)
+    (whole,) = above.rows("T3")
+    assert strip(whole, "prefix", "entNew", "entTotal", "resolveReq", "resolveOk", "othersCount") == {
+        "prefix": PREFIX, "entNew": 1, "entTotal": 2, "resolveReq": 6, "resolveOk": 6, "othersCount": 2,
+    }  # fmt: skip
+    assert {message.state for message in await store.fetch_messages(node)} == {"accepted"}
+
+
+async def test_what_is_counted_late_becomes_a_revision_of_that_part_alone(node: Connection, above: Above) -> None:
+    await report_day(node, REPORTER, DAY, above.clock())
+    await send_all(node, above)
+    assert (await report_day(node, REPORTER, DAY, above.clock())).messages == []
+    prefix_id = await node.fetchval("SELECT prefix_id FROM prefixes WHERE prefix = '88.101.2'")
+    await add_counts(node, prefix_id, DAY, 1, 0)
+    assert len((await report_day(node, REPORTER, DAY, above.clock())).messages) == 1
+    await send_all(node, above)
+    assert [row["regNew"] for row in above.rows("T8")] == [15, 26]
+    assert await reconcile_day(node, await make_link(node, above), YESTERDAY, above.clock())
+    assert len(await report_store.fetch_reconciliations(node)) == 2
+
+
+async def test_a_closed_day_is_reported_as_it_was_closed_whatever_the_counters_say_now(
+    node: Connection, above: Above
+) -> None:
+    await node.execute(
+        "INSERT INTO day_closes VALUES ($1, $2, 1, 1, $3, '', 1, '{}', '[]', '', '')", PREFIX, DAY, above.clock()
+    )
+    for revision, registered in ((1, 4), (2, 6)):
+        await node.execute(
+            "INSERT INTO closed_rows SELECT prefix_id, $1, $2, $3, prefix, NULL, $4::int8, 0, $4::int8, $4::int8, 0,"
+            " 1, 1, 0, '[]' FROM prefixes WHERE prefix = '88.101.1'",
+            DAY, revision, PREFIX, registered,
+        )  # fmt: skip
+    link = await make_link(node, above)
+    await step(node, link, above.clock)
+    (row,) = above.rows("T8")
+    assert strip(row, "regNew", "resolveReq", "othersCount") == {"regNew": 6, "resolveReq": 1, "othersCount": 1}
+    assert "provisional" not in row
+
+
+async def test_a_day_that_is_not_over_is_reported_only_as_provisional(node: Connection, above: Above) -> None:
+    today = DAY + timedelta(days=1)
+    for day in (today, today + timedelta(days=1)):
+        with pytest.raises(InvalidInput):
+            await report_day(node, REPORTER, day, above.clock())
+    await report_day(node, REPORTER, today, above.clock(), provisional=True)
+    await send_all(node, above)
+    assert all(row["provisional"] for row in above.rows("T8", today.isoformat()))
+
+
+SOURCES: list[tuple[list[tuple[str, int]], int, Any, Any, str]] = [
+    ([("203.0.113.9", 3)], 5, "full", ([("203.0.113.9", 3)], 2), "the rest are others"),
+    ([("203.0.113.9", 3), ("203.0.113.1", 3)], 6, "full", ([("203.0.113.1", 3), ("203.0.113.9", 3)], 0), "ties"),
+    ([("203.0.113.9", 3), ("203.0.113.1", 4)], 7, "truncated", ([("203.0.113.0/24", 7)], 0), "networks"),
+    ([("2001:db8:1:2::3", 1)], 1, "truncated", ([("2001:db8:1::/48", 1)], 0), "networks of IPv6"),
+    ([("203.0.113.9", 3)], 5, "none", ([], 5), "no addresses at all"),
+    ([("203.0.113.9", 4), ("203.0.113.1", 3)], 5, "full", ([("203.0.113.9", 4)], 1), "counted after the seal"),
+]
+
+
+@pytest.mark.parametrize(("named", "total", "policy", "expected", "reason"), SOURCES, ids=[s[4] for s in SOURCES])
+def test_sources_and_others_are_all_requests(
+    named: list[tuple[str, int]], total: int, policy: Any, expected: Any, reason: str
+) -> None:
+    sources, others = make_sources(named, total, policy)
+    assert ([(source["ip"], source["count"]) for source in sources], others) == expected, reason
+
+
+async def test_firms_prefixes_and_routes_arrive_and_are_resolved(node: Connection, above: Above) -> None:
+    for write in (report_node, report_enterprises, report_prefixes, report_templates):
+        await write(node, REPORTER, above.clock())
+    await send_all(node, above)
+    firms = above.rows("T6", "current")
+    assert [strip(firm, "crtCode", "prefixes", "town")["prefixes"] for firm in firms] == [["88.101.1"], ["88.101.2"]]
+    assert firms[0]["verify"]["result"] == "pass"
+    assert firms[0]["industry"] == {"category": "C", "specific": "34", "codes": ["C", "34", "344", "3441"]}
+    assert firms[0]["orgAddr"] == {"province": "320000", "city": "321300", "county": "321302"}
+    assert {row["prefix"] for row in above.rows("STATE", "current")} == {"88.101.1", "88.101.2"}
+    async with above.session.get(f"http://127.0.0.1:{above.port}/api/handles/0.NA/88.101.2") as answer:
+        found = await answer.json()
+    (server,) = found["values"][0]["data"]["value"]["servers"]
+    assert (found["responseCode"], server["address"]) == (1, "203.0.113.1")
+    assert (await report_prefixes(node, REPORTER, above.clock())).messages == [], "nothing has changed"
+
+
+async def test_a_firm_without_industry_is_refused_and_repaired_while_the_other_is_known(
+    node: Connection, above: Above
+) -> None:
+    await node.execute("UPDATE placements SET industry = '{}' WHERE enterprise_id = (SELECT min(enterprise_id)"
+                       " FROM enterprises)")  # fmt: skip
+    await report_enterprises(node, REPORTER, above.clock())
+    await send_all(node, above)
+    assert [firm["crtCode"] for firm in above.rows("T6", "current")] == [USCC[1]]
+    await store.set_mark(node, "link", "", above.clock())
+    verdict = await judge_reports(node, above.url, above.clock())
+    assert verdict.code == "toplevel_refuses"
+    for language in ("zh", "en"):
+        said = format_message(verdict.code, language, **verdict.details)
+        assert "T6" in said
+        assert USCC[0] in said
+        assert "industry.category" in said
+        assert format_remedy(verdict.code, language)
+    await node.execute("UPDATE placements SET industry = '{C,34,344,3441}'")
+    await report_enterprises(node, REPORTER, above.clock())
+    await send_all(node, above)
+    assert len(above.rows("T6", "current")) == 2
+
+
+async def test_master_data_say_what_anyone_may_read_and_a_range_is_one_row(node: Connection, above: Above) -> None:
+    prefix_id = await node.fetchval("SELECT prefix_id FROM prefixes WHERE prefix = '88.101.1'")
+    items = [
+        *DOCUMENT["items"],  # type: ignore[misc]
+        {"index": 2004, "type": "brand", "name": {"zh": "品牌", "en": "Brand"}},
+        {"index": 2005, "type": "productName", "name": {"zh": "品名", "en": "Name"}, "visibility": "private"},
+    ]
+    template_id = await node.fetchval(
+        "INSERT INTO templates (prefix_id, version, suffix_key, document, created, changed)"
+        " VALUES ($1, 'pump-1', 'META_PUMP-1', $2, $3, $3) RETURNING template_id",
+        prefix_id, orjson.dumps(DOCUMENT | {"items": items}).decode(), START,
+    )  # fmt: skip
+    packed = pack_texts(template_id, [(2000, "model", "A"), (2004, "brand", "好泵"), (2005, "productName", "secret")])
+    act = Act("test", START)
+    for key, kind in (("SN1", ChangeKind.CREATED), ("SN2", ChangeKind.RETIRED)):
+        await node.execute(
+            "INSERT INTO records (created, changed, prefix_id, template_id, suffix_key, packed)"
+            " VALUES ($1, $1, $2, $3, $4, $5)",
+            START, prefix_id, template_id, key, packed,
+        )  # fmt: skip
+        await append_change(node, kind, prefix_id, act, template_id=template_id, suffix_keys=[key])
+    await node.execute(
+        "INSERT INTO ranges (prefix_id, head_key, width, first, last, head, template_id, created, changed, packed)"
+        " VALUES ($1, 'R', 3, 7, 9, 'r', $2, $3, $3, $4)",
+        prefix_id, template_id, START, packed,
+    )  # fmt: skip
+    await append_change(
+        node, ChangeKind.RANGE_CREATED, prefix_id, act, template_id=template_id, suffix_keys=["R"], members=3
+    )
+    await number_changes(node)
+    assert await report_master(node, (PREFIX,), YESTERDAY, above.clock()) == 3
+    assert await report_master(node, (PREFIX,), YESTERDAY, above.clock()) == 0, "the log was read to its end"
+    await send_all(node, above)
+    created, retired, ranged = above.rows("T9")
+    assert created == {"handle": "88.101.1/SN1", "created": "2026-11-21", "op": 1, "brand": "好泵",
+                       "metadata": "88.101.1/META_pump-1"}  # fmt: skip
+    assert (retired["handle"], retired["op"], "brand" in retired) == ("88.101.1/SN2", 2, False)
+    assert strip(ranged, "handle", "handleLast", "count") == {
+        "handle": "88.101.1/r007", "handleLast": "88.101.1/r009", "count": 3,
+    }  # fmt: skip
+    assert [row["handle"] for row in expand(ranged)] == ["88.101.1/r007", "88.101.1/r008", "88.101.1/r009"]
+    assert list(expand(created)) == [created]
+
+
+# The agent's steps ----------------------------------------------------------------------------------------------
+
+
+async def make_link(conn: Connection, above: Above, approval_required: bool = False) -> Link:
+    """With a key of the node's own, which the top-level node knows."""
+    ring = KeyRing(dict([make_key()]))
+    signer = await get_signer(conn, ring, APP, "ED25519", above.clock())
+    public = format_public_key("ED25519", signer.private_key)
+    with above_store.transaction(above.book):
+        above_store.enrol(above.book, APP, PREFIX, above_store.Key(signer.key_id, "ED25519", public, "active"), 0)
+    toplevel = above.toplevel
+    toplevel.signer = signer
+    return Link(toplevel, REPORTER, NodeRules((PREFIX,), ring, approval_required), "ED25519", above.clock())
+
+
+async def test_a_step_sends_all_that_is_due_and_the_next_one_nothing_more(node: Connection, above: Above) -> None:
+    link = await make_link(node, above)
+    above.clock.pass_(hours=1)  # beyond the hour until which a close is waited for
+    await step(node, link, above.clock)
+    await step(node, link, above.clock)
+    sent = {message.table_name for message in await store.fetch_messages(node)}
+    assert sent == {"T2", "T3", "T6", "T7", "T8", "PREFIXES", "STATE"}
+    assert {message.state for message in await store.fetch_messages(node)} == {"accepted"}
+    assert (await judge_reports(node, above.url, above.clock())).state == "ok"
+    decisions = await report_store.fetch_decisions(node)
+    above.clock.pass_(minutes=6)
+    await step(node, link, above.clock)
+    decisions = await report_store.fetch_decisions(node)
+    assert [(row["kind"], row["subject"], row["decision"]) for row in decisions] == [
+        ("enterprise", USCC[0], "approved"), ("enterprise", USCC[1], "approved"),
+        ("prefix", "88.101.1", "approved"), ("prefix", "88.101.2", "approved"),
+    ]  # fmt: skip
+    lines = {(line["table"], line["period"]): line["complete"] for line in score(above.book, DAY, 1)}
+    assert lines == {("T3", YESTERDAY): 1.0, ("T8", YESTERDAY): 1.0, ("T2", "current"): 1.0, ("T6", "current"): 1.0,
+                     ("T7", "current"): 1.0, ("PREFIXES", "current"): 1.0, ("STATE", "current"): 1.0}  # fmt: skip
+
+
+async def test_tasks_are_done_once_and_answered(node: Connection, above: Above) -> None:
+    link = await make_link(node, above)
+    await report_day(node, REPORTER, DAY, above.clock())
+    await step(node, link, above.clock)
+    old_key = link.toplevel.signer.key_id
+    tasks: list[dict[str, Any]] = [
+        {"kind": "resend", "table": "T8", "period": YESTERDAY},
+        {"kind": "correction", "table": "T6", "message": "look again"},
+        {"kind": "rotateKey"},
+        {"kind": "freeze", "handle": "88.101.1/nothing", "reason": "recall"},
+        {"kind": "dance"},
+    ]
+    with above_store.transaction(above.book):
+        for number, task in enumerate(tasks):
+            above_store.add_task(above.book, f"task-{number}", PREFIX, task, number)
+    for _ in range(2):
+        above.behave(double_every=1)
+        above.clock.pass_(minutes=2)
+        await step(node, link, above.clock)
+    states = {task["id"]: task["state"] for task in above_store.fetch_tasks(above.book)}
+    assert states == {"task-0": "done", "task-1": "done", "task-2": "done", "task-3": "failed", "task-4": "failed"}
+    assert link.toplevel.signer.key_id != old_key
+    again = [m for m in await store.fetch_messages(node, table_name="T8") if m.revision == 1]
+    assert [message.state for message in again] == ["accepted"]
+    keys = {key.key_id: key.state for key in above_store.fetch_keys(above.book, APP)}
+    assert keys[link.toplevel.signer.key_id] == "active"
+    assert keys[old_key] == "retired"
+
+
+async def test_where_the_node_above_must_agree_its_decision_enables_the_prefix(node: Connection, above: Above) -> None:
+    await node.execute("UPDATE prefixes SET state = 5, enabled_on = NULL WHERE prefix IN ('88.101.1', '88.101.2')")
+    link = await make_link(node, above, approval_required=True)
+    with above_store.transaction(above.book):
+        above_store.decide(above.book, PREFIX, ("prefix", "88.101.2"), ("refused", "taken"), (1, True))
+    for _ in range(2):
+        await step(node, link, above.clock)
+        above.clock.pass_(minutes=6)
+    states = await node.fetch("SELECT prefix, state FROM prefixes WHERE prefix LIKE '88.101.%' ORDER BY prefix")
+    assert [tuple(row) for row in states] == [("88.101.1", 1), ("88.101.2", 3)]
+
+
+async def test_when_the_node_above_is_back_what_died_of_silence_goes_by_itself(node: Connection, above: Above) -> None:
+    link = await make_link(node, above)
+    await report_day(node, REPORTER, DAY, above.clock())
+    port, above.clock.now = above.port, above.clock.now + timedelta(hours=73)
+    link.toplevel._url = "http://127.0.0.1:9/tln/v1"
+    for _ in range(4):
+        await step(node, link, above.clock)
+        above.clock.pass_(minutes=6)
+    verdict = await judge_reports(node, above.url, above.clock())
+    assert (verdict.state, verdict.code) == ("error", "toplevel_dead_letters")
+    link.toplevel._url = f"http://127.0.0.1:{port}/tln/v1"
+    for _ in range(3):
+        above.clock.pass_(minutes=6)
+        await step(node, link, above.clock)
+    assert (await store.fetch_standing(node)).dead == 0
+    assert len(above.rows("T8")) == 2
