@@ -35,7 +35,9 @@ class Memory:
     """What earlier looks have seen: a change over time is what tells."""
 
     database_since: float | None = None  # away since
-    slow: dict[str, int] = field(default_factory=dict)  # looks in a row, by worker
+    slow: dict[str, int] = field(default_factory=dict)  # times in a row, by worker
+    worst: dict[str, float] = field(default_factory=dict)  # seconds
+    written: dict[str, float] = field(default_factory=dict)  # what of it was looked at last
     statements: dict[str, tuple[int, float]] = field(default_factory=dict)  # number and seconds at the last look
     misses: dict[str, deque[tuple[float, int, int]]] = field(default_factory=dict)  # time, answers, misses
     deaths: dict[str, deque[tuple[float, int]]] = field(default_factory=dict)
@@ -45,19 +47,28 @@ class Memory:
 
 
 def check_workers(stats: Stats, memory: Memory, settings: WatchSettings, now: float) -> Iterator[Condition]:
-    """A worker that is late, waits long for the database, or says nothing any more; at two looks in a row."""
+    """A worker that is late, waits long for the database, or says nothing any more; twice in a row."""
     for name, worker in stats.items():
         if "cache_entries" not in worker:
             continue
-        number, seconds = memory.statements.get(name, (0, 0.0))
-        asked, took = worker["statements"] - number, worker["statement_seconds"] - seconds
-        memory.statements[name] = worker["statements"], worker["statement_seconds"]
-        mean = took / asked if asked > 0 and worker["database_up"] else 0.0
         silent = now - worker["written"]
-        worst = max(worker["delay_seconds"], mean, silent if silent > FRESH_SECONDS else 0.0)
-        memory.slow[name] = memory.slow.get(name, 0) + 1 if worst > settings.alarm_slow_seconds else 0
-        if memory.slow[name] >= 2:
-            yield Condition("slow_resolution", name, {"seconds": round(worst, 2)})
+        is_news = memory.written.get(name) != worker["written"]
+        memory.written[name] = worker["written"]
+        if is_news or silent > FRESH_SECONDS:
+            worst = max(worker["delay_seconds"], _compute_mean(name, worker, memory))
+            worst = silent if silent > FRESH_SECONDS else worst
+            memory.slow[name] = memory.slow.get(name, 0) + 1 if worst > settings.alarm_slow_seconds else 0
+            memory.worst[name] = worst
+        if memory.slow.get(name, 0) >= 2:
+            yield Condition("slow_resolution", name, {"seconds": round(memory.worst[name], 2)})
+
+
+def _compute_mean(name: str, worker: dict[str, Any], memory: Memory) -> float:
+    """Seconds a statement took since the last look; 0 if there was none, or nobody to answer it."""
+    number, seconds = memory.statements.get(name, (0, 0.0))
+    asked, took = worker["statements"] - number, worker["statement_seconds"] - seconds
+    memory.statements[name] = worker["statements"], worker["statement_seconds"]
+    return float(took / asked) if asked > 0 and worker["database_up"] else 0.0
 
 
 def check_caches(
