@@ -14,6 +14,28 @@ import uvicorn
 from asyncpg import Connection
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
+from registry.api.enterprises import ARRIVING
+from registry.api.gate import Gate
+from registry.api.head import HeadAsGet
+from registry.api.jobs import RECEIPT
+from registry.api.problems import handle
+from registry.api.state import RegistryConfig, RegistryState, open_pool
+from registry.api.watch import Watch
+from registry.attachments import clean_attachments
+from registry.console.app import make_console
+from registry.console.sections import Section
+from registry.job_runner import run_jobs
+from registry.jobs import clear_old_jobs
+from registry.sandbox import reset_due_sandboxes
+from registry.snms.edge import SnmsEdge
+from registry.snms.routes import make_routes
+from registry.store import DATABASE_AWAY
+from registry.store.idempotency import delete_old_answers
+from registry.store.streams import delete_old_streams
+from schemas.errors import Unavailable
+from schemas.process_stats import PUBLISH_SECONDS
+from schemas.segments import SegmentWriter
+from schemas.tls import renew_certificate
 from starlette.exceptions import HTTPException
 
 from registry.api import (
@@ -34,26 +56,6 @@ from registry.api import (
     streams,
     templates,
 )
-from registry.api.enterprises import ARRIVING
-from registry.api.gate import Gate
-from registry.api.head import HeadAsGet
-from registry.api.jobs import RECEIPT
-from registry.api.problems import handle
-from registry.api.state import RegistryConfig, RegistryState, open_pool
-from registry.attachments import clean_attachments
-from registry.api.watch import Watch
-from registry.job_runner import run_jobs
-from registry.jobs import clear_old_jobs
-from registry.sandbox import reset_due_sandboxes
-from registry.snms.edge import SnmsEdge
-from registry.snms.routes import make_routes
-from registry.store import DATABASE_AWAY
-from registry.store.idempotency import delete_old_answers
-from registry.store.streams import delete_old_streams
-from schemas.errors import Unavailable
-from schemas.process_stats import PUBLISH_SECONDS
-from schemas.segments import SegmentWriter
-from schemas.tls import renew_certificate
 
 __all__ = ["RegistryConfig", "RegistryState", "create_app", "serve_registry"]
 
@@ -69,8 +71,16 @@ _ROUTERS = (
 )  # fmt: skip
 
 
-def create_app(state: RegistryState, more: Sequence[APIRouter] = (), at_root: Sequence[APIRouter] = ()) -> FastAPI:
-    """The application; `more` and `at_root` are routers of other packages, mounted below `/api/v1` and at the root."""
+def create_app(
+    state: RegistryState,
+    more: Sequence[APIRouter] = (),
+    at_root: Sequence[APIRouter] = (),
+    sections: Sequence[Section] = (),
+) -> FastAPI:
+    """The application; `more` and `at_root` are routers of other packages, mounted below `/api/v1` and at the root.
+
+    `sections` are pages of other packages for the console.
+    """
     app = FastAPI(title="idnode", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.registry = state
     app.include_router(docs_page.router)
@@ -78,6 +88,7 @@ def create_app(state: RegistryState, more: Sequence[APIRouter] = (), at_root: Se
         app.include_router(router)
     for router in (*_ROUTERS, *more):
         app.include_router(router, prefix="/api/v1")
+    app.mount("/console", make_console(state, sections))
     app.add_exception_handler(RequestValidationError, handle)
     app.add_exception_handler(HTTPException, handle)
     app.add_middleware(Gate, state=state)
@@ -92,6 +103,7 @@ async def serve_registry(
     sockets: Sequence[socket.socket],
     more: Sequence[APIRouter] = (),
     at_root: Sequence[APIRouter] = (),
+    sections: Sequence[Section] = (),
 ) -> None:
     """Serve on sockets that listen until SIGTERM or SIGINT; requests under way are finished."""
     clear_unfinished(config.jobs_dir)
@@ -100,7 +112,7 @@ async def serve_registry(
         async with open_pool(config.database_url) as pool:
             state = RegistryState(config, pool, segments)
             context = config.tls.make_context() if config.tls else None
-            server = make_server(create_app(state, more, at_root), config, context)
+            server = make_server(create_app(state, more, at_root, sections), config, context)
             tasks = [
                 asyncio.create_task(run_jobs(config.database_url, config.jobs_dir, state.job_added)),
                 asyncio.create_task(clear_old_things(state)),

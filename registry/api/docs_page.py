@@ -54,8 +54,9 @@ async def show_document(request: Request, call: Reading) -> Response:
 
 
 @router.get("/")
+@router.get("/console")
 async def show_start() -> Response:
-    return Response(status_code=307, headers={"Location": "/docs"})
+    return Response(status_code=307, headers={"Location": "/console/"})
 
 
 def _say(sentence: str, language: str) -> str:

@@ -30,7 +30,7 @@ def find_header(rows: list[Row], wanted: Wanted, header_row: int | None) -> Head
     if not headers:
         raise FileRefused("file_empty")
     if not wanted.known:
-        return headers[0]
+        return _guess(headers)
     best = max(headers, key=_rank)
     if best.known == 0:
         raise FileRefused("file_header_not_found", field="header_row", expected=_list_expected(wanted))
@@ -39,6 +39,12 @@ def find_header(rows: list[Row], wanted: Wanted, header_row: int | None) -> Head
         candidates = sorted(h.row for h in [best, *rivals])
         raise FileRefused("file_header_in_doubt", field="header_row", candidates=_list_rows(candidates))
     return best
+
+
+def _guess(headers: list[Header]) -> Header:
+    """The first row about as wide as the widest: titles and notes above a table fill a cell or two."""
+    filled = [sum(map(bool, header.columns)) for header in headers]
+    return next(header for header, count in zip(headers, filled, strict=True) if count * 5 >= max(filled) * 4)
 
 
 def is_complete(header: Header, wanted: Wanted) -> bool:

@@ -46,6 +46,11 @@ def open_xls(path: Path, wanted: Wanted, options: TableOptions) -> Table:
     return Table("xls", chosen.header.columns, chosen.header.row, estimate, rows, chosen.sheet)
 
 
+def list_xls_sheets(path: Path) -> list[str]:
+    """Names of the sheets that can be seen; raises FileRefused."""
+    return [sheet.name for sheet in _open_book(path).sheets() if not sheet.visibility]
+
+
 def _list_merges(sheet: Any) -> Merges:
     merges: Merges = {}
     for first, end, column, _ in sheet.merged_cells:

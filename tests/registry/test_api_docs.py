@@ -72,7 +72,7 @@ async def test_the_document_is_also_where_tools_look_for_it(world: World) -> Non
 
 async def test_the_root_leads_to_the_page(world: World) -> None:
     reply = await world.ask("GET", "/", who="nobody", allow_redirects=False)
-    assert (reply.status, reply.headers["Location"]) == (307, "/docs")
+    assert (reply.status, reply.headers["Location"]) == (307, "/console/")
 
 
 async def test_every_sentence_of_the_reference_exists_in_chinese(world: World) -> None:

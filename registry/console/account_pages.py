@@ -1,0 +1,96 @@
+"""Accounts of the node's people, or of an enterprise by its administrator."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from registry.accounts import NewAccount, add_account, disable_account, enable_account, list_accounts, set_password
+from registry.console.sections import Entry, Section
+from registry.console.visits import Post, Posting, Problem, Visit, Visiting, collect
+from registry.passwords import make_password
+from registry.principals import ROLES, Principal
+from schemas.errors import InvalidInput, ServiceError
+
+
+def _may(principal: Principal) -> bool:
+    return principal.is_operator or (principal.kind == "enterprise" and principal.has_role("enterprise_admin"))
+
+
+router = APIRouter(prefix="/accounts")
+SECTION = Section(router, (Entry("/accounts", "accounts", "group_people", _may),))
+
+Text = Annotated[str, Query(max_length=4_096)]
+ENTERPRISE_ROLES = ("enterprise_user", "enterprise_admin")
+ACTIONS = ("disable", "enable", "password")
+
+
+@router.get("")
+async def list_all(visit: Visiting) -> Response:
+    return await _show_list(visit, {}, {})
+
+
+async def _show_list(visit: Visit, fields: dict[str, str], problems: dict[str, Problem]) -> Response:
+    principal = visit.get_principal()
+    async with visit.connect() as conn:
+        rows = await list_accounts(conn, principal)
+    roles = ROLES if principal.is_operator else ENTERPRISE_ROLES
+    return visit.page(
+        "accounts.html", status=400 if problems else 200, rows=rows, roles=roles, fields=fields, problems=problems
+    )
+
+
+@router.post("")
+async def add(post: Posting) -> Response:
+    """The first password is made here and shown once: it is handed over with the name."""
+    try:
+        password = make_password()
+        async with post.connect() as conn:
+            row = await add_account(conn, post.state.config.rules.key_ring, post.order(), _read_new(post, password))
+    except ServiceError as error:
+        return await _show_list(post, post.form.to_dict(), post.explain(error, {"enterprise": "enterprise_id"}))
+    return post.page("account_made.html", user_name=row.user_name, password=password)
+
+
+def _read_new(post: Post, password: str) -> NewAccount:
+    principal, form = post.get_principal(), post.form
+    enterprise_id, text = principal.enterprise_id, form["enterprise_id"]
+    if principal.is_operator:
+        if text and not (text.isascii() and text.isdigit() and len(text) < 10):
+            raise InvalidInput("field_invalid", field="enterprise_id")
+        enterprise_id = int(text) if text else None
+    return NewAccount(
+        form["user_name"], [form["role"]], password, enterprise_id=enterprise_id, organisation=form["organisation"],
+        area=form["area"],
+    )  # fmt: skip
+
+
+@router.get("/act")
+async def show_act(visit: Visiting, user_name: Text, action: Text) -> Response:
+    return visit.page("account_act.html", user_name=user_name, action=_check_action(action))
+
+
+def _check_action(action: str) -> str:
+    if action not in ACTIONS:
+        raise InvalidInput("field_not_a_choice", field="action", choices=", ".join(ACTIONS))
+    return action
+
+
+@router.post("/act")
+async def act(post: Posting) -> Response:
+    """Disable, enable, or make a new first password."""
+    user_name, action = post.form["user_name"], _check_action(post.form["action"])
+    problems: dict[str, Problem] = {}
+    password = make_password()
+    with collect(problems, post):
+        async with post.connect() as conn:
+            if action == "disable":
+                await disable_account(conn, post.order(), user_name)
+            elif action == "enable":
+                await enable_account(conn, post.order(), user_name)
+            else:
+                await set_password(conn, post.state.config.rules.key_ring, post.order(), user_name, password)
+    if problems:
+        return post.page("account_act.html", status=400, user_name=user_name, action=action, problems=problems)
+    if action == "password":
+        return post.page("account_made.html", user_name=user_name, password=password)
+    return post.redirect("/accounts", f"account_{action}d")

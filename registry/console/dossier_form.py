@@ -1,0 +1,55 @@
+"""The dossier as a form: the fields of schemas/enterprises.py people fill in, and what they become."""
+
+from copy import deepcopy
+from typing import Any
+
+from registry.console.visits import Form
+
+PLAIN = (
+    "name", "certificate_code", "nature", "description", "main_products", "address", "area", "industry", "website",
+    "registration_authority", "registered_capital_yuan", "established_on", "valid_until",
+)  # fmt: skip
+PERSONS = ("contact", "legal_person")
+PERSON_FIELDS = ("name", "certificate_type", "certificate_number", "email", "phone")
+_NUMBERS = frozenset({"nature", "registered_capital_yuan", "certificate_type"})
+_OPTIONAL = frozenset({"nature", "registered_capital_yuan", "established_on", "valid_until"})
+
+
+def list_form(document: dict[str, Any]) -> dict[str, str]:
+    """A dossier → the texts of the form; images show as their numbers."""
+    fields = {name: _to_text(document.get(name)) for name in (*PLAIN, "certificate_image_id")}
+    for person in PERSONS:
+        held = document.get(person) or {}
+        for name in (*PERSON_FIELDS, "front_image_id", "back_image_id"):
+            fields[f"{person}.{name}"] = _to_text(held.get(name))
+    return fields
+
+
+def _to_text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def merge_form(document: dict[str, Any], form: Form) -> dict[str, Any]:
+    """The document with what the form says; what it does not ask for stays."""
+    merged = deepcopy(document)
+    for name in PLAIN:
+        merged[name] = _read(name, form[name])
+        if merged[name] is None:
+            del merged[name]
+    for person in PERSONS:
+        given = {name: form[f"{person}.{name}"] for name in PERSON_FIELDS}
+        if not any(text for name, text in given.items() if name != "certificate_type") and person not in merged:
+            continue
+        held = merged.setdefault(person, {})
+        held |= {name: _read(name, text) for name, text in given.items() if name != "certificate_type" or text}
+    return merged
+
+
+def _read(name: str, text: str) -> str | int | None:
+    """Numbers as numbers, so that what is none is refused beside its field; empty optional ones as nothing."""
+    if name in _OPTIONAL and not text:
+        return None
+    plain = text.replace(",", "").replace("，", "")
+    if name in _NUMBERS and plain.isascii() and plain.isdigit() and len(plain) <= 16:
+        return int(plain)
+    return text

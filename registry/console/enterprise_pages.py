@@ -1,0 +1,270 @@
+"""Enterprises: one's own with its to-do list and dossier; for the node the list, one, and the decisions on it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from asyncpg import Connection
+from fastapi import APIRouter, Query, Response
+
+from registry import enterprises as decisions
+from registry.areas import get_area
+from registry.attachments import Upload, keep_attachment
+from registry.console.dossier_form import list_form, merge_form
+from registry.console.sections import Entry, Section, is_enterprise
+from registry.console.visits import Post, Posting, Visit, Visiting
+from registry.enterprise_views import format_detail, format_listed, get_enterprise, list_enterprises
+from registry.enterprises import reveal_personal
+from registry.prefixes import request_prefix
+from registry.principals import Order, Principal
+from registry.store.listing import EnterpriseFilter
+from schemas.attachments import MAX_PDF_BYTES
+from schemas.enterprises import Dossier, EnterpriseState, parse_dossier, split_division
+from schemas.errors import Forbidden, InvalidInput, NotFound, ServiceError
+
+router = APIRouter()
+
+
+def _sees_all(principal: Principal) -> bool:
+    return principal.sees_all
+
+
+SECTION = Section(
+    router,
+    (
+        Entry("/enterprise", "my_enterprise", "group_firm", is_enterprise),
+        Entry("/enterprises", "enterprises", "group_node", _sees_all),
+    ),
+)
+Text = Annotated[str, Query(max_length=4_096)]
+PAGE_ROWS = 50
+IMAGE_FIELDS = ("certificate_image_id", "legal_person.front_image_id", "legal_person.back_image_id")
+Decide = Callable[[Connection, Order, int], Awaitable[object]]
+
+
+@router.get("/enterprise")
+async def show_own(visit: Visiting) -> Response:
+    return await _show(visit, _get_own_id(visit))
+
+
+def _get_own_id(visit: Visit) -> int:
+    enterprise_id = visit.get_principal().enterprise_id
+    if enterprise_id is None:
+        raise NotFound("enterprise_not_found", field="enterprise", enterprise="—")
+    return enterprise_id
+
+
+async def _show(visit: Visit, enterprise_id: int, problems: dict[str, Any] | None = None) -> Response:
+    async with visit.connect() as conn:
+        detail = await get_enterprise(conn, visit.get_principal(), enterprise_id)
+    firm = format_detail(detail, visit.language)
+    return visit.page(
+        "enterprise.html", status=400 if problems else 200, firm=firm, actions=_list_actions(visit, firm["state"]),
+        is_own=visit.get_principal().enterprise_id == enterprise_id, problems=problems or {},
+        fields=list_form(detail.row.dossier),
+    )  # fmt: skip
+
+
+@router.get("/enterprise/edit")
+async def show_edit(visit: Visiting) -> Response:
+    """The dossier in force, with what only the enterprise itself may see of it."""
+    visit.get_principal().check_scope("manage")
+    async with visit.connect() as conn:
+        document = await _load_document(conn, visit, _get_own_id(visit))
+    return visit.page("enterprise_edit.html", fields=list_form(document), firm_name=document["name"])
+
+
+async def _load_document(conn: Connection, visit: Visit, enterprise_id: int) -> dict[str, Any]:
+    """The whole dossier as a document, placement and persons among it."""
+    detail = await get_enterprise(conn, visit.get_principal(), enterprise_id)
+    personal = await reveal_personal(conn, visit.state.config.rules, visit.order(), enterprise_id)
+    present = detail.placements[-1]
+    return {
+        **detail.row.dossier,
+        **personal,
+        "area": present.unit or present.division_code,
+        "industry": "/".join(present.industry),
+    }
+
+
+@router.post("/enterprise/edit")
+async def edit(post: Posting) -> Response:
+    """A change waits for approval; after a refusal the application is filed again."""
+    post.get_principal().check_scope("manage")
+    enterprise_id, rules = _get_own_id(post), post.state.config.rules
+    async with post.connect() as conn:
+        document = await _load_document(conn, post, enterprise_id)
+        state = (await get_enterprise(conn, post.get_principal(), enterprise_id)).row.state
+    try:
+        merged = merge_form(document, post.form)
+        async with post.write() as conn:
+            await keep_files(conn, post, post.order(), merged)
+            dossier = await read_dossier(conn, merged)
+            again = state == EnterpriseState.REFUSED
+            file = decisions.resubmit if again else decisions.propose_change
+            await file(conn, rules, post.order(), enterprise_id, dossier)
+    except ServiceError as error:
+        fields = list_form(document) | post.form.to_dict()
+        return post.page(
+            "enterprise_edit.html", status=400, fields=fields, firm_name=document["name"], problems=post.explain(error)
+        )
+    return post.redirect("/enterprise", "dossier_filed")
+
+
+async def keep_files(conn: Connection, post: Post, order: Order, document: dict[str, Any]) -> None:
+    """Images that came with the form become attachments, their numbers go into the document."""
+    for field in IMAGE_FIELDS:
+        file = post.form.files.get(field)
+        if file is None or not file.filename:
+            continue
+        upload = Upload(file.filename, await file.read(MAX_PDF_BYTES + 1))
+        try:
+            stored = await keep_attachment(conn, post.state.config.attachments, order, upload)
+        except ServiceError as error:
+            error.field = field
+            raise
+        part, _, name = field.rpartition(".")
+        holder = document.setdefault(part, {}) if part else document
+        holder[name] = stored.attachment_id
+
+
+async def read_dossier(conn: Connection, document: dict[str, Any]) -> Dossier:
+    """The document of the form as a dossier: what people write for an area becomes division and unit."""
+    area_text = str(document.pop("area", ""))
+    if area_text:
+        area = await get_area(conn, area_text)
+        province, city, county = split_division(area.division_code)
+        document |= {"province": province, "city": city, "county": county}
+        document["unit"] = f"{area.division_code}/{area.unit}" if area.unit else ""
+    return parse_dossier(document)
+
+
+@router.post("/enterprise/prefixes")
+async def ask_for_prefix(post: Posting) -> Response:
+    """One more prefix, which waits for approval."""
+    post.get_principal().check_scope("manage")
+    enterprise_id = _get_own_id(post)
+    try:
+        async with post.write() as conn:
+            await request_prefix(
+                conn, post.state.config.rules, post.order(), enterprise_id, post.form["prefix"] or None
+            )
+    except ServiceError as error:
+        return await _show(post, enterprise_id, post.explain(error))
+    return post.redirect("/enterprise", "prefix_asked")
+
+
+# For the node ------------------------------------------------------------------------------------------------------
+
+
+@router.get("/enterprises")
+async def list_all(visit: Visiting, text: Text = "", state: Text = "", division: Text = "", after: int = 0) -> Response:
+    principal = visit.get_principal()
+    if not principal.sees_all:
+        raise Forbidden("operator_only")
+    states = {one.name.lower(): int(one) for one in EnterpriseState}
+    wanted = EnterpriseFilter(text.strip() or None, states.get(state), division.strip() or None)
+    async with visit.connect() as conn:
+        page = await list_enterprises(conn, principal, wanted, max(0, min(after, 2**31 - 1)), PAGE_ROWS)
+    return visit.page(
+        "enterprises.html", rows=[format_listed(item) for item in page.items], next_after=page.next_after,
+        asked={"text": text, "state": state, "division": division}, states=list(states),
+    )  # fmt: skip
+
+
+@router.get("/enterprises/{enterprise_id}")
+async def show_one(visit: Visiting, enterprise_id: int) -> Response:
+    return await _show(visit, _check_id(enterprise_id))
+
+
+def _check_id(enterprise_id: int) -> int:
+    if not 0 < enterprise_id < 2**31:
+        raise NotFound("enterprise_not_found", field="enterprise", enterprise=enterprise_id)
+    return enterprise_id
+
+
+# state → what can be decided there
+_ACTIONS = {
+    "pending": ("review", "approve", "refuse"),
+    "reviewing": ("approve", "refuse"),
+    "change_pending": ("approve", "refuse", "suspend"),
+    "approved": ("suspend",),
+    "suspended": ("resume", "close"),
+}
+
+
+def _list_actions(visit: Visit, state: str) -> tuple[str, ...]:
+    principal = visit.get_principal()
+    return _ACTIONS.get(state, ()) if principal.has_role("reviewer") or principal.is_operator else ()
+
+
+@router.get("/enterprises/{enterprise_id}/act")
+async def show_act(visit: Visiting, enterprise_id: int, action: Text) -> Response:
+    async with visit.connect() as conn:
+        detail = await get_enterprise(conn, visit.get_principal(), _check_id(enterprise_id))
+    firm = format_detail(detail, visit.language)
+    _check_action(action)
+    return visit.page("enterprise_act.html", firm=firm, action=action, fields={})
+
+
+def _check_action(action: str) -> None:
+    if action not in ("review", "approve", "refuse", "suspend", "resume", "close"):
+        raise InvalidInput("field_not_a_choice", field="action", choices="approve, refuse")
+
+
+@router.post("/enterprises/{enterprise_id}/act")
+async def act(post: Posting, enterprise_id: int) -> Response:
+    """Nobody decides on an application of his own: the decision itself refuses it."""
+    action, rules = post.form["action"], post.state.config.rules
+    _check_action(action)
+    order = post.order(post.form.get_reason())
+    try:
+        async with post.write() as conn:
+            await _decide(conn, action, rules, order, _check_id(enterprise_id))
+    except ServiceError as error:
+        async with post.connect() as conn:
+            firm = format_detail(await get_enterprise(conn, post.get_principal(), enterprise_id), post.language)
+        return post.page(
+            "enterprise_act.html", status=400, firm=firm, action=action, fields=post.form.to_dict(),
+            problems=post.explain(error),
+        )  # fmt: skip
+    return post.redirect(f"/enterprises/{enterprise_id}", f"{action}_enterprise")
+
+
+async def _decide(conn: Connection, action: str, rules: Any, order: Order, enterprise_id: int) -> None:
+    if action == "approve":
+        await decisions.approve(conn, rules, order, enterprise_id)
+    elif action == "review":
+        await decisions.begin_review(conn, order, enterprise_id)
+    elif action == "refuse":
+        await decisions.refuse(conn, order, enterprise_id)
+    elif action == "suspend":
+        await decisions.suspend(conn, order, enterprise_id)
+    elif action == "resume":
+        await decisions.resume(conn, order, enterprise_id)
+    else:
+        await decisions.close(conn, order, enterprise_id)
+
+
+@router.get("/enterprises/{enterprise_id}/personal")
+async def show_reveal(visit: Visiting, enterprise_id: int) -> Response:
+    """Asks for the reason, which is recorded."""
+    async with visit.connect() as conn:
+        detail = await get_enterprise(conn, visit.get_principal(), _check_id(enterprise_id))
+    return visit.page("enterprise_personal.html", firm=format_detail(detail, visit.language), personal=None)
+
+
+@router.post("/enterprises/{enterprise_id}/personal")
+async def reveal(post: Posting, enterprise_id: int) -> Response:
+    principal, personal, problems = post.get_principal(), None, {}
+    async with post.connect() as conn:
+        detail = await get_enterprise(conn, principal, _check_id(enterprise_id))
+    try:
+        async with post.write() as conn:
+            order = post.order(post.form.get_reason())
+            personal = await reveal_personal(conn, post.state.config.rules, order, enterprise_id)
+    except ServiceError as error:
+        problems = post.explain(error)
+    return post.page(
+        "enterprise_personal.html", status=400 if problems else 200, firm=format_detail(detail, post.language),
+        personal=personal, problems=problems,
+    )  # fmt: skip

@@ -1,0 +1,111 @@
+"""What every request to the console passes: size, origin, who visits, headers; and every error as a page."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qs, quote
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from registry.api.problems import get_status, translate
+from registry.api.state import RegistryState
+from registry.console.frame import ROOT, Frame
+from registry.console.security import HEADERS, LANGUAGE_COOKIE, SAFE_METHODS, check_origin
+from registry.console.visits import Visit, open_visit
+from schemas.errors import ServiceError, TooLarge, Unauthenticated
+from schemas.texts import LANGUAGES, choose_language
+
+MAX_FORM_BYTES = 2 * 1024 * 1024
+MAX_UPLOAD_BYTES = 256 * 1024 * 1024
+YEAR_SECONDS = 31_536_000
+
+
+class ConsoleGate:
+    """Wraps the application of the console."""
+
+    def __init__(self, app: ASGIApp, state: RegistryState, frame: Frame) -> None:
+        self._app, self._state, self._frame = app, state, frame
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        asked, language = find_language(scope, headers, self._state.config.language)
+        request, started = Request(scope), False
+        visit = Visit.make_anonymous(request, self._state, language, self._frame)
+
+        async def finish(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                add_headers(message, visit, asked)
+            await send(message)
+
+        try:
+            if scope["method"] not in SAFE_METHODS:
+                check_origin(headers)
+            visit = await open_visit(request, self._state, language, self._frame)
+            scope["state"].update(visit=visit, language=language)
+            await self._app(scope, limit_body(headers, receive), finish)
+        except Exception as error:
+            if started:
+                raise
+            await answer_error(visit, translate(error))(scope, receive, finish)
+
+
+def find_language(scope: Scope, headers: Headers, default: str) -> tuple[str, str]:
+    """What `?lang=` asks for, if anything, and the language of the page."""
+    asked = parse_qs(scope["query_string"].decode("latin-1")).get("lang", [""])[-1]
+    kept = Request(scope).cookies.get(LANGUAGE_COOKIE, "")
+    chosen = next((language for language in (asked, kept) if language in LANGUAGES), "")
+    return (asked if asked in LANGUAGES else ""), chosen or choose_language(headers.get("accept-language", ""), default)
+
+
+def add_headers(message: MutableMapping[str, Any], visit: Visit, asked_language: str) -> None:
+    """Those of security on every answer; the language asked for is remembered."""
+    headers = MutableHeaders(scope=message)
+    for name, value in HEADERS.items():
+        headers.setdefault(name, value)
+    headers.setdefault("Cache-Control", "no-store")
+    headers.setdefault("Content-Language", visit.language)
+    for cookie in visit.new_cookies:
+        headers.append("Set-Cookie", cookie)
+    if asked_language:
+        headers.append("Set-Cookie", visit.format_cookie(LANGUAGE_COOKIE, asked_language, YEAR_SECONDS))
+
+
+def limit_body(headers: Headers, receive: Receive) -> Callable[[], Awaitable[Message]]:
+    """Forms are small; files come as multipart. Raises TooLarge, announced or not."""
+    is_upload = headers.get("content-type", "").lower().startswith("multipart/form-data")
+    limit = MAX_UPLOAD_BYTES if is_upload else MAX_FORM_BYTES
+    length = headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit:
+        raise TooLarge("body_too_large", limit=limit)
+    received = 0
+
+    async def receive_within_limit() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise TooLarge("body_too_large", limit=limit)
+        return message
+
+    return receive_within_limit
+
+
+def answer_error(visit: Visit, error: ServiceError) -> Any:
+    """A page that says what is wrong and what to do; who has not signed in is asked to."""
+    request = visit.request
+    if isinstance(error, Unauthenticated) and visit.principal is None and request.method in SAFE_METHODS:
+        path = request.scope["raw_path"].decode("ascii", "replace")
+        query = request.scope["query_string"].decode("ascii", "replace")
+        return RedirectResponse(f"{ROOT}/sign-in?next={quote(path + ('?' + query if query else ''), safe='')}", 303)
+    status = get_status(error)
+    response = visit.page("error.html", status=status, problem=visit.describe(error), code=error.code)
+    if status in (503, 507):
+        response.headers["Retry-After"] = "5"
+    return response

@@ -1,0 +1,104 @@
+"""Signing in and out, and one's own account: password and sessions."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+
+from registry.accounts import set_password
+from registry.api.problems import get_status
+from registry.console.frame import ROOT
+from registry.console.sections import Section
+from registry.console.security import SESSION_COOKIE, find_own_path
+from registry.console.visits import Anybody, AnybodyPosting, Posting, Problem, Visit, Visiting, collect
+from registry.sign_in import Attempt, sign_in
+from registry.tokens import SESSION_LIFETIME, end_session, list_sessions, open_session
+from schemas.errors import InvalidInput, NotFound, ServiceError
+
+router = APIRouter()
+SECTION = Section(router)
+
+Text = Annotated[str, Query(max_length=4_096)]
+
+
+@router.get("/sign-in")
+async def show_sign_in(visit: Anybody, next: Text = "") -> Response:
+    if visit.principal is not None:
+        return visit.redirect("/")
+    return visit.page("sign_in.html", next=next, user_name="")
+
+
+@router.post("/sign-in")
+async def enter(post: AnybodyPosting) -> Response:
+    """A new session each time: a cookie from before signing in opens nothing afterwards."""
+    name, state = post.form["user_name"], post.state
+    attempt = Attempt(name, dict(post.form.items).get("password", ""))
+    try:
+        principal = await sign_in(state.connect, state.config.rules.key_ring, post.find_origin(), attempt)
+    except ServiceError as error:
+        problems = {"password": post.describe(error)}
+        status = get_status(error)
+        return post.page("sign_in.html", status=status, next=post.form["next"], user_name=name, problems=problems)
+    async with post.write() as conn:
+        cookie = await open_session(conn, principal, post.find_origin())
+    post.new_cookies.append(post.format_cookie(SESSION_COOKIE, cookie, int(SESSION_LIFETIME.total_seconds())))
+    path = find_own_path(post.form["next"], ROOT + "/")
+    return post.redirect(path.removeprefix(ROOT))
+
+
+@router.post("/sign-out")
+async def leave(post: Posting) -> Response:
+    session_id = post.get_principal().session_id
+    if session_id is not None:
+        async with post.connect() as conn:
+            await end_session(conn, post.order(), session_id)
+    post.new_cookies.append(post.format_cookie(SESSION_COOKIE, "", 0))
+    return post.redirect("/sign-in", "signed_out")
+
+
+@router.get("/account")
+async def show_account(visit: Visiting) -> Response:
+    return await _show_account(visit, {})
+
+
+async def _show_account(visit: Visit, problems: dict[str, Problem]) -> Response:
+    principal = visit.get_principal()
+    async with visit.connect() as conn:
+        sessions = await list_sessions(conn, principal, visit.state.now())
+    return visit.page(
+        "account.html", status=400 if problems else 200, sessions=sessions, problems=problems,
+        roles=sorted(principal.roles) or [principal.kind],
+    )  # fmt: skip
+
+
+@router.post("/account/sessions/end")
+async def end(post: Posting) -> Response:
+    """One of one's own; ending the present one is signing out."""
+    try:
+        session_id = UUID(post.form["session_id"])
+    except ValueError:
+        raise NotFound("session_not_found", field="session_id") from None
+    async with post.connect() as conn:
+        await end_session(conn, post.order(), session_id)
+    return post.redirect("/account", "session_ended")
+
+
+@router.post("/account/password")
+async def change_password(post: Posting) -> Response:
+    """The old one is asked for: an open screen is not enough to take an account over."""
+    principal, state = post.get_principal(), post.state
+    problems: dict[str, Problem] = {}
+    texts = dict(post.form.items)
+    with collect(problems, post, {"password": "new_password"}):
+        if texts.get("new_password", "") != texts.get("repeated", ""):
+            raise InvalidInput("password_repeated_wrong", field="repeated")
+        attempt = Attempt(principal.user_name, texts.get("password", ""))
+        try:
+            await sign_in(state.connect, state.config.rules.key_ring, post.find_origin(), attempt)
+        except ServiceError as error:
+            problems["password"] = post.describe(error)
+        else:
+            async with post.connect() as conn:
+                new = texts.get("new_password", "")
+                await set_password(conn, state.config.rules.key_ring, post.order(), principal.user_name, new)
+    return await _show_account(post, problems) if problems else post.redirect("/account", "password_changed")

@@ -1,0 +1,233 @@
+"""One request as the pages see it: who visits, in which language, and the ways to answer."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from asyncpg import Connection
+from fastapi import Depends, Request, Response
+from starlette.datastructures import UploadFile
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from registry.api.calls import Call
+from registry.api.problems import InvalidBody, dump_json
+from registry.api.state import RegistryState
+from registry.api.targets import is_storable
+from registry.console.frame import ROOT, Frame
+from registry.console.security import SESSION_COOKIE, VISITOR_COOKIE, check_token, make_token
+from registry.principals import Principal
+from registry.sign_in import Visit as Origin
+from registry.tokens import find_session
+from schemas.errors import InvalidInput, ServiceError, Unauthenticated
+from schemas.texts import format_message, format_remedy
+
+MAX_FIELDS = 2_500
+MAX_FILES = 10
+MAX_FIELD_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with one field, or with the whole where `field` is empty."""
+
+    field: str
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Visit(Call):
+    """A request to the console. `cookie` is the secret its forms' token is derived from."""
+
+    frame: Frame
+    cookie: str = ""
+    new_cookies: list[str] = field(default_factory=list)
+
+    @staticmethod
+    def make_anonymous(request: Request, state: RegistryState, language: str, frame: Frame) -> "Visit":
+        """Before it is known who asks; for error pages, too."""
+        return Visit(request, state, language, None, frame)
+
+    def page(self, name: str, *, status: int = 200, **context: Any) -> Response:
+        """A page; templates know the visit's principal, its form token and where it stands."""
+        path = self.request.scope["path"].removeprefix(ROOT)
+        done = self.request.query_params.get("done", "")
+        base = {
+            "principal": self.principal,
+            "token": make_token(self.cookie) if self.cookie else "",
+            "entries": self.frame.list_entries(self.principal),
+            "path": path,
+            "other_language": "en" if self.language == "zh" else "zh",
+            "language_address": self._make_language_address(),
+            "node_prefix": self.state.config.rules.node_prefixes[0],
+            "done": f"done_{done}" if self.frame.find_label(f"done_{done}") else "",
+            "problems": {},
+            "refresh_seconds": 0,
+        }
+        return HTMLResponse(self.frame.render(name, self.language, base | context).encode("utf-8", "replace"), status)
+
+    def _make_language_address(self) -> str:
+        kept = [(name, text) for name, text in self.request.query_params.multi_items() if name not in ("lang", "done")]
+        return "?" + urlencode([*kept, ("lang", "en" if self.language == "zh" else "zh")], errors="replace")
+
+    def say(self, key: str, **details: object) -> str:
+        return self.frame.say(key, self.language, **details)
+
+    def redirect(self, path: str, done: str = "", **query: str) -> Response:
+        """To a page of ours, after something was done; `done` names the sentence it shows."""
+        asked = query | ({"done": done} if done else {})
+        return RedirectResponse(f"{ROOT}{path}" + (f"?{urlencode(asked)}" if asked else ""), 303)
+
+    def describe(self, error: ServiceError) -> Problem:
+        details = {name: _show(value) for name, value in error.details.items()}
+        at = error.field or ""
+        return Problem(
+            at,
+            format_message(error.code, self.language, field=at, **details),
+            format_remedy(error.code, self.language, field=at, **details),
+        )
+
+    def explain(self, error: ServiceError, fields: Mapping[str, str] | None = None) -> dict[str, Problem]:
+        """Field of the form → what is wrong with it. `fields`: what an error calls a field → what the form does."""
+        renamed = fields or {}
+        if isinstance(error, InvalidBody):
+            found = [InvalidInput(code, field=at, **details) for code, at, details in error.problems]
+        else:
+            found = [error]  # type: ignore[list-item]
+        shown = [self.describe(one) for one in found]
+        return {renamed.get(problem.field, problem.field): problem for problem in shown}
+
+    def format_cookie(self, name: str, value: str, seconds: int | None) -> str:
+        """A Set-Cookie header: for us alone, not for scripts, not for other sites' forms; over TLS never without."""
+        parts = [f"{name}={value}", f"Path={ROOT}", "HttpOnly", "SameSite=Lax"]
+        parts += [f"Max-Age={seconds}"] if seconds is not None else []
+        parts += ["Secure"] if self.request.url.scheme == "https" else []
+        return "; ".join(parts)
+
+    def find_origin(self) -> Origin:
+        """Where the visitor comes from, as sessions and the audit trail note it."""
+        return Origin(self.state.now(), self.address, self.request.headers.get("user-agent", ""))
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Connection]:
+        """A connection in a transaction."""
+        async with self.connect() as conn, conn.transaction():
+            yield conn
+
+
+def _show(value: object) -> object:
+    return value if isinstance(value, int) else str(value).encode("utf-8", "backslashreplace").decode()[:1_000]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What was sent: the last text of each name without blanks at its ends, all texts of a name, files."""
+
+    items: tuple[tuple[str, str], ...] = ()
+    files: Mapping[str, UploadFile] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> str:
+        return self.get(name)
+
+    def get(self, name: str) -> str:
+        """Empty if there is none."""
+        return next((text.strip() for key, text in reversed(self.items) if key == name), "")
+
+    def get_all(self, name: str) -> list[str]:
+        return [text.strip() for key, text in self.items if key == name]
+
+    def to_dict(self) -> dict[str, str]:
+        return {key: text.strip() for key, text in self.items}
+
+    def get_reason(self) -> str:
+        return self.get("reason")[:1_000]
+
+
+@dataclass(frozen=True, slots=True)
+class Post(Visit):
+    """A form that was sent, with a right token."""
+
+    form: Form = field(default_factory=Form)
+
+
+async def open_visit(request: Request, state: RegistryState, language: str, frame: Frame) -> Visit:
+    """Who visits, by the cookie; a visitor without one gets one, for the tokens of his forms."""
+    cookie = request.cookies.get(SESSION_COOKIE, "")
+    anonymous = Visit.make_anonymous(request, state, language, frame)
+    principal: Principal | None = None
+    if cookie:
+        async with state.connect() as conn:
+            principal = await find_session(conn, cookie, anonymous.find_origin())
+    if principal is not None:
+        return Visit(request, state, language, principal, frame, cookie)
+    visitor = request.cookies.get(VISITOR_COOKIE, "")
+    new = "" if len(visitor) == 32 and visitor.isalnum() else secrets.token_hex(16)
+    visit = Visit(request, state, language, None, frame, new or visitor)
+    if new:
+        visit.new_cookies.append(visit.format_cookie(VISITOR_COOKIE, new, None))
+    return visit
+
+
+def make_visit(request: Request) -> Visit:
+    """For pages anybody may see."""
+    visit: Visit = request.state.visit
+    return replace(visit, request=request)  # the one of the route can read the body
+
+
+def make_signed_in_visit(request: Request) -> Visit:
+    """Raises Unauthenticated."""
+    visit = make_visit(request)
+    if visit.principal is None:
+        raise Unauthenticated("sign_in_needed")
+    return visit
+
+
+async def read_form(visit: Visit) -> AsyncIterator[Post]:
+    """The form with its token checked; its files are closed when it is answered. Raises Forbidden, InvalidInput."""
+    async with visit.request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES) as sent:
+        texts, files = [], {}
+        for name, value in sent.multi_items():
+            if isinstance(value, UploadFile):
+                files[name] = value
+            else:
+                texts.append((name, value.replace("\r\n", "\n")))
+        if not all(is_storable(name) and is_storable(text) for name, text in texts):
+            raise InvalidInput("text_not_unicode")
+        form = Form(tuple(texts), files)
+        check_token(visit.cookie, form.get("token"))
+        yield Post(
+            visit.request, visit.state, visit.language, visit.principal, visit.frame, visit.cookie, visit.new_cookies,
+            form,
+        )  # fmt: skip
+
+
+async def make_post(visit: Annotated[Visit, Depends(make_signed_in_visit)]) -> AsyncIterator[Post]:
+    async for post in read_form(visit):
+        yield post
+
+
+async def make_anonymous_post(visit: Annotated[Visit, Depends(make_visit)]) -> AsyncIterator[Post]:
+    async for post in read_form(visit):
+        yield post
+
+
+Anybody = Annotated[Visit, Depends(make_visit)]
+Visiting = Annotated[Visit, Depends(make_signed_in_visit)]
+Posting = Annotated[Post, Depends(make_post)]
+AnybodyPosting = Annotated[Post, Depends(make_anonymous_post)]
+
+
+@contextmanager
+def collect(problems: dict[str, Problem], visit: Visit, fields: Mapping[str, str] | None = None) -> Iterator[None]:
+    """What goes wrong inside is put beside the fields of the form that is shown again."""
+    try:
+        yield
+    except ServiceError as error:
+        problems.update(visit.explain(error, fields))
+
+
+def format_json(content: Any) -> str:
+    return dump_json(content).decode()
