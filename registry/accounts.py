@@ -136,12 +136,25 @@ def check_roles(given: Sequence[str]) -> list[Role]:
 
 
 def check_may_manage(principal: Principal, roles: Sequence[str], enterprise_id: int | None) -> None:
-    """The operator manages all accounts, an enterprise's administrator those of his enterprise. Raises Forbidden."""
+    """The operator manages all accounts, an enterprise's administrator those of his enterprise.
+
+    Raises Forbidden, or NotFound, which tells nothing of the accounts of others.
+    """
     if principal.is_operator:
         return
-    own = principal.kind == "enterprise" and enterprise_id is not None and enterprise_id == principal.enterprise_id
-    if not own or not set(roles) <= _ENTERPRISE_ROLES or "manage" not in principal.scopes:
+    if principal.kind != "enterprise" or "manage" not in principal.scopes:
         raise Forbidden("account_not_yours")
+    if enterprise_id is not None:
+        principal.check_enterprise(enterprise_id)
+    if enterprise_id is None or not set(roles) <= _ENTERPRISE_ROLES:
+        raise Forbidden("account_not_yours")
+
+
+def _check_may_manage_account(principal: Principal, row: AccountRow) -> None:
+    """As `check_may_manage`; what belongs to others is not found."""
+    if principal.kind == "enterprise" and row.enterprise_id != principal.enterprise_id:
+        raise NotFound("account_not_found", field="user_name", user_name=shorten(row.user_name, 60))
+    check_may_manage(principal, row.roles, row.enterprise_id)
 
 
 def check_personal(given: dict[str, str]) -> dict[str, str]:
@@ -194,7 +207,7 @@ async def set_password(conn: Connection, ring: KeyRing, order: Order, user_name:
     """For oneself or, as who manages the account, for others; all its sessions but the caller's own end."""
     row = await get_account(conn, user_name)
     if order.principal.account_id != row.account_id:
-        check_may_manage(order.principal, row.roles, row.enterprise_id)
+        _check_may_manage_account(order.principal, row)
     check_password(password, row.user_name)
     key, digest = fold_user_name(row.user_name), digest_password(password)
     password_hash = await hash_digest(digest)
@@ -210,7 +223,7 @@ async def disable_account(conn: Connection, order: Order, user_name: str) -> Acc
     """At once: its sessions end. Nobody disables himself. Raises NotFound, Forbidden or Conflict."""
     async with conn.transaction():
         row = await get_account(conn, user_name, for_update=True)
-        check_may_manage(order.principal, row.roles, row.enterprise_id)
+        _check_may_manage_account(order.principal, row)
         if row.account_id == order.principal.account_id:
             raise Conflict("account_is_yours", field="user_name")
         if row.disabled is not None:
@@ -225,7 +238,7 @@ async def enable_account(conn: Connection, order: Order, user_name: str) -> Acco
     """Raises NotFound, Forbidden, or Conflict if it is not disabled."""
     async with conn.transaction():
         row = await get_account(conn, user_name, for_update=True)
-        check_may_manage(order.principal, row.roles, row.enterprise_id)
+        _check_may_manage_account(order.principal, row)
         if row.disabled is None:
             raise Conflict("account_enabled_already", field="user_name", user_name=row.user_name)
         await update_disabled(conn, row.account_id, None, order.at)
@@ -274,6 +287,7 @@ def make_account_principal(holder: Holder, session_id: UUID | None = None) -> Pr
         division_code=holder.division_code,
         unit_id=holder.unit_id,
         session_id=session_id,
+        partner_of=frozenset(holder.partner_of),
         **shared,
     )
 

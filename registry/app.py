@@ -14,6 +14,29 @@ import uvicorn
 from asyncpg import Connection
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from registry.api import (
+    access_keys,
+    accounts,
+    attachments,
+    batches,
+    dictionaries,
+    docs_page,
+    enterprises,
+    health,
+    identifiers,
+    jobs,
+    partners,
+    prefixes,
+    ranges,
+    reading,
+    resolving,
+    sandboxes,
+    sign_in,
+    streams,
+    templates,
+)
 from registry.api.enterprises import ARRIVING
 from registry.api.gate import Gate
 from registry.api.head import HeadAsGet
@@ -22,6 +45,7 @@ from registry.api.problems import handle
 from registry.api.state import RegistryConfig, RegistryState, open_pool
 from registry.api.watch import Watch
 from registry.attachments import clean_attachments
+from registry.audit import keep_numbering
 from registry.console.app import make_console
 from registry.console.sections import Section
 from registry.job_runner import run_jobs
@@ -32,30 +56,11 @@ from registry.snms.routes import make_routes
 from registry.store import DATABASE_AWAY
 from registry.store.idempotency import delete_old_answers
 from registry.store.streams import delete_old_streams
+from registry.tokens import forget_old_sessions
 from schemas.errors import Unavailable
 from schemas.process_stats import PUBLISH_SECONDS
 from schemas.segments import SegmentWriter
 from schemas.tls import renew_certificate
-from starlette.exceptions import HTTPException
-
-from registry.api import (
-    access_keys,
-    attachments,
-    batches,
-    dictionaries,
-    docs_page,
-    enterprises,
-    health,
-    identifiers,
-    jobs,
-    prefixes,
-    ranges,
-    reading,
-    resolving,
-    sandboxes,
-    streams,
-    templates,
-)
 
 __all__ = ["RegistryConfig", "RegistryState", "create_app", "serve_registry"]
 
@@ -67,7 +72,8 @@ logger = logging.getLogger("idnode.registry")
 _ROUTERS = (
     batches.router, streams.router, resolving.router, identifiers.router, reading.router, ranges.router,
     templates.router, enterprises.router, prefixes.router, dictionaries.router, access_keys.router,
-    attachments.router, jobs.router, sandboxes.router,
+    attachments.router, jobs.router, sign_in.router, accounts.router, partners.router,
+    sandboxes.router,
 )  # fmt: skip
 
 
@@ -116,6 +122,7 @@ async def serve_registry(
             tasks = [
                 asyncio.create_task(run_jobs(config.database_url, config.jobs_dir, state.job_added)),
                 asyncio.create_task(clear_old_things(state)),
+                asyncio.create_task(keep_numbering(state.connect)),
                 asyncio.create_task(publish_stats(state)),
                 asyncio.create_task(renew_certificate(context, config.tls)),
             ]
@@ -193,7 +200,7 @@ def make_server(app: FastAPI, config: RegistryConfig, context: ssl.SSLContext | 
 async def clear_old_things(state: RegistryState) -> None:
     """Delete what has had its time: answers kept for Idempotency-Keys, files of jobs, files of no dossier."""
     while True:
-        for clear in (_forget_answers, _reset_sandboxes, _clear_jobs, _clean_attachments):
+        for clear in (_forget_answers, _reset_sandboxes, _forget_sessions, _clear_jobs, _clean_attachments):
             try:
                 with suppress(Unavailable, *DATABASE_AWAY):
                     async with state.connect() as conn:
@@ -214,6 +221,10 @@ async def _forget_answers(state: RegistryState, conn: Connection) -> None:
 async def _reset_sandboxes(state: RegistryState, conn: Connection) -> None:
     """Within ten minutes after midnight."""
     await reset_due_sandboxes(conn, state.now())
+
+
+async def _forget_sessions(state: RegistryState, conn: Connection) -> None:
+    await forget_old_sessions(conn, state.now())
 
 
 async def _clear_jobs(state: RegistryState, conn: Connection) -> None:

@@ -1,7 +1,7 @@
 """What is shown of enterprises: a list by pages, and one with its to-do list, place, prefixes and decisions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -10,10 +10,11 @@ from asyncpg import Connection
 from registry.prefixes import get_enterprise_row
 from registry.principals import Principal
 from registry.store.enterprises import Decision, EnterpriseRow, fetch_decisions, fetch_tags
-from registry.store.listing import EnterpriseFilter, ListedEnterprise, fetch_enterprise_page
+from registry.store.listing import EnterpriseFilter, ListedEnterprise, fetch_enterprise_page, trim_division
 from registry.store.placements import Placement, fetch_placements
-from registry.store.prefixes import PrefixRow, fetch_prefixes
+from registry.store.prefixes import Ownership, PrefixRow, fetch_prefixes
 from schemas.enterprises import EnterpriseState, TodoItem, Verification, format_industry, get_todo
+from schemas.errors import NotFound
 from schemas.industries import format_division
 
 MAX_PAGE = 1_000
@@ -44,23 +45,51 @@ async def list_enterprises(
 ) -> Page:
     """Enterprises in order of their numbers, after the one given; an enterprise sees itself."""
     limit = max(1, min(limit, MAX_PAGE))
-    own = None if principal.is_operator else principal.enterprise_id or 0
+    own = None if principal.sees_all or principal.division_code else principal.enterprise_id or 0
+    narrowed = narrow_to_area(principal, wanted)
+    if narrowed is None:
+        return Page([], None)
+    wanted = narrowed
     items = await fetch_enterprise_page(conn, wanted, own, after, limit + 1)
     return Page(items[:limit], items[limit - 1].enterprise_id if len(items) > limit else None)
 
 
 async def get_enterprise(conn: Connection, principal: Principal, enterprise_id: int) -> EnterpriseDetail:
     """Raises NotFound, also for what the caller may not know of."""
-    principal.check_enterprise(enterprise_id)
+    if not principal.division_code:
+        principal.check_sees_enterprise(enterprise_id)
     row = await get_enterprise_row(conn, enterprise_id)
+    placements = await fetch_placements(conn, enterprise_id)
+    if principal.division_code and not lies_in_area(principal, placements[-1]):
+        raise NotFound("enterprise_not_found", field="enterprise", enterprise=enterprise_id)
     return EnterpriseDetail(
         row,
-        await fetch_placements(conn, enterprise_id),
+        placements,
         await fetch_prefixes(conn, enterprise_id),
         (await fetch_tags(conn, [enterprise_id])).get(enterprise_id, {}),
         await fetch_decisions(conn, enterprise_id),
         [get_todo(name) for name in row.missing],
     )
+
+
+def lies_in_area(principal: Principal, placement: Placement) -> bool:
+    """Whether a regulator may know of an enterprise that is there."""
+    if principal.unit_id is not None:
+        return placement.unit_id == principal.unit_id
+    return placement.division_code.startswith(trim_division(principal.division_code))
+
+
+def narrow_to_area(principal: Principal, wanted: EnterpriseFilter) -> EnterpriseFilter | None:
+    """A regulator's list is that of his area, whatever he asks for; None: what he asks for lies outside of it."""
+    if not principal.division_code:
+        return wanted
+    if principal.unit_id is not None:
+        return None if wanted.unit_id not in (None, principal.unit_id) else replace(wanted, unit_id=principal.unit_id)
+    own = trim_division(principal.division_code)
+    asked = trim_division(wanted.division_code or principal.division_code)
+    if asked.startswith(own):
+        return wanted if wanted.division_code else replace(wanted, division_code=principal.division_code)
+    return replace(wanted, division_code=principal.division_code) if own.startswith(asked) else None
 
 
 def format_listed(item: ListedEnterprise) -> dict[str, Any]:
@@ -124,6 +153,16 @@ def format_prefixes(rows: Sequence[PrefixRow]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def format_ownership(owned: Ownership) -> dict[str, Any]:
+    """One owner of a prefix, present or former."""
+    return {
+        "enterprise_id": owned.enterprise_id,
+        "enterprise": owned.enterprise_name,
+        "from": _day(owned.from_day),
+        "to": _day(owned.to_day),
+    }
 
 
 def _format_todo(item: TodoItem, language: str) -> dict[str, str]:

@@ -171,14 +171,18 @@ def make_key_principal(holder: Holder, at: datetime, address: str) -> Principal:
     access_key = holder.access_key or ""
     scopes = ALL_SCOPES if holder.scopes is None else frozenset(cast(list[Scope], holder.scopes))
     actor = f"key:{access_key}"
+    partner_of = frozenset(holder.partner_of)
     if holder.organisation:
         return Principal(
-            "partner", actor, access_key=access_key, scopes=scopes & _PARTNER_SCOPES, organisation=holder.organisation
-        )
+            "partner", actor, access_key=access_key, scopes=scopes & _PARTNER_SCOPES,
+            organisation=holder.organisation, partner_of=partner_of,
+        )  # fmt: skip
     if holder.enterprise_id is None:
         return Principal("operator", actor, None, access_key, scopes=scopes)
     prefixes = dict(zip(holder.prefixes, holder.prefix_ids, strict=True))
-    return Principal("enterprise", actor, holder.enterprise_id, access_key, prefixes, scopes=scopes)
+    return Principal(
+        "enterprise", actor, holder.enterprise_id, access_key, prefixes, scopes=scopes, partner_of=partner_of
+    )
 
 
 def check_address(networks: Iterable[str], address: str) -> None:

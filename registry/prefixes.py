@@ -72,6 +72,13 @@ async def _lock_prefix(conn: Connection, principal: Principal, prefix: str, *oth
     return _check_known(principal, prefix, await find_prefix(conn, prefix, for_update=True))
 
 
+async def lock_own_prefix(conn: Connection, order: Order, prefix: str) -> PrefixRow:
+    """For what the owner's administrator decides: raises Forbidden for others of his, NotFound for anyone else."""
+    order.principal.check_scope("manage")
+    order.principal.check_prefix(prefix)
+    return await _lock_prefix(conn, order.principal, prefix)
+
+
 def _check_known(principal: Principal, prefix: str, row: PrefixRow | None) -> PrefixRow:
     if row is None or (not principal.sees_all and row.enterprise_id != principal.enterprise_id):
         raise NotFound("prefix_not_found", field="prefix", prefix=shorten(prefix))
@@ -234,7 +241,7 @@ def make_site(address: str, ports: dict[str, int], serial: int = 1) -> bytes:
 async def host_prefix(conn: Connection, order: Order, prefix: str, site: bytes | None) -> PrefixRow:
     """Keep the identifiers of a prefix here (`site` None), or refer to the enterprise's own server."""
     async with conn.transaction():
-        row = await _lock_prefix(conn, order.principal, prefix)
+        row = await lock_own_prefix(conn, order, prefix)
         if row.state is not PrefixState.ENABLED:
             raise Conflict("prefix_not_enabled", field="prefix", prefix=prefix)
         if site is not None:

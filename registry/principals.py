@@ -9,6 +9,7 @@ from registry.store.changes import Act
 from schemas.days import get_day
 from schemas.errors import Forbidden, NotFound
 from schemas.identifiers import shorten
+from schemas.viewing import Viewer
 
 Kind = Literal["enterprise", "operator", "toplevel", "engineer", "reviewer", "partner", "regulator"]
 Role = Literal["operator", "engineer", "reviewer", "enterprise_admin", "enterprise_user", "partner", "regulator"]
@@ -40,8 +41,9 @@ class Principal:
     `actor` stands in every history: `key:…`, `account:<user name>`, `cli:<system user>`. `prefixes`: those the
     enterprise owns → prefix_id. An account has `account_id` and `roles`; an access key has `access_key`. `scopes` is
     checked by the Gate for `/api/v1`; other edges call `check_scope`. `organisation` is a partner's social credit
-    code. A regulator sees `division_code` (and what lies below it) and, where `unit_id` is set, that unit alone.
-    `session_id` is the bearer token's or the cookie's, if there is one.
+    code; `partner_of` are the prefixes that named the partner, or the approved enterprise, as they stand now.
+    A regulator sees `division_code` (and what lies below it) and, where `unit_id` is set, that unit alone; his
+    figures are those of this area. `session_id` is the bearer token's or the cookie's, if there is one.
     """
 
     kind: Kind
@@ -57,6 +59,7 @@ class Principal:
     division_code: str = ""
     unit_id: int | None = None
     session_id: UUID | None = None
+    partner_of: frozenset[str] = frozenset()
 
     @property
     def is_operator(self) -> bool:
@@ -64,8 +67,13 @@ class Principal:
 
     @property
     def sees_all(self) -> bool:
-        """Whether nothing of any enterprise is hidden but personal data and, to an engineer, private values."""
-        return self.kind in ("operator", "toplevel", "reviewer", "engineer")
+        """Whether nothing of any enterprise is hidden but personal data, which a reason opens to the operator."""
+        return self.kind in ("operator", "toplevel", "reviewer")
+
+    @property
+    def sees_all_figures(self) -> bool:
+        """Whether statistics are those of the whole node; else of `prefixes`, or of a regulator's area."""
+        return self.sees_all or self.kind == "engineer"
 
     def has_role(self, role: Role) -> bool:
         """The command line and the operator's access keys are operator and reviewer in one."""
@@ -103,6 +111,25 @@ class Principal:
         """Raises NotFound, which tells nothing of other prefixes, unless it is one of the caller's own."""
         if self.kind != "operator" and prefix not in self.prefixes:
             raise NotFound("prefix_not_found", field="prefix", prefix=shorten(prefix))
+
+    def check_sees_prefix(self, prefix: str) -> None:
+        """As `check_prefix`, for reading only."""
+        if not self.sees_all:
+            self.check_prefix(prefix)
+
+    def check_sees_enterprise(self, enterprise_id: int) -> None:
+        """As `check_enterprise`, for reading only."""
+        if not self.sees_all:
+            self.check_enterprise(enterprise_id)
+
+
+def find_viewer(principal: Principal | None, prefix: str) -> Viewer:
+    """What somebody may see of the values under a prefix, on every interface; None is anybody."""
+    if principal is None:
+        return Viewer.PUBLIC
+    if principal.sees_all or prefix in principal.prefixes:
+        return Viewer.OWNER
+    return Viewer.PARTNER if prefix in principal.partner_of else Viewer.PUBLIC
 
 
 @dataclass(frozen=True, slots=True)

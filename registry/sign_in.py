@@ -60,6 +60,7 @@ class Attempt:
 
     user_name: str
     password: str
+    code: str = ""  # of the second factor
 
 
 @dataclass(frozen=True, slots=True)

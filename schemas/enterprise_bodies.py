@@ -1,4 +1,4 @@
-"""Bodies of `/api/v1` about enterprises, prefixes, units, tags, access keys and statistics.
+"""Bodies of `/api/v1` about enterprises, prefixes, units, tags and statistics.
 
 A dossier is checked by `schemas.enterprises.parse_dossier`, which names every field it refuses.
 """
@@ -181,6 +181,21 @@ class NewPrefix(Request):
     enterprise_id: Annotated[int, Field(ge=1, lt=2**31, examples=[17])] | None = None
 
 
+class OwnershipBody(Body):
+    """`to` is the first day it was somebody else's, null for the present owner."""
+
+    enterprise_id: Id
+    enterprise: str
+    from_: Annotated[date, Field(alias="from", examples=["2024-06-04"])]
+    to: date | None
+
+
+class PrefixDetailBody(PrefixBody):
+    """With all who have owned it, oldest first; counters belong to the owner of the day."""
+
+    owners: list[OwnershipBody]
+
+
 class PrefixPage(Body):
     prefixes: list[PrefixBody]
     next: Annotated[int | None, Field(description="Goes into `after` for the following page.")]
@@ -238,34 +253,6 @@ class TagPage(Body):
     tags: list[TagBody]
 
 
-class NewKey(Request):
-    """For an enterprise, or for the operator if none is named and the caller is the operator."""
-
-    enterprise_id: Annotated[int, Field(ge=1, lt=2**31, examples=[17])] | None = None
-    note: Annotated[str, Field(max_length=1_000, examples=["MES, line 2"])] = ""
-
-
-class NewKeyBody(Body):
-    """The secret is shown this once: only its hash is kept."""
-
-    access_key: Annotated[str | None, Field(examples=["ak_0a1b2c3d4e5f6a7b8c9d"])]
-    secret_key: Annotated[str | None, Field(description="Null in a dry run.")]
-    enterprise_id: int | None
-
-
-class KeyBody(Body):
-    access_key: Annotated[str, Field(examples=["ak_0a1b2c3d4e5f6a7b8c9d"])]
-    enterprise_id: int | None
-    enterprise: str
-    note: str
-    created: datetime
-    revoked: datetime | None
-
-
-class KeyPage(Body):
-    keys: list[KeyBody]
-
-
 class AttachmentBody(Body):
     """`bound_as`: the member of the dossier it serves, null while unused; unused ones are deleted after a day."""
 
@@ -277,6 +264,11 @@ class AttachmentBody(Body):
     enterprise_id: int | None
     bound_as: Annotated[str | None, Field(examples=["certificate_image_id"])]
     created: datetime
+
+
+class AttachmentPage(Body):
+    attachments: list[AttachmentBody]
+    next: Annotated[int | None, Field(description="Goes into `after` for the following page.")]
 
 
 class StatisticsRow(Body):

@@ -159,18 +159,8 @@ def _print_made(label: str, row: "AccountRow", password: str | None, as_json: bo
 
 
 def _format(row: "AccountRow") -> dict[str, Any]:
+    from registry.account_views import format_account
     from registry.record_views import format_instant
 
-    return {
-        "account_id": row.account_id,
-        "user_name": row.user_name,
-        "roles": row.roles,
-        "enterprise_id": row.enterprise_id,
-        "enterprise": row.enterprise_name or None,
-        "organisation": row.organisation or None,
-        "division_code": row.division_code or None,
-        "unit_id": row.unit_id,
-        "hashed_sign_in": row.has_hashed_signin,
-        "created": format_instant(row.created),
-        "disabled": format_instant(row.disabled) if row.disabled else None,
-    }
+    view = format_account(row)
+    return view | {name: format_instant(view[name]) if view[name] else None for name in ("created", "disabled")}

@@ -1,17 +1,17 @@
 """Access keys: the operator's for anybody, an enterprise's for itself."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from asyncpg import Connection
 from fastapi import APIRouter, Query, Response
 
+from registry.account_views import format_key
 from registry.api.calls import Answer, PathText, Reading, Writing
 from registry.api.enterprises import check_cursor
 from registry.api.targets import check_texts, is_storable
 from registry.keys import KeyTerms, add_key, list_keys, revoke_key
-from registry.store.keys import KeyRow
-from schemas.enterprise_bodies import KeyBody, KeyPage, NewKey, NewKeyBody
-from schemas.errors import NotFound
+from schemas.account_bodies import KeyBody, KeyPage, NewKey, NewKeyBody
+from schemas.errors import InvalidInput, NotFound
 from schemas.identifiers import shorten
 
 router = APIRouter(prefix="/keys", tags=["keys"])
@@ -22,10 +22,16 @@ async def post_key(call: Writing, body: NewKey) -> Response:
     """The answer holds the secret, this once (and again for the same Idempotency-Key)."""
     principal = call.get_principal()
     enterprise_id = body.enterprise_id or principal.enterprise_id
+    if body.organisation:
+        principal.check_operator()
+        if body.enterprise_id is not None:
+            raise InvalidInput("key_for_whom", field="organisation")
     if enterprise_id is not None:
         principal.check_enterprise(enterprise_id)
-    check_texts(note=body.note)
-    terms = KeyTerms(key_ring=call.state.config.rules.key_ring)
+    check_texts(note=body.note, networks="".join(body.networks))
+    terms = KeyTerms(
+        tuple(body.scopes), tuple(body.networks), body.expires, body.organisation, call.state.config.rules.key_ring
+    )
 
     async def effect(conn: Connection) -> Answer:
         access_key, secret_key = await add_key(conn, call.order(), enterprise_id, body.note, terms)
@@ -45,7 +51,7 @@ async def get_keys(
     if enterprise_id is not None:
         principal.check_enterprise(check_cursor(enterprise_id))
     async with call.connect() as conn:
-        return call.reply({"keys": [_format(key) for key in await list_keys(conn, principal, enterprise_id)]})
+        return call.reply({"keys": [format_key(key) for key in await list_keys(conn, principal, enterprise_id)]})
 
 
 @router.post("/{access_key}/revoke", response_model=KeyBody, summary="Revoke an access key")
@@ -57,17 +63,6 @@ async def post_revocation(call: Writing, access_key: PathText) -> Response:
     async def effect(conn: Connection) -> Answer:
         order = call.order()
         key = await revoke_key(conn, order, access_key)
-        return Answer(_format(key) | {"revoked": key.revoked or order.at})
+        return Answer(format_key(key) | {"revoked": key.revoked or order.at})
 
     return await call.write(effect)
-
-
-def _format(key: KeyRow) -> dict[str, Any]:
-    return {
-        "access_key": key.access_key,
-        "enterprise_id": key.enterprise_id,
-        "enterprise": key.enterprise_name,
-        "note": key.note,
-        "created": key.created,
-        "revoked": key.revoked,
-    }

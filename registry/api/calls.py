@@ -59,6 +59,12 @@ class Call:
         principal.check_operator()
         return principal
 
+    def get_reviewer(self) -> Principal:
+        """Raises Unauthenticated or Forbidden."""
+        principal = self.get_principal()
+        principal.check_reviewer()
+        return principal
+
     def order(self, reason: str = "") -> Order:
         return Order(self.get_principal(), self.state.now(), reason, self.address)
 

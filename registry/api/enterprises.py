@@ -42,8 +42,12 @@ ARRIVING = "arriving-"  # names of files that are being received begin with it
 
 
 def _check_id(call: Call, enterprise_id: int) -> int:
-    """Raises NotFound for what the caller may not know of, and for numbers no enterprise can have."""
+    """Raises NotFound for what is not the caller's own, and for numbers no enterprise can have."""
     call.get_principal().check_enterprise(enterprise_id)
+    return _check_number(enterprise_id)
+
+
+def _check_number(enterprise_id: int) -> int:
     if not 0 < enterprise_id <= LARGEST_ID:
         raise NotFound("enterprise_not_found", field="enterprise", enterprise=enterprise_id)
     return enterprise_id
@@ -134,7 +138,7 @@ async def list_all(
     after: Annotated[int, Query(description="`next` of the page before.")] = 0,
     limit: Annotated[int, Query(description="1 to 1,000.")] = 100,
 ) -> Response:
-    """An enterprise sees itself, the operator all."""
+    """An enterprise sees itself, a regulator those of his area, operator and reviewers all."""
     principal = call.get_principal()
     check_limit(limit, MAX_PAGE)
     check_texts(text=text or "", division=division or "", tag=tag or "")
@@ -162,7 +166,8 @@ def _read_state(name: str | None) -> int | None:
 
 @router.get("/{enterprise_id}", response_model=EnterpriseBody, summary="One enterprise with its to-do list")
 async def get_one(call: Reading, enterprise_id: int) -> Response:
-    _check_id(call, enterprise_id)
+    call.get_principal()
+    _check_number(enterprise_id)
     async with call.connect() as conn:
         return call.reply((await _show(conn, call, enterprise_id)).content)
 
@@ -170,8 +175,9 @@ async def get_one(call: Reading, enterprise_id: int) -> Response:
 async def _decide(
     call: Writing, enterprise_id: int, reason: str, decide: Callable[[Connection, Order], Awaitable[object]]
 ) -> Response:
-    """Take a decision on an enterprise and show what it is now."""
-    _check_id(call, enterprise_id)
+    """Take a decision on an enterprise and show what it is now. Who may take it, the decision itself checks."""
+    call.get_principal().check_sees_enterprise(enterprise_id)
+    _check_number(enterprise_id)
     check_texts(reason=reason)
 
     async def effect(conn: Connection) -> Answer:
@@ -183,14 +189,14 @@ async def _decide(
 
 @router.post("/{enterprise_id}/review", response_model=EnterpriseBody, summary="Take an application for review")
 async def begin_review(call: Writing, enterprise_id: int, body: Reason) -> Response:
-    call.get_operator()
+    call.get_reviewer()
     return await _decide(call, enterprise_id, body.reason, lambda c, o: decisions.begin_review(c, o, enterprise_id))
 
 
 @router.post("/{enterprise_id}/approve", response_model=EnterpriseBody, summary="Approve an application or a change")
 async def approve(call: Writing, enterprise_id: int, body: Reason) -> Response:
     """With its prefix. Nobody approves what he applied for himself."""
-    call.get_operator()
+    call.get_reviewer()
     rules = call.state.config.rules
     return await _decide(call, enterprise_id, body.reason, lambda c, o: decisions.approve(c, rules, o, enterprise_id))
 
@@ -198,7 +204,7 @@ async def approve(call: Writing, enterprise_id: int, body: Reason) -> Response:
 @router.post("/{enterprise_id}/refuse", response_model=EnterpriseBody, summary="Refuse an application or a change")
 async def refuse(call: Writing, enterprise_id: int, body: Explained) -> Response:
     """A refused change leaves the approved dossier in force."""
-    call.get_operator()
+    call.get_reviewer()
     return await _decide(call, enterprise_id, body.reason, lambda c, o: decisions.refuse(c, o, enterprise_id))
 
 
@@ -242,7 +248,7 @@ async def close(call: Writing, enterprise_id: int, body: Explained) -> Response:
 
 @router.post("/{enterprise_id}/verification", response_model=EnterpriseBody, summary="Record a real-name check")
 async def verify(call: Writing, enterprise_id: int, body: Verified) -> Response:
-    call.get_operator()
+    call.get_reviewer()
     result = Verification[body.result.upper()]
     return await _decide(
         call, enterprise_id, body.reason, lambda c, o: decisions.set_verification(c, o, enterprise_id, result)

@@ -9,9 +9,17 @@ from registry import prefixes as decisions
 from registry.api.calls import Answer, PathText, Reading, Writing, check_limit
 from registry.api.enterprises import check_cursor
 from registry.api.targets import check_known_prefix, check_texts
-from registry.enterprise_views import MAX_PAGE, format_prefixes
-from registry.store.prefixes import PrefixRow
-from schemas.enterprise_bodies import Hosting, NewPrefix, PrefixBody, PrefixDecision, PrefixPage, Transfer
+from registry.enterprise_views import MAX_PAGE, format_ownership, format_prefixes
+from registry.store.prefixes import PrefixRow, fetch_ownerships
+from schemas.enterprise_bodies import (
+    Hosting,
+    NewPrefix,
+    PrefixBody,
+    PrefixDecision,
+    PrefixDetailBody,
+    PrefixPage,
+    Transfer,
+)
 from schemas.errors import InvalidInput
 
 router = APIRouter(prefix="/prefixes", tags=["prefixes"])
@@ -55,17 +63,21 @@ async def list_prefixes(
     return call.reply({"prefixes": format_prefixes(rows[:limit]), "next": following})
 
 
-@router.get("/{prefix}", response_model=PrefixBody, summary="One prefix")
+@router.get("/{prefix}", response_model=PrefixDetailBody, summary="One prefix with its owners")
 async def get_prefix(call: Reading, prefix: PathText) -> Response:
     check_known_prefix(call, prefix)
     async with call.connect() as conn:
-        return call.reply(_show(await decisions.get_prefix(conn, call.get_principal(), prefix)).content)
+        row = await decisions.get_prefix(conn, call.get_principal(), prefix)
+        owners = [format_ownership(owned) for owned in await fetch_ownerships(conn, row.prefix_id)]
+        return call.reply(format_prefixes([row])[0] | {"owners": owners})
 
 
 @router.post("/{prefix}/decisions", response_model=PrefixBody, summary="Decide on a prefix")
 async def decide(call: Writing, prefix: PathText, body: PrefixDecision) -> Response:
     """Only `resubmitted` is open to the enterprise; nobody approves what he asked for himself."""
-    if body.decision != "resubmitted":
+    if body.decision in ("approved", "refused"):
+        call.get_reviewer()
+    elif body.decision != "resubmitted":
         call.get_operator()
     check_known_prefix(call, prefix)
     check_texts(reason=body.reason)

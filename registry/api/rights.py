@@ -8,12 +8,10 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _REVIEWS = re.compile(r"/api/v1/(enterprises/[^/]+/(review|approve|refuse|verification)|prefixes/[^/]+/decisions)$")
 _TEMPLATES = re.compile(r"/api/v1/prefixes/[^/]+/templates(/|$)")
 _STATISTICS = re.compile(r"/api/v1/statistics(/|$)")
-_WRITES = re.compile(r"/api/v1/(identifiers|ranges|jobs|batches|sandboxes)(/|$)")
+_WRITES = re.compile(r"/api/v1/(identifiers|ranges|jobs|batches)(/|$)")
+_QUESTIONS = re.compile(r"/api/v1/identifiers/resolve$")  # asked by POST, for their size
 # Anybody may see and end what he has opened, whatever else he may do.
-_OWN = re.compile(r"/api/v1/(sessions|me)(/|$)")
-
-
-_QUESTIONS = re.compile(r"/api/v1/identifiers/resolve$")
+_OWN = re.compile(r"/api/v1/(sessions|me|tokens|accounts/[^/]+/password)(/|$)")
 
 
 def find_scope(method: str, path: str) -> Scope:

@@ -4,6 +4,7 @@ from asyncpg import Connection
 
 from registry.api.calls import Call
 from registry.prefixes import get_prefix, get_writable_prefix
+from registry.principals import find_viewer
 from registry.store.prefixes import PrefixRow
 from registry.store.records import PrefixRule
 from registry.templates import get_template
@@ -23,7 +24,7 @@ def is_storable(text: str) -> bool:
 
 def check_known_prefix(call: Call, prefix: str) -> str:
     """Raises Unauthenticated, or NotFound for what the caller may not know of."""
-    call.get_principal().check_prefix(prefix)
+    call.get_principal().check_sees_prefix(prefix)
     if not is_storable(prefix):
         raise NotFound("prefix_not_found", field="prefix", prefix=shorten(prefix))
     return prefix
@@ -36,7 +37,7 @@ async def get_rule(conn: Connection, call: Call, prefix: str) -> PrefixRule:
 
 
 async def get_rule_for_writing(conn: Connection, call: Call, prefix: str) -> PrefixRule:
-    """Also raises Conflict where nothing can be registered now."""
+    """Also raises Conflict where nothing can be registered now, Forbidden for who may only look."""
     check_known_prefix(call, prefix)
     return _to_rule(await get_writable_prefix(conn, call.get_principal(), prefix))
 
@@ -73,11 +74,8 @@ def check_known_version(prefix: str, version: str) -> str:
 
 
 def get_viewer(call: Call, prefix: str) -> Viewer:
-    """The owner of a prefix and the operator see everything under it."""
-    principal = call.principal
-    if principal is not None and (principal.is_operator or prefix in principal.prefixes):
-        return Viewer.OWNER
-    return Viewer.PUBLIC
+    """The owner of a prefix, the operator and a reviewer see everything under it, partners what is for them."""
+    return find_viewer(call.principal, prefix)
 
 
 def check_texts(**texts: str) -> None:

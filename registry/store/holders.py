@@ -13,9 +13,15 @@ _COLUMNS = (
     " coalesce(a.organisation, k.organisation) AS organisation, coalesce(a.division_code, '') AS division_code,"
     " a.unit_id, coalesce(a.disabled, k.revoked) IS NOT NULL AS is_closed,"
     " array(SELECT role FROM account_roles r WHERE r.account_id = a.account_id) AS roles,"
-    " coalesce(o.prefixes, '{}') AS prefixes, coalesce(o.prefix_ids, '{}') AS prefix_ids"
+    " coalesce(o.prefixes, '{}') AS prefixes, coalesce(o.prefix_ids, '{}') AS prefix_ids,"
+    " array(SELECT p.prefix FROM grants g JOIN prefixes p USING (prefix_id) WHERE g.revoked IS NULL"
+    " AND g.organisation = coalesce(nullif(a.organisation, ''), nullif(k.organisation, ''), c.certificate_code))"
+    " AS partner_of"
 )
+# Only an approved enterprise (states 3 and 7) has proved that the social credit code is its own.
 _OWNED = (
+    " LEFT JOIN enterprises c ON c.enterprise_id = coalesce(a.enterprise_id, k.enterprise_id)"
+    " AND c.state IN (3, 7) AND c.certificate_type = 1"
     " LEFT JOIN LATERAL (SELECT array_agg(p.prefix ORDER BY p.prefix_id) AS prefixes,"
     " array_agg(p.prefix_id ORDER BY p.prefix_id) AS prefix_ids FROM ("
     " SELECT prefix_id FROM prefix_owners WHERE enterprise_id = coalesce(a.enterprise_id, k.enterprise_id)"
@@ -51,6 +57,7 @@ class Holder:
     roles: list[str]
     prefixes: list[str]
     prefix_ids: list[int]
+    partner_of: list[str]
 
 
 @dataclass(frozen=True, slots=True)

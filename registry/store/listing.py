@@ -69,7 +69,7 @@ async def fetch_enterprise_page(
         own,
         wanted.text,
         wanted.state,
-        _trim(wanted.division_code),
+        trim_division(wanted.division_code) if wanted.division_code is not None else None,
         wanted.unit_id,
         wanted.industry,
         wanted.tag,
@@ -81,10 +81,8 @@ async def fetch_enterprise_page(
     return [ListedEnterprise(**row) for row in rows]
 
 
-def _trim(division_code: str | None) -> str | None:
+def trim_division(division_code: str) -> str:
     """320000 → 32, 321300 → 3213: what the codes of all divisions below it begin with."""
-    if division_code is None:
-        return None
     for zeros in ("0000", "00"):
         if division_code.endswith(zeros):
             return division_code.removesuffix(zeros)

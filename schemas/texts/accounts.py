@@ -167,6 +167,12 @@ TEXTS = {
         "请授予 enterprise_admin 或 enterprise_user 角色，或去掉企业。",
         "Give the role enterprise_admin or enterprise_user, or leave the enterprise out.",
     ),
+    "partner_not_found": Text(
+        "组织 {organisation} 不是前缀 {prefix} 的合作方。",
+        "The organisation {organisation} is no partner of the prefix {prefix}.",
+        "用 idnode partner list 查看合作方。",
+        "See idnode partner list.",
+    ),
     "account_not_yours": Text(
         "您不能管理该账号。",
         "You may not manage this account.",

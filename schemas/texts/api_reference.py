@@ -1,8 +1,9 @@
 """The sentences of the API reference in Chinese, by their English in the OpenAPI document."""
 
+from schemas.texts.account_reference import ACCOUNTS
 from schemas.texts.native_reference import NATIVE
 
-CHINESE: dict[str, str] = NATIVE | {
+CHINESE: dict[str, str] = NATIVE | ACCOUNTS | {
     # Groups of routes
     "node": "节点",
     "identifiers": "标识",
@@ -114,7 +115,7 @@ CHINESE: dict[str, str] = NATIVE | {
     "It waits for approval. An enterprise asks for itself, the operator for any.": (
         "等待审核。企业为自己申请，运营方可代任何企业申请。"
     ),
-    "One prefix": "一个前缀",
+    "One prefix with its owners": "一个前缀及其历任所有者",
     "Decide on a prefix": "对前缀作出决定",
     "Only `resubmitted` is open to the enterprise; nobody approves what he asked for himself.": (
         "企业只能使用 `resubmitted`；任何人不得审核自己的申请。"
@@ -142,6 +143,8 @@ CHINESE: dict[str, str] = NATIVE | {
     "JPEG, PNG or BMP up to 1 MB, PDF up to 5 MB. Its number goes into one member of one dossier within a day.": (
         "JPEG、PNG、BMP 不超过 1 MB，PDF 不超过 5 MB。返回的编号须在一天内填入一份档案的一个字段。"
     ),
+    "List attachments": "列出附件",
+    "An enterprise sees its own, operator and reviewers all.": "企业看到自己的，运营方和审核员看到全部。",
     "What is known of an attachment": "附件的信息",
     "Download an attachment": "下载附件",
     "As a file to save, never to be shown or run in the browser.": "作为文件保存，不在浏览器中显示或运行。",

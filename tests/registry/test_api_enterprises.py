@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from schemas.account_bodies import KeyPage, NewKeyBody
 from schemas.bodies import TemplateBody, TemplatePage
 from schemas.enterprise_bodies import (
     AddedEnterpriseBody,
@@ -15,8 +16,6 @@ from schemas.enterprise_bodies import (
     EnterpriseBody,
     EnterprisePage,
     FileBody,
-    KeyPage,
-    NewKeyBody,
     PrefixBody,
     PrefixPage,
     StatisticsRow,
@@ -211,6 +210,8 @@ async def test_a_prefix_from_the_request_to_the_transfer(world: World) -> None:
     given = await world.ask("POST", f"{path}/transfer", {"enterprise_id": receiver}, who="operator")
     assert (given.status, given.json["enterprise_id"]) == (200, receiver)
     assert [(await world.ask("GET", path, who=who)).status for who in ("pump", "tofu")] == [404, 200]
+    owners = [(one["enterprise_id"], one["to"]) for one in (await world.ask("GET", path, who="tofu")).json["owners"]]
+    assert owners == [(receiver, None)], "given on its first day, it was never anybody else's"
     page = PrefixPage.model_validate((await world.ask("GET", f"{V1}/prefixes?limit=1", who="tofu")).json)
     rest = PrefixPage.model_validate((await world.ask("GET", f"{V1}/prefixes?after={page.next}", who="tofu")).json)
     assert (len(page.prefixes), [row.prefix for row in rest.prefixes], rest.next) == (1, ["88.101.0777"], None)

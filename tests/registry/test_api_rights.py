@@ -16,16 +16,18 @@ from tests.registry.pictures import PNG
 
 V1 = "/api/v1"
 WHO = ("nobody", "pump", "tofu", "operator")
-OPEN, OWN, OPERATOR = "open", "own", "operator"
+OPEN, OWN, OPERATOR, SIGN_IN = "open", "own", "operator", "sign in"
 
 # Rights of a route: OPEN to anybody; OWN: the enterprise it is about (others find nothing) and the operator;
-# OPERATOR alone (enterprises are forbidden); "each": everybody with a key, who sees what is his.
+# OPERATOR alone (enterprises are forbidden); "each": everybody with a key, who sees what is his; SIGN_IN: for those
+# who have no key yet (and give a wrong password here).
 ID = f"{V1}/identifiers/{PUMP}/right"
 X = f"identifier={PUMP}/right"
 SERIALS = f"{V1}/ranges/{PUMP}/S0001"
 NEW = {"identifier": f"{PUMP}/new", "template": "pump-1", "values": {"model": "A"}}
 REASON = {"reason": "because"}
 DOSSIER = {"name": "New Firm", "certificate_code": make_uscc(77)}
+PARTNER = make_uscc(500)
 TEMPLATES = f"{V1}/prefixes/{PUMP}/templates"
 TEMPLATE = {"version": "t-2", "items": [{"type": "a", "name": "甲"}]}
 
@@ -101,7 +103,21 @@ ROUTES: list[tuple[str, str, Any, str]] = [
     ("GET", f"{V1}/keys", None, "each"),
     ("POST", f"{V1}/keys", {"enterprise_id": "PUMP"}, OWN),
     ("POST", f"{V1}/keys/KEY/revoke", None, OWN),
+    ("POST", f"{V1}/tokens", {"user_name": "nobody", "password": "wrong"}, SIGN_IN),
+    ("GET", f"{V1}/me", None, "each"),
+    ("GET", f"{V1}/sessions", None, "each"),
+    ("POST", f"{V1}/sessions/SESSION/end", None, OWN),
+    ("GET", f"{V1}/accounts", None, "each"),
+    ("POST", f"{V1}/accounts", {"user_name": "new", "roles": ["enterprise_user"], "enterprise_id": "PUMP"}, OWN),
+    ("POST", f"{V1}/accounts/ACCOUNT/disable", None, OWN),
+    ("POST", f"{V1}/accounts/ACCOUNT/enable", None, OWN),
+    ("PUT", f"{V1}/accounts/ACCOUNT/password", {}, OWN),
+    ("GET", f"{V1}/partners", None, "each"),
+    ("GET", f"{V1}/partners?prefix={PUMP}", None, OWN),
+    ("POST", f"{V1}/partners", {"prefix": PUMP, "organisation": PARTNER}, OWN),
+    ("DELETE", f"{V1}/partners/{PUMP}/{PARTNER}", None, OWN),
     ("POST", f"{V1}/attachments", "PICTURE", "each"),
+    ("GET", f"{V1}/attachments", None, "each"),
     ("GET", f"{V1}/attachments/ATTACHMENT", None, OWN),
     ("GET", f"{V1}/attachments/ATTACHMENT/content", None, OWN),
     ("POST", f"{V1}/jobs", "IMPORT", OWN),
@@ -121,7 +137,7 @@ ALLOWED = {200, 201, 409, 410}
 def is_as_it_should(rights: str, who: str, status: int) -> bool:
     if rights == OPEN:
         return status == 200
-    if who == "nobody":
+    if who == "nobody" or rights == SIGN_IN:
         return status == 401
     if who == "operator" or rights == "each" or (rights == OWN and who == "pump"):
         return status in ALLOWED
@@ -154,7 +170,7 @@ def make_form(body: str) -> aiohttp.FormData:
     return form
 
 
-async def fill(world: World, path: str, body: Any) -> tuple[str, Any]:
+async def fill(world: World, method: str, path: str, body: Any) -> tuple[str, Any]:
     """Names of the table → what they stand for in this world."""
     firms = {name.upper(): firm.enterprise_id for name, firm in world.firms.items()}
     if "/JOB" in path:
@@ -163,6 +179,16 @@ async def fill(world: World, path: str, body: Any) -> tuple[str, Any]:
     if "/ATTACHMENT" in path:
         stored = await world.ask("POST", f"{V1}/attachments", data=make_form("PICTURE"))
         path = path.replace("ATTACHMENT", str(stored.json["attachment_id"]))
+    if "/SESSION" in path:
+        world.keys["session"] = await sign_in_with_key(world)
+        sessions = (await world.ask("GET", f"{V1}/sessions", who="session")).json["sessions"]
+        path = path.replace("SESSION", sessions[0]["session_id"])
+    if "/ACCOUNT" in path:
+        clerk = {"user_name": "clerk", "roles": ["enterprise_user"], "enterprise_id": firms["PUMP"]}
+        await world.ask("POST", f"{V1}/accounts", clerk, who="operator")
+        path = path.replace("ACCOUNT", "clerk")
+    if method == "DELETE" and "/partners/" in path:
+        await world.ask("POST", f"{V1}/partners", {"prefix": PUMP, "organisation": PARTNER})
     if "/KEY" in path:
         path = path.replace("KEY", world.firms["pump"].access_key)
     path = path.replace("/PUMP", f"/{firms['PUMP']}").replace("/ACTION", "/update")
@@ -171,10 +197,18 @@ async def fill(world: World, path: str, body: Any) -> tuple[str, Any]:
     return path, body
 
 
+async def sign_in_with_key(world: World) -> str:
+    """A bearer token of pump's access key."""
+    firm = world.firms["pump"]
+    asked = {"user_name": firm.access_key, "password": firm.secret_key}
+    token: str = (await world.ask("POST", f"{V1}/tokens", asked, who="anonymous")).json["token"]
+    return token
+
+
 @pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize(("method", "path", "body", "rights"), ROUTES, ids=lambda value: str(value)[:60])
 async def test_rights(world: World, method: str, path: str, body: Any, rights: str, who: str) -> None:
-    path, sent = await fill(world, path, body)
+    path, sent = await fill(world, method, path, body)
     dry = path + ("&" if "?" in path else "?") + "dry_run=true" if method != "GET" and "/jobs" not in path else path
     if isinstance(sent, str):
         reply = await world.ask(method, dry, who=who, data=make_form(sent))
@@ -188,7 +222,8 @@ async def test_no_route_is_missing_from_the_table(world: World) -> None:
 
     places = {PUMP: "{prefix}", "pump-1": "{version}", "unused": "{version}", "PUMP": "{enterprise_id}",
               "JOB": "{job_id}", "KEY": "{access_key}", "ACTION": "{action}",
-              "ATTACHMENT": "{attachment_id}"}  # fmt: skip
+              "ATTACHMENT": "{attachment_id}", "SESSION": "{session_id}", "ACCOUNT": "{user_name}",
+              PARTNER: "{organisation}"}  # fmt: skip
 
     def generalise(path: str) -> str:
         path = path.replace(f"/identifiers/{PUMP}/right", "/identifiers/{identifier}").partition("?")[0]
