@@ -26,6 +26,7 @@ from registry.store.attachments import (
     bind_attachments,
     count_unbound,
     delete_unbound,
+    fetch_attachments,
     find_attachment,
     find_file_ids,
     insert_attachment,
@@ -89,6 +90,12 @@ async def get_attachment(conn: Connection, principal: Principal, attachment_id: 
     if row is None or not _may_read(principal, row):
         raise NotFound("attachment_not_found", field="attachment_id", attachment=attachment_id)
     return row
+
+
+async def list_attachments(conn: Connection, principal: Principal, after: int, limit: int) -> list[Attachment]:
+    """In order of their numbers, after the one given: the operator's all, others' own."""
+    own = None if principal.kind in _STAFF else (principal.enterprise_id or 0, principal.actor)
+    return await fetch_attachments(conn, own, after, limit)
 
 
 async def read_attachment(
@@ -225,5 +232,8 @@ def _is_file_id(name: str) -> bool:
 def _list_old_files(directory: Path, before: float) -> Iterator[Path]:
     """Ours by their names, last written before that time; whatever else lies there is left alone."""
     for path in directory.glob("??/??/*"):
-        if (_is_file_id(path.name) or path.name.startswith(_ARRIVING)) and path.stat().st_mtime < before:
-            yield path
+        if not (_is_file_id(path.name) or path.name.startswith(_ARRIVING)):
+            continue
+        with suppress(FileNotFoundError):  # another process cleans, too
+            if path.stat().st_mtime < before:
+                yield path

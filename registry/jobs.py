@@ -11,6 +11,7 @@ import shutil
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -109,8 +110,12 @@ async def clear_old_jobs(conn: Connection, jobs_dir: Path, now: datetime) -> int
 
 def _list_uploads(jobs_dir: Path, now: datetime) -> list[Path]:
     """A file of today may belong to a job that is only being written."""
-    before = (now - KEEP_UNKNOWN).timestamp()
-    return [p for p in jobs_dir.glob("*.upload") if _UPLOAD.fullmatch(p.name) and p.stat().st_mtime < before]
+    before, found = (now - KEEP_UNKNOWN).timestamp(), []
+    for path in jobs_dir.glob("*.upload"):
+        with suppress(FileNotFoundError):  # another process clears, too
+            if _UPLOAD.fullmatch(path.name) and path.stat().st_mtime < before:
+                found.append(path)
+    return found
 
 
 async def get_job(conn: Connection, job_id: UUID) -> Job:

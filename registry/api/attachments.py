@@ -7,13 +7,14 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.datastructures import UploadFile
 from starlette.types import Message, Receive
 
-from registry.api.calls import Answer, Reading, Writing
+from registry.api.calls import Answer, Reading, Writing, check_limit
 from registry.api.idempotency import make_digest
 from registry.api.targets import check_texts
-from registry.attachments import Upload, get_attachment, keep_attachment, read_attachment
+from registry.attachments import Upload, get_attachment, keep_attachment, list_attachments, read_attachment
+from registry.enterprise_views import MAX_PAGE
 from registry.store.attachments import Attachment
 from schemas.attachments import KINDS, MAX_PDF_BYTES
-from schemas.enterprise_bodies import AttachmentBody
+from schemas.enterprise_bodies import AttachmentBody, AttachmentPage
 from schemas.errors import InvalidInput, TooLarge
 
 router = APIRouter(prefix="/attachments", tags=["attachments"])
@@ -47,6 +48,23 @@ async def post_attachment(call: Writing) -> Response:
         return Answer(format_attachment(stored), 201, {"Location": f"/api/v1/attachments/{stored.attachment_id}"})
 
     return await call.write(effect, make_digest(upload.name.encode(), upload.content, principal.actor.encode()))
+
+
+@router.get("", response_model=AttachmentPage, summary="List attachments")
+async def list_all(
+    call: Reading,
+    after: Annotated[int, Query(description="`next` of the page before.")] = 0,
+    limit: Annotated[int, Query(description="1 to 1,000.")] = 100,
+) -> Response:
+    """An enterprise sees its own, operator and reviewers all."""
+    principal = call.get_principal()
+    check_limit(limit, MAX_PAGE)
+    if not 0 <= after < 2**63:
+        raise InvalidInput("cursor_unknown", field="after")
+    async with call.connect() as conn:
+        rows = await list_attachments(conn, principal, after, limit + 1)
+    following = rows[limit - 1].attachment_id if len(rows) > limit else None
+    return call.reply({"attachments": [format_attachment(row) for row in rows[:limit]], "next": following})
 
 
 @router.get("/{attachment_id}", response_model=AttachmentBody, summary="What is known of an attachment")

@@ -63,6 +63,20 @@ async def find_attachment(conn: Connection, attachment_id: int) -> Attachment | 
     return Attachment(**row) if row else None
 
 
+async def fetch_attachments(conn: Connection, own: tuple[int, str] | None, after: int, limit: int) -> list[Attachment]:
+    """In order of their numbers; `own`: of this enterprise, or of this actor and no enterprise."""
+    enterprise_id, actor = own or (None, None)
+    rows = await conn.fetch(
+        f"SELECT {_COLUMNS} FROM attachments WHERE attachment_id > $1 AND ($2::int4 IS NULL OR enterprise_id = $2"  # noqa: S608
+        " OR (enterprise_id IS NULL AND actor = $3)) ORDER BY attachment_id LIMIT $4",
+        after,
+        enterprise_id,
+        actor,
+        limit,
+    )
+    return [Attachment(**row) for row in rows]
+
+
 async def lock_attachments(conn: Connection, attachment_ids: Sequence[int]) -> dict[int, Attachment]:
     """Number → attachment, of those that exist, locked in order of their numbers."""
     rows = await conn.fetch(

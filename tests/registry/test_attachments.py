@@ -164,6 +164,22 @@ async def test_a_firm_that_guesses_numbers_finds_nothing(world: World, path: str
         assert (await world.ask("GET", f"{V1}/attachments/{wild}{path}")).status == 404
 
 
+async def test_a_list_holds_what_is_the_callers_own(world: World) -> None:
+    own = [await keep(world, number) for number in (60, 61, 62)]
+    foreign = await keep(world, 63, "tofu")
+    by_operator = await keep(world, 64, "operator")
+    for who, hidden in (("pump", {foreign, by_operator}), ("tofu", {*own, by_operator}), ("operator", set())):
+        seen: list[int] = []
+        after: int | None = 0
+        while after is not None:
+            page = (await world.ask("GET", f"{V1}/attachments?limit=2&after={after}", who=who)).json
+            seen += [one["attachment_id"] for one in page["attachments"]]
+            after = page["next"]
+        assert seen == sorted(seen)
+        assert ({*own, foreign, by_operator} - hidden) == ({*own, foreign, by_operator} & set(seen))
+    assert (await world.ask("GET", f"{V1}/attachments?after=-1")).status == 400
+
+
 async def test_a_dry_run_and_a_repeated_key_leave_one_file_at_most(world: World) -> None:
     directory = world.state.config.attachments.directory
 

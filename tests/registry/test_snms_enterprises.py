@@ -3,32 +3,25 @@
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from copy import deepcopy
-from hashlib import sha256
-from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import aiohttp
 import pytest
 import pytest_asyncio
 
 from registry.snms.dossiers import read_dossier
 from registry.snms.enterprises import read_user
 from registry.snms.fields import Fields, Refusal
-from schemas.days import get_day
-from schemas.handle_values import TCP, UDP, decode_site, format_address
 from schemas.sealing import SealBroken, unseal
 from tests.registry.api_world import PUMP, TOFU, World, open_world
 from tests.registry.people import RULES, make_uscc
-from tests.registry.pictures import BMP, JPEG, PDF, PNG, make_png
-from tests.registry.snms_world import Said, ask
+from tests.registry.pictures import BMP, JPEG, PDF, PNG
+from tests.registry.snms_applications import V3, apply, find_id, make_application, sign_in, upload
+from tests.registry.snms_world import ask
 
-V3 = "/snms/api/v3/ent"
-DIGEST = "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5"  # of 12345
 TRANSCRIPT = Path(__file__).parents[1] / "vectors" / "snms" / "enterprises" / "ent-onboarding.json"
 FILES = {".jpg": JPEG, ".png": PNG, ".bmp": BMP, ".pdf": PDF}
-_numbers = count(600)
 Change = Callable[[dict[str, Any]], object]
 
 
@@ -36,58 +29,6 @@ Change = Callable[[dict[str, Any]], object]
 async def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     async with open_world(database_url, Path(tmp_path_factory.mktemp("registry"))) as made:
         yield made
-
-
-async def upload(world: World, content: bytes = PNG, name: str = "a.png", who: str = "operator") -> Said:
-    form = aiohttp.FormData()
-    form.add_field("file", content, filename=name)
-    reply = await world.ask("POST", "/snms/api/file/upload", who=who, data=form)
-    assert reply.status == 200, reply.body
-    return Said(reply.json["status"], reply.json["message"], reply.json["data"], reply.status, reply.headers)
-
-
-async def make_application(world: World, who: str = "operator") -> dict[str, Any]:
-    """Complete and right, different from all others."""
-    number = next(_numbers)
-    licence, front, back = [(await upload(world, make_png(number), who=who)).data["id"] for _ in range(3)]
-    return {
-        "sysUser": {"userName": f"user{number}", "password": DIGEST, "email": f"u{number}@firm.example",
-                    "mobile": f"1390000{number:04d}"},
-        "entBasicInfo": {
-            "orgName": f"企业 {number}", "orgNature": 2, "orgAddr": "发展大道 8 号", "orgAddrProvince": "320000",
-            "orgAddrCity": "321300", "orgAddrCounty": "321302", "orgCrtType": 1, "orgCrtCode": make_uscc(number),
-            "orgCrtImgRid": licence, "industryCategory": "C", "industrySpecific": "34",
-            "contactName": "李某", "contactCrtType": 1, "contactCrtNo": "11010519491231002X",
-            "contactEmail": "li@firm.example", "contactPhone": "13800000001",
-            "legalName": "王某", "legalCrtType": 1, "legalCrtNo": "11010519491231002X",
-            "legalCrtFrontImgRid": front, "legalCrtBackImgRid": back, "entPrefix": f"88.101.{number:05d}",
-        },
-        "entRegisterManageInfo": {
-            "entInfoSyses": [{"sysType": kind, "deployMode": 2, "name": "某云"} for kind in (1, 2, 3, 4)],
-            "servSysBuildType": 1, "servSysOperType": 1,
-        },
-    }  # fmt: skip
-
-
-async def apply(world: World, application: dict[str, Any], who: str = "operator", path: str = f"{V3}/apply") -> Said:
-    return await ask(world, "POST", path, application, who=who)
-
-
-async def find_id(world: World, application: dict[str, Any]) -> int | None:
-    name = application["entBasicInfo"]["orgName"]
-    rows = (await ask(world, "GET", f"{V3}/page?orgName={quote(name)}", who="operator")).data["content"]
-    return rows[0]["id"] if rows else None
-
-
-async def sign_in(world: World, application: dict[str, Any]) -> str:
-    """The name under which the new user's token is known."""
-    name = application["sysUser"]["userName"]
-    day = get_day(world.state.now()).isoformat()
-    body = {"username": name, "password": sha256(f"{DIGEST}{day}".encode()).hexdigest()}
-    said = await ask(world, "POST", "/identity/token/v1", body, who="nobody")
-    assert said.status == 1, said
-    world.keys[name] = said.data["token"]
-    return str(name)
 
 
 # The transcript ------------------------------------------------------------------------------------------------------
@@ -492,131 +433,6 @@ async def test_a_user_of_a_firm_that_waits_sees_his_dossier_and_may_not_write(wo
     assert (
         await world.ask("GET", f"/api/v1/attachments/{application[B]['orgCrtImgRid']}/content", who=who)
     ).status == 200
-
-
-# N4, N7: lists -------------------------------------------------------------------------------------------------------
-
-
-async def test_pages_are_springs(world: World) -> None:
-    for _ in range(3):
-        assert (await apply(world, await make_application(world))).status == 1
-    path = f"{V3}/page?pageSize=2&currentPage="
-    total = (await ask(world, "GET", f"{path}1", who="operator")).data["totalElements"]
-    pages = -(-total // 2)
-    seen: list[int] = []
-    for number in range(1, pages + 2):
-        page = (await ask(world, "GET", f"{path}{number}", who="operator")).data
-        rows = page["content"]
-        assert (page["first"], page["last"]) == (number == 1, number >= pages)
-        assert (page["number"], page["size"], page["totalPages"]) == (number - 1, 2, pages)
-        assert (page["numberOfElements"], page["totalElements"]) == (len(rows), total)
-        seen += [row["id"] for row in rows]
-    assert seen == sorted(seen, reverse=True)
-    assert len(set(seen)) == total
-    assert (await ask(world, "GET", f"{path}0", who="operator")).data["number"] == 0
-    assert (await ask(world, "GET", f"{V3}/page", {"pageSize": "1"}, who="operator")).data["size"] == 1, (
-        "a GET with a body"
-    )
-    assert (await ask(world, "GET", f"{V3}/page?pageSize=100000", who="operator")).data["size"] == 500
-
-
-TIMES = [
-    ("startDate=2000-01-01", True), ("startDate=2000-01-01%2000:00:00", True), ("startDate=2999-01-01", False),
-    ("endDate=2000-01-01", False), ("endDate=2999-01-01%2023:59:59", True), ("startDate=&endDate=", True),
-    ("startDate=9999-12-31&endDate=9999-12-30", False),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("query", "found"), TIMES)
-@pytest.mark.parametrize("path", [f"{V3}/page", "/snms/api/prefix/page"])
-async def test_lists_are_narrowed_by_time(world: World, path: str, query: str, found: bool) -> None:
-    said = await ask(world, "GET", f"{path}?{query}", who="operator")
-    assert (said.status, said.data["totalElements"] > 0) == (1, found)
-
-
-BAD_QUERIES = [
-    ("currentPage=x", "currentPage"), ("currentPage=-1", "currentPage"), ("pageSize=1.5", "pageSize"),
-    ("pageSize=99999999999999999999", "pageSize"), ("startDate=yesterday", "startDate"),
-    ("endDate=2024-02-30", "endDate"), ("endDate=9999-12-31", "endDate"), ("currentPage=1000000001", "currentPage"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("query", "name"), BAD_QUERIES)
-@pytest.mark.parametrize("path", [f"{V3}/page", "/snms/api/prefix/page"])
-async def test_a_query_that_is_wrong_is_refused_by_its_name(world: World, path: str, query: str, name: str) -> None:
-    said = await ask(world, "GET", f"{path}?{query}", who="operator")
-    assert (said.status, name in said.message) == (-2, True), said.message
-
-
-@pytest.mark.parametrize("value", ["", "%00", "%ff", "x" * 300, "%ED%A0%80", "%27%3B--"])
-@pytest.mark.parametrize(
-    "path",
-    [f"{V3}/page?orgName=", f"{V3}/detail?id=", "/snms/api/prefix/query?prefix=", "/snms/api/prefix/page?entName="],
-)
-async def test_whatever_stands_in_a_query_is_answered(world: World, path: str, value: str) -> None:
-    assert (await ask(world, "GET", path + value, who="operator")).status in (1, -2)
-
-
-# N8, N9: hosting -----------------------------------------------------------------------------------------------------
-
-SITE = {"entPrefix": PUMP, "hdlType": "HS_SITE", "ip": "192.0.2.7", "ipType": "4", "tcpPort": "2641", "udpPort": 2641}
-SITES: list[tuple[dict[str, Any], str | None, str]] = [
-    ({}, None, "an own server"),
-    ({"ip": "2001:db8::7", "ipType": 6}, None, "by IPv6"),
-    ({"ip": "[2001:db8::7]", "ipType": "6"}, None, "in brackets, as it stands in URLs"),
-    ({"tcpPort": None, "udpPort": "", "httpPort": "8081"}, None, "one port is enough"),
-    ({"tcpPort": None, "udpPort": None}, "tcpPort", "no port"),
-    ({"tcpPort": 0}, "tcpPort", "port 0"),
-    ({"tcpPort": "65536"}, "tcpPort", "a port that is none"),
-    ({"tcpPort": "26 41"}, "tcpPort", "a port with a blank"),
-    ({"ip": ""}, "ip", "no address"),
-    ({"ip": "pump.example"}, "ip", "a name"),
-    ({"ip": "192.0.2.7", "ipType": "6"}, "ipType", "not of that family"),
-    ({"ipType": "5"}, "ipType", "no family"),
-    ({"ipType": None}, "ipType", "which family?"),
-    ({"hdlType": "HS_SERV"}, "hdlType", "another kind of record"),
-    ({"hdlType": None}, "hdlType", "no kind"),
-    ({"entPrefix": None}, "entPrefix", "no prefix"),
-    ({"entPrefix": "88.101.4711"}, "entPrefix", "a prefix nobody has"),
-    ({"entPrefix": "x" * 65}, "entPrefix", "too long"),
-]
-
-
-@pytest.mark.parametrize(("change", "named", "reason"), SITES, ids=[s[2] for s in SITES])
-async def test_a_firm_names_its_own_server(
-    world: World, change: dict[str, Any], named: str | None, reason: str
-) -> None:
-    said = await ask(world, "POST", "/snms/api/ent/config", {"entPrefixConfig": SITE | change})
-    if named is not None:
-        assert (said.status, named in said.message) == (-2, True), (reason, said.message)
-        return
-    assert (said.status, said.data) == (1, True), (reason, said.message)
-    async with world.state.connect() as conn:
-        row = await conn.fetchrow("SELECT hosting, site FROM prefixes WHERE prefix = $1", PUMP)
-    server = decode_site(row["site"]).servers[0]
-    wanted = SITE | change
-    assert (row["hosting"], format_address(server.address)) == (1, wanted["ip"].strip("[]"))
-    ports = {interface.protocol: interface.port for interface in server.interfaces}
-    assert ports.get(TCP) == (int(wanted["tcpPort"]) if wanted["tcpPort"] else None)
-    assert ports.get(UDP) == (int(wanted["udpPort"]) if wanted["udpPort"] else None)
-    shown = (await world.ask("GET", f"/api/v1/prefixes/{PUMP}")).json
-    assert shown["hosting"] == "not_hosted", "what one interface wrote the other reads"
-
-
-async def test_the_node_keeps_identifiers_itself_on_its_own_server(world: World) -> None:
-    for server, status in ((7, -2), (-1, -2), (True, -2), ("x", -2), ("1", 1), (1, 1)):
-        config = {"proxyServerId": server, "entPrefixConfig": {"entPrefix": PUMP}}
-        said = await ask(world, "POST", "/snms/api/ent/config", config)
-        assert (said.status, status == 1 or "proxyServerId" in said.message) == (status, True)
-    rows = (await ask(world, "GET", "/snms/api/prefix/page")).data["content"]
-    assert (rows[0]["proxyState"], rows[0]["state"]) == (4, 1)
-
-
-@pytest.mark.parametrize(
-    "body", [{}, {"entPrefixConfig": None}, {"entPrefixConfig": 5}, {"entPrefixConfig": [1, 2]}, []]
-)
-async def test_a_configuration_that_is_none_is_refused(world: World, body: Any) -> None:
-    assert (await ask(world, "POST", "/snms/api/ent/config", body)).status == -2
 
 
 async def test_what_the_native_interface_wrote_is_read_here(world: World) -> None:
