@@ -1,8 +1,8 @@
-"""The agent's process: counts twice a second, looks after the segments, and stops on SIGTERM."""
+"""The agent's process: counts twice a second, closes days, looks after the segments, and stops on SIGTERM."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,11 +12,13 @@ import asyncpg
 from asyncpg import Connection
 
 from node.agent_stats import AgentStats, publish_agent
-from node.counting import count_changes, count_segments
+from node.closing import close_due_days
+from node.counting import check_rollups, count_changes, count_segments
 from node.postgres import get_dsn
-from node.reporting_loop import run_reporting
+from node.segment_files import identify_directory
 from node.segment_keeping import choose_reserve_bytes, keep_segments
 from node.settings import AgentSettings
+from node.store.closing import save_counted_until
 from node.store.counting import set_fact
 from node.store.retention import delete_counted_changes
 from node.watch import Watch
@@ -24,6 +26,7 @@ from schemas.process_stats import StatsFile
 
 COUNT_SECONDS = 0.5
 KEEP_SECONDS = 10.0
+CLOSE_SECONDS = 20.0
 RETRY_SECONDS = 1.0
 LAST_PASS_SECONDS = 10.0
 CHANGES_KEPT = timedelta(days=30)
@@ -47,7 +50,7 @@ async def run_agent(settings: AgentSettings) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_repeat(dsn, lambda conn: _count(conn, directory, stop, stats), COUNT_SECONDS, stop))
         tasks.create_task(_repeat(dsn, lambda conn: _keep(conn, directory), KEEP_SECONDS, stop))
-        tasks.create_task(run_reporting(settings, stop))
+        tasks.create_task(_repeat(dsn, _make_closer(settings.prefixes), CLOSE_SECONDS, stop))
         tasks.create_task(Watch(settings, dsn, stats).run(stop))
         tasks.create_task(publish_agent(stats, StatsFile(settings.stats_dir, "agent"), stop))
     with suppress(*TROUBLE):
@@ -65,11 +68,28 @@ async def _count(
     """Count until nothing is left, or until it is time to stop; say after every pass that the agent lives."""
     more = True
     while more and not (stop is not None and stop.is_set()):
+        began = datetime.now(UTC)
         entries = await count_changes(conn)
         more = await count_segments(conn, directory, datetime.now(UTC), stats) or entries > 0
         await set_fact(conn, SEEN_FACT, datetime.now(UTC).isoformat(timespec="seconds"))
+        if not more:  # what was written before this pass began is counted
+            await save_counted_until(conn, identify_directory(directory), began)
     if stats is not None and not more:
         stats.note_counted()
+
+
+def _make_closer(node_prefixes: Sequence[str]) -> Callable[[Connection], Awaitable[None]]:
+    """Closes due days; looks once whether the rollups are what the counters say."""
+    checked = False
+
+    async def close(conn: Connection) -> None:
+        nonlocal checked
+        if not checked:
+            await check_rollups(conn)
+            checked = True
+        await close_due_days(conn, node_prefixes, datetime.now(UTC))
+
+    return close
 
 
 async def _keep(conn: Connection, directory: Path) -> None:

@@ -22,6 +22,7 @@ from node.store import counting as store
 from node.store import registrations
 from node.store.counting import LogGap, Progress
 from node.store.registrations import LogPosition
+from node.store.rollups import are_rollups_whole, rebuild_rollups, rollups_alone
 from node.tally import Tally
 
 ENTRIES_PER_PASS = 1_000
@@ -79,15 +80,29 @@ async def rebuild_registrations(conn: Connection) -> int:
 
     Entries that have committed without a position yet are taken out again: they come when they are numbered.
     """
-    async with conn.transaction(isolation="repeatable_read"):
+    async with rollups_alone(conn), conn.transaction(isolation="repeatable_read"):
         end = await registrations.fetch_log_end(conn)
         found = await registrations.recompute_registrations(conn, BEGINNING, FOREVER)
         pending = registrations.sum_entries(await registrations.fetch_pending(conn))
         await registrations.clear_registrations(conn)
-        await registrations.add_registrations(conn, registrations.subtract(found, pending))
+        await registrations.insert_registrations(conn, registrations.subtract(found, pending))
+        await rebuild_rollups(conn)
         await registrations.save_counted(conn, end)
     log.info("registrations counted from the records, change log %s at %d", end.log_id, end.position)
     return 0
+
+
+async def check_rollups(conn: Connection) -> bool:
+    """Make the rollups again where they are not what the counters say; whether that was necessary.
+
+    A program of before the rollups may have counted while the schema had them already.
+    """
+    if await are_rollups_whole(conn):
+        return False
+    log.warning("the rollups are not what the counters say, and are made again")
+    async with rollups_alone(conn), conn.transaction():
+        await rebuild_rollups(conn)
+    return True
 
 
 # Resolutions ----------------------------------------------------------------------------------------------------
@@ -105,9 +120,7 @@ class Pass:
     more: bool = False
 
 
-async def count_segments(
-    conn: Connection, directory: Path, now: datetime, stats: AgentStats | None = None
-) -> bool:
+async def count_segments(conn: Connection, directory: Path, now: datetime, stats: AgentStats | None = None) -> bool:
     """Add what the segments hold beyond what was counted; whether there is more to read at once."""
     identity = identify_directory(directory)
     async with alone(conn, f"count {identity}"):

@@ -31,7 +31,7 @@ class ClosedRow:
     prefix: str
     enterprise_id: int | None
     measures: tuple[int, ...]
-    templates: Sequence[Sequence[int]] = ()
+    templates: tuple[tuple[int, ...], ...] = ()
 
     def get_measure(self, name: str) -> int:
         return self.measures[ROW_MEASURES.index(name)]
@@ -107,17 +107,18 @@ def _encode_line(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
-def find_broken_links(closes: Sequence[DayClose], end: tuple[int, bytes] | None) -> list[dict[str, Any]]:
+def find_broken_links(
+    node_prefix: str, closes: Sequence[DayClose], end: tuple[int, bytes] | None
+) -> list[dict[str, Any]]:
     """Where the chain of one secondary prefix is broken: `closes` in their sequence, `end`: its noted last link.
 
     Each problem has day, revision and problem: sequence_broken, link_broken, day_missing or end_missing.
     """
     problems: list[dict[str, Any]] = []
-    before = b""
-    last_day: date | None = None
-    for place, close in enumerate(closes, 1):
-        named = {"node_prefix": close.node_prefix, "day": close.day.isoformat(), "revision": close.revision}
-        if close.sequence != place + (closes[0].sequence - 1) or (place == 1 and close.sequence != 1):
+    sequence, before, last_day = 0, b"", None
+    for close in closes:
+        named = {"node_prefix": node_prefix, "day": close.day.isoformat(), "revision": close.revision}
+        if close.sequence != sequence + 1:
             problems.append(named | {"problem": "sequence_broken"})
         if close.previous_seal != before:
             problems.append(named | {"problem": "link_broken"})
@@ -125,9 +126,9 @@ def find_broken_links(closes: Sequence[DayClose], end: tuple[int, bytes] | None)
             if last_day is not None and (close.day - last_day).days != 1:
                 problems.append(named | {"problem": "day_missing"})
             last_day = close.day
-        before = close.seal
-    if closes and end != (closes[-1].sequence, closes[-1].seal):
-        last = closes[-1]
-        named = {"node_prefix": last.node_prefix, "day": last.day.isoformat(), "revision": last.revision}
+        sequence, before = close.sequence, close.seal
+    if end != ((sequence, before) if closes else None):
+        day = closes[-1].day.isoformat() if closes else None
+        named = {"node_prefix": node_prefix, "day": day, "revision": closes[-1].revision if closes else None}
         problems.append(named | {"problem": "end_missing"})
     return problems

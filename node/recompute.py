@@ -5,20 +5,21 @@ far as the agent says it counted, and the change log's open entries are taken ou
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from asyncpg import Connection
+from asyncpg import Connection, Record
 
 from node.segment_files import get_compressed_path, identify_directory, list_segments, read_whole
 from node.store import counting, registrations
 from node.store import statistics as store
 from node.store.counting import LogGap, Progress
 from node.store.registrations import Entry, Registrations
+from node.store.rollups import fetch_rollups
 from node.tally import OTHERS, AnswerKey, ClientKey, Tally
 from schemas.days import get_start
 from schemas.resolution_log import HEADER_BYTES, Damage
@@ -54,7 +55,8 @@ async def recompute(conn: Connection, directory: Path, day: date) -> dict[str, A
     since, until = get_start(day), get_start(day + timedelta(days=1))
     async with conn.transaction(isolation="repeatable_read", readonly=True):
         names = await store.fetch_prefix_names(conn)
-        differences = await _compare_registrations(conn, day, (since, until))
+        counted, registered = await _recompute_registrations(conn, day, (since, until))
+        rollups = await fetch_rollups(conn, day)
         segments = await counting.fetch_overlapping(conn, since, until)
         stored = await _fetch_stored(conn, day)
         gaps = await counting.fetch_gaps(conn, since, until)
@@ -63,9 +65,11 @@ async def recompute(conn: Connection, directory: Path, day: date) -> dict[str, A
         known = await counting.fetch_progress(conn, list(paths))
     read = await asyncio.to_thread(_read_day, directory, identity, segments, day)
     answers, days, clients = stored
+    differences = _compare("registration_counts", _by_measure(counted), _by_measure(registered))
     differences += _compare("resolution_counts", answers, read.tally.answers)
     differences += _compare("resolution_days", days, _expect_days(read.tally.answers))
     differences += _compare("resolution_clients", clients, _expect_clients(read.tally.clients, clients))
+    differences += _compare_rollups(rollups, registered, counting.sum_days(read.tally.answers), day)
     return {
         "day": day.isoformat(),
         "complete": not read.segments and not gaps,
@@ -98,14 +102,14 @@ def describe_gap(gap: LogGap, language: str = "en") -> dict[str, Any]:
 # Registrations --------------------------------------------------------------------------------------------------
 
 
-async def _compare_registrations(
+async def _recompute_registrations(
     conn: Connection, day: date, period: tuple[datetime, datetime]
-) -> list[dict[str, Any]]:
+) -> tuple[Registrations, Registrations]:
+    """The counters of the day, and what they should be."""
     counted = await registrations.fetch_registrations(conn, day)
     found = await registrations.recompute_registrations(conn, *period)
     to_come = registrations.sum_entries(await _fetch_uncounted(conn))
-    expected = registrations.subtract(found, {key: sums for key, sums in to_come.items() if key[1] == day})
-    return _compare("registration_counts", _by_measure(counted), _by_measure(expected))
+    return counted, registrations.subtract(found, {key: sums for key, sums in to_come.items() if key[1] == day})
 
 
 async def _fetch_uncounted(conn: Connection) -> list[Entry]:
@@ -125,6 +129,50 @@ def _by_measure(sums: Registrations) -> dict[tuple[Any, ...], int]:
     }
 
 
+# Rollups --------------------------------------------------------------------------------------------------------
+
+
+def _compare_rollups(
+    rollups: Mapping[str, Iterable[Record]],
+    registered: Registrations,
+    resolved: Mapping[tuple[int, date, int], tuple[int, int, int]],
+    day: date,
+) -> list[dict[str, Any]]:
+    """What each rollup says the day added, against log and history."""
+    expected: dict[tuple[int, int, str], int] = {}
+
+    def expect(key: tuple[int, date, int], **counts: int) -> None:
+        for measure, count in counts.items():
+            expected[key[0], key[2], measure] = expected.get((key[0], key[2], measure), 0) + count
+
+    for key, (rows, minted, retired, restored, moved) in registered.items():
+        expect(key, registered=rows + minted, range_minted=minted, gone=retired - restored, moved=moved)
+    for key, (resolutions, succeeded, uncounted) in resolved.items():
+        expect(key, resolutions=resolutions, resolutions_ok=succeeded, uncounted=uncounted)
+    differences = []
+    for name, rows_of in rollups.items():
+        wanted: dict[tuple[Any, ...], int] = {}
+        for (prefix_id, template_id, measure), count in expected.items():
+            if (place := ROLLUP_KEYS[name](prefix_id, template_id, measure)) is not None:
+                wanted[place[0], day, place[1], measure] = wanted.get((place[0], day, place[1], measure), 0) + count
+        stored = {
+            (row["prefix_id"], day, row["template_id"], measure): row[measure]
+            for row in rows_of
+            for measure in list(row.keys())[2:]
+        }
+        differences += _compare(name, stored, wanted)
+    return differences
+
+
+# Rollup → under which prefix and template it holds a measure; None: it does not. -1 is the whole node.
+ROLLUP_KEYS: dict[str, Callable[[int, int, str], tuple[int, int] | None]] = {
+    "prefix_days": lambda prefix_id, template_id, measure: None if measure == "moved" else (prefix_id, 0),
+    "prefix_sums": lambda prefix_id, template_id, measure: None if measure == "moved" else (prefix_id, 0),
+    "template_days": lambda prefix_id, template_id, measure: (prefix_id, template_id),
+    "node_days": lambda prefix_id, template_id, measure: None if measure == "moved" or not prefix_id else (-1, 0),
+}
+
+
 # Resolutions ----------------------------------------------------------------------------------------------------
 
 Sums = Mapping[tuple[Any, ...], int]
@@ -135,6 +183,8 @@ KEYS = {
     ),
     "resolution_days": ("prefix_id", "day", "template_id", "measure"),
     "resolution_clients": ("prefix_id", "day", "client_class", "address"),
+    **dict.fromkeys(("prefix_days", "prefix_sums", "template_days", "node_days"),
+                    ("prefix_id", "day", "template_id", "measure")),
 }  # fmt: skip
 DAY_MEASURES = ("resolutions", "resolutions_ok", "uncounted")
 

@@ -1,40 +1,52 @@
-"""The figures people ask for, from the counters. Definitions: `define_counters`."""
+"""The figures people ask for, from the running totals of the counters. Definitions: `node.definitions`."""
 
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 from asyncpg import Connection, Record
 
+from node.definitions import RECENT_DAYS
+from node.standing import DECISIONS, Enterprise, count_connected, make_enterprises
 from node.store import statistics as store
+from node.store.statistics import MEASURES, Bounds
 from schemas.errors import InvalidInput
 from schemas.industries import format_division, load_industries
-from schemas.texts import format_message
+from schemas.templates import STAGES
 
-GROUPINGS = tuple(store.QUERIES)
-INDUSTRY_LEVELS = (1, 2, 3, 4)
+LEVELS = {"area": (1, 2, 3), "industry": (1, 2, 3, 4)}  # the last is what is shown if none is named
+GROUPINGS = ("enterprise", "unit", "area", "industry", "tag", "template", "stage", "day")
+ENTERPRISE_MEASURES = (
+    "enterprises_connected",
+    "enterprises_with_identifiers",
+    "enterprises_active",
+    "enterprises_suspended",
+    "enterprises_departed",
+)
+# Figures of the end of a period; all others are sums over its days.
+AT_END = frozenset(("registered_total", "registered_live", "retired_total", *ENTERPRISE_MEASURES))
 
-# Counter → code of its definition in the texts.
-DEFINITIONS = {
-    "registered_new": "counter_registered_new",
-    "range_minted": "counter_range_minted",
-    "registered_total": "counter_registered_total",
-    "registered_live": "counter_registered_live",
-    "retired_total": "counter_retired_total",
-    "resolutions": "counter_resolutions",
-    "resolutions_ok": "counter_resolutions_ok",
-    "resolutions_uncounted": "counter_resolutions_uncounted",
-    "resolutions_foreign": "counter_resolutions_foreign",
-    "enterprises_connected": "counter_enterprises_connected",
-}
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Whose figures: all if nothing is set. A division stands for everything below it, too."""
+
+    prefixes: Sequence[str] | None = None
+    enterprise_id: int | None = None
+    division_code: str = ""
+    unit_id: int | None = None
+
+
+EVERYTHING = Limits()
 
 
 async def stats(
     conn: Connection,
     by: str,
     period: tuple[date | None, date],
-    prefixes: Sequence[str] | None = None,
-    industry_level: int = 4,
+    limits: Limits = EVERYTHING,
+    level: int | None = None,
 ) -> list[dict[str, Any]]:
     """The counters of a period (first and last day; None: since the beginning), one dict per group, ready for JSON.
 
@@ -43,55 +55,316 @@ async def stats(
     sandbox: not in resolutions). Foreign prefixes are shown by day only, in columns of their own. Beside that, by
 
     - enterprise: one for each enterprise and prefix: enterprise_id, enterprise, certificate_code, prefix, unit_id,
-      unit, division_code, area, industry; enterprise_id is null for prefixes that nobody owned on some day;
-    - unit: unit_id, unit, division_code, area, enterprises_connected; the last, with null, is "not assigned";
-    - area: division_code, area, enterprises_connected; the last, with null, is "not assigned";
-    - industry: industry (as C/34/344/3441, down to `industry_level`), industry_name, enterprises_connected; as above;
-    - template: template_id (null: none), version, prefix;
+      unit, division_code, area, industry, connected_on, standing (connected, suspended, departed or null);
+      enterprise_id is null for prefixes that nobody owned on some day;
+    - unit: unit_id, unit, division_code, area, ENTERPRISE_MEASURES; the last, with null, is "not assigned";
+    - area: division_code, area, ENTERPRISE_MEASURES; level 1 to 3: province, city, county; last as above;
+    - industry: industry (as C/34/344/3441), industry_name, ENTERPRISE_MEASURES; level 1 to 4; last as above;
+    - tag: kind, tag, ENTERPRISE_MEASURES; enterprises with several tags stand under each, the last have none;
+    - template: template_id (null: none), version, stage, prefix;
+    - stage: stage (null: without a template), templates;
     - day: day, resolutions_foreign, resolutions_foreign_ok, enterprises_new, enterprises_connected.
 
-    `prefixes` limits everything to these, as a tenant must be. InvalidInput for an unknown grouping or level.
+    Enterprises stand as on the last day. Raises InvalidInput for an unknown grouping, level or a reversed period.
     """
     if by not in GROUPINGS:
         raise InvalidInput("statistics_grouping_unknown", field="by", by=by[:40], groupings=", ".join(GROUPINGS))
-    if industry_level not in INDUSTRY_LEVELS:
-        raise InvalidInput("statistics_level_unknown", field="industry_level", level=industry_level)
+    if level is not None and level not in LEVELS.get(by, (level,)):
+        raise InvalidInput("statistics_level_unknown", field="level", level=level, levels=LEVELS[by][-1])
+    bounds = await _find_bounds(conn, limits)
+    if by == "day":
+        return await _list_days(conn, await _find_period(conn, period), bounds)
+    _check_period(period)
+    first, last = period[0] or store.BEGINNING, period[1]
+    if by == "template":
+        return [dict(row) for row in await store.fetch_templates(conn, (first, last), bounds)]
+    if by == "stage":
+        return _list_stages(await store.fetch_stages(conn, (first, last), bounds))
+    figures = await read_figures(conn, (first, last), bounds)
+    if by == "enterprise":
+        return _list_enterprises(figures)
+    return await _list_groups(conn, figures, by, level or LEVELS.get(by, (0,))[-1])
+
+
+async def totals(conn: Connection, period: tuple[date | None, date], limits: Limits = EVERYTHING) -> dict[str, Any]:
+    """The figures of a period: from, to, the measures, ENTERPRISE_MEASURES, enterprises_new, and the resolutions of
+    foreign prefixes where nothing is limited."""
+    bounds = await _find_bounds(conn, limits)
+    first, last = await _find_period(conn, period)
+    figures = await read_figures(conn, (first, last), bounds)
+    summed: dict[str, Any] = {"from": first.isoformat(), "to": last.isoformat()} | _sum_shares(figures.shares)
+    foreign = await _fetch_foreign(conn, (first, last), bounds)
+    summed["resolutions_foreign"] = sum(row["resolutions"] for row in foreign.values())
+    summed["resolutions_foreign_ok"] = sum(row["resolutions_ok"] for row in foreign.values())
+    changes = count_connected(figures.members.values(), (first, last))
+    summed["enterprises_new"] = sum(new for _, new in changes.values())
+    return summed | _sum_counts(figures.counts.values())
+
+
+async def _find_bounds(conn: Connection, limits: Limits) -> Bounds:
+    prefix_ids = None if limits.prefixes is None else await store.fetch_prefix_ids(conn, limits.prefixes)
+    if limits.enterprise_id is not None:  # nothing else can be its own; it makes the statements short
+        owned = await store.fetch_owned_ids(conn, limits.enterprise_id)
+        prefix_ids = owned if prefix_ids is None else sorted({*owned} & {*prefix_ids})
+    head = limits.division_code
+    while head.endswith("00"):  # 321300 is a city: what lies below it begins with 3213
+        head = head[:-2]
+    return Bounds(prefix_ids, limits.enterprise_id, head or None, limits.unit_id)
+
+
+async def _find_period(conn: Connection, period: tuple[date | None, date]) -> tuple[date, date]:
+    """With the first day with figures instead of None."""
     first, last = period
     if first is None:
         first = min(await store.find_first_day(conn) or last, last)
-    if first > last:
+    _check_period((first, last))
+    return first, last
+
+
+def _check_period(period: tuple[date | None, date]) -> None:
+    first, last = period
+    if first is not None and first > last:
         raise InvalidInput("statistics_period_reversed", field="from", first=first, last=last)
-    prefix_ids = None if prefixes is None else await store.fetch_prefix_ids(conn, prefixes)
-    rows = await store.fetch_sums(conn, by, (first, last), prefix_ids, industry_level)
-    return [_format_row(row) for row in rows]
 
 
-def _format_row(row: Record) -> dict[str, Any]:
-    shown: dict[str, Any] = dict(row)
-    if "day" in shown:
-        shown["day"] = shown["day"].isoformat()
-    if "division_code" in shown:
-        code = shown["division_code"]
-        shown["area"] = format_division(code) if code else None
-    if "industry" in shown:
-        codes = shown["industry"]
-        shown["industry"] = "/".join(codes) if codes else None
-        shown["industry_name"] = load_industries().get(codes[-1], ("", codes[-1]))[1] if codes else None
-    return shown
+# Whose the figures are ------------------------------------------------------------------------------------------
 
 
-async def totals(
-    conn: Connection, period: tuple[date | None, date], prefixes: Sequence[str] | None = None
-) -> dict[str, Any]:
-    """The sum of a period: the keys of `stats` by day, with from and to instead of day."""
-    days = await stats(conn, "day", period, prefixes)
-    at_end = ("registered_total", "registered_live", "retired_total", "enterprises_connected")
-    summed: dict[str, Any] = {"from": days[0]["day"], "to": days[-1]["day"]}
-    for name in days[-1].keys() - {"day"}:
-        summed[name] = days[-1][name] if name in at_end else sum(day[name] for day in days)
-    return summed
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The figures of a period, cut by whom they belong to.
+
+    rows: all enterprises; within: those within the bounds; members: of these, the ones with a social credit code;
+    counts: how each member counts, in the order of ENTERPRISE_MEASURES.
+    """
+
+    last: date
+    shares: list[Record]
+    rows: dict[int, Record]
+    within: set[int]
+    members: dict[int, Enterprise]
+    counts: dict[int, tuple[int, ...]]
+    ownerships: list[Record]
+    units: dict[int, Record]
+    prefixes: dict[int, str]
+    bounds: Bounds
 
 
-def define_counters(language: str) -> list[dict[str, str]]:
-    """What each counter counts, in `zh` or `en`: counter, definition."""
-    return [{"counter": name, "definition": format_message(code, language)} for name, code in DEFINITIONS.items()]
+async def read_figures(conn: Connection, period: tuple[date, date], bounds: Bounds) -> Figures:
+    """Five statements, none of which depends on the number of days."""
+    last = period[1]
+    shares = await store.fetch_shares(conn, period, bounds, last - timedelta(days=RECENT_DAYS - 1))
+    rows = {row["enterprise_id"]: row for row in await store.fetch_enterprises(conn, last)}
+    ownerships = await store.fetch_ownerships(conn, bounds.prefix_ids)
+    decisions = await store.fetch_state_decisions(conn, DECISIONS)
+    units = {row["unit_id"]: row for row in await store.fetch_units(conn)}
+    within = {key for key, row in rows.items() if _is_within(row, bounds)}
+    known = make_enterprises(rows.values(), ownerships, decisions)
+    members = {key: one for key, one in known.items() if key in within}
+    counts = _count_members(members, shares, last)
+    prefixes = await store.fetch_prefix_names(conn)
+    return Figures(last, shares, rows, within, members, counts, ownerships, units, prefixes, bounds)
+
+
+def _is_within(row: Record, bounds: Bounds) -> bool:
+    """Whether an enterprise stands within the bounds on the last day."""
+    return (
+        (bounds.enterprise_id is None or row["enterprise_id"] == bounds.enterprise_id)
+        and (bounds.division_head is None or (row["division_code"] or "").startswith(bounds.division_head))
+        and (bounds.unit_id is None or row["unit_id"] == bounds.unit_id)
+    )
+
+
+def _count_members(members: dict[int, Enterprise], shares: list[Record], last: date) -> dict[int, tuple[int, ...]]:
+    registered = {share["enterprise_id"] for share in shares if share["registered_total"] > 0}
+    active = {share["enterprise_id"] for share in shares if share["resolutions_recent"] > 0}
+    counts: dict[int, tuple[int, ...]] = {}
+    for key, member in members.items():
+        standing = member.stand(last)
+        connected = standing == "connected"
+        counts[key] = (
+            int(connected),
+            int(connected and key in registered),
+            int(connected and key in active),
+            int(standing == "suspended"),
+            int(standing == "departed"),
+        )
+    return counts
+
+
+def _sum_shares(shares: Iterable[Record]) -> dict[str, int]:
+    sums = dict.fromkeys(MEASURES, 0)
+    for share in shares:
+        for name in MEASURES:
+            sums[name] += share[name]
+    return sums
+
+
+def _sum_counts(counts: Iterable[tuple[int, ...]]) -> dict[str, int]:
+    summed = [sum(column) for column in zip(*counts, strict=True)] or [0] * len(ENTERPRISE_MEASURES)
+    return dict(zip(ENTERPRISE_MEASURES, summed, strict=True))
+
+
+def _list_enterprises(figures: Figures) -> list[dict[str, Any]]:
+    shares: dict[tuple[int | None, int], list[Record]] = {
+        (own["enterprise_id"], own["prefix_id"]): []
+        for own in figures.ownerships
+        if own["enterprise_id"] in figures.within and own["from_day"] <= figures.last
+    }
+    for share in figures.shares:
+        if share["enterprise_id"] is None and not any(share[name] for name in MEASURES):
+            continue  # nobody's, and nothing of the period
+        shares.setdefault((share["enterprise_id"], share["prefix_id"]), []).append(share)
+    rows = []
+    for (enterprise_id, prefix_id), own_shares in shares.items():
+        row: Any = None if enterprise_id is None else figures.rows[enterprise_id]
+        member = None if enterprise_id is None else figures.members.get(enterprise_id)
+        connected_on = row and row["connected_on"]
+        rows.append(
+            {
+                "enterprise_id": enterprise_id,
+                "enterprise": row and row["name"],
+                "certificate_code": row and row["certificate_code"],
+                "prefix": figures.prefixes[prefix_id],
+                **_show_unit(figures, row and row["unit_id"]),
+                **_show_area(row and row["division_code"]),
+                **_show_industry(row and row["industry"]),
+                "connected_on": connected_on and connected_on.isoformat(),
+                "standing": member and member.stand(figures.last),
+                **_sum_shares(own_shares),
+            }
+        )
+    return sorted(rows, key=lambda r: (r["enterprise_id"] is None, r["enterprise_id"] or 0, r["prefix"]))
+
+
+# By what an enterprise belongs to -------------------------------------------------------------------------------
+
+
+def _show_unit(figures: Figures, unit_id: int | None) -> dict[str, Any]:
+    return {"unit_id": unit_id, "unit": None if unit_id is None else figures.units[unit_id]["name"]}
+
+
+def _show_area(code: str | None) -> dict[str, Any]:
+    return {"division_code": code, "area": format_division(code) if code else None}
+
+
+def _show_industry(codes: Sequence[str] | None) -> dict[str, Any]:
+    if not codes:
+        return {"industry": None, "industry_name": None}
+    return {"industry": "/".join(codes), "industry_name": load_industries().get(codes[-1], ("", codes[-1]))[1]}
+
+
+def cut_division(code: str | None, level: int) -> str | None:
+    """The province (1), city (2) or county (3) that a division lies in."""
+    return code and code[: 2 * level].ljust(6, "0")
+
+
+# What of a share or of an enterprise's row names its group.
+_KEYS: dict[str, Callable[[Record, int], Any]] = {
+    "unit": lambda row, level: row["unit_id"],
+    "area": lambda row, level: cut_division(row["division_code"], level),
+    "industry": lambda row, level: tuple(row["industry"][:level]) if row["industry"] else None,
+}
+
+
+async def _list_groups(conn: Connection, figures: Figures, by: str, level: int) -> list[dict[str, Any]]:
+    """Each share to its group of that day, each enterprise to its group of the last day."""
+    shares: dict[Any, list[Record]] = {None: []}
+    counts: dict[Any, list[tuple[int, ...]]] = {}
+    if by == "tag":
+        tags: dict[int | None, list[Any]] = {}
+        for kind, name, enterprise_id in await store.fetch_tags(conn):
+            tags.setdefault(enterprise_id, []).append((kind, name))
+        share_keys = [tags.get(share["enterprise_id"], [None]) for share in figures.shares]
+        member_keys = {key: tags.get(key, [None]) for key in figures.members}
+    else:
+        find = _KEYS[by]
+        share_keys = [[find(share, level)] for share in figures.shares]
+        member_keys = {key: [find(figures.rows[key], level)] for key in figures.members}
+    if by == "unit":
+        shares |= {unit_id: [] for unit_id, unit in figures.units.items() if _covers(figures.bounds, unit)}
+    for share, keys in zip(figures.shares, share_keys, strict=True):
+        for key in keys:
+            shares.setdefault(key, []).append(share)
+    for enterprise_id, keys in member_keys.items():
+        for key in keys:
+            shares.setdefault(key, [])
+            counts.setdefault(key, []).append(figures.counts[enterprise_id])
+    return [
+        _name_group(figures, by, key) | _sum_counts(counts.get(key, [])) | _sum_shares(shares[key])
+        for key in sorted(shares, key=lambda key: (key is None, key or 0))
+    ]
+
+
+def _covers(bounds: Bounds, unit: Record) -> bool:
+    """Whether a unit is listed though it has no figures."""
+    if bounds.enterprise_id is not None or (bounds.unit_id is not None and bounds.unit_id != unit["unit_id"]):
+        return False
+    code: str = unit["division_code"]
+    return bounds.division_head is None or code.startswith(bounds.division_head)
+
+
+def _name_group(figures: Figures, by: str, key: Any) -> dict[str, Any]:
+    if by == "unit":
+        code = None if key is None else figures.units[key]["division_code"]
+        return _show_unit(figures, key) | _show_area(code)
+    if by == "area":
+        return _show_area(key)
+    if by == "industry":
+        return _show_industry(key)
+    return {"kind": key and key[0], "tag": key and key[1]}
+
+
+def _list_stages(rows: list[Record]) -> list[dict[str, Any]]:
+    """All stages in their order, the last row is what has no template."""
+    found = {row["stage"]: dict(row) for row in rows}
+    empty = {"templates": 0, **dict.fromkeys(MEASURES, 0)}
+    return [found.get(stage, {"stage": stage} | empty) for stage in (*STAGES, None)]
+
+
+# By day ---------------------------------------------------------------------------------------------------------
+
+
+async def _list_days(conn: Connection, period: tuple[date, date], bounds: Bounds) -> list[dict[str, Any]]:
+    first, last = period
+    figures = await read_figures(conn, period, bounds)
+    most = 2 * len(figures.within) > len(figures.rows)
+    added = await store.fetch_days_added(conn, period, bounds, most)
+    foreign = await _fetch_foreign(conn, period, bounds)
+    changes = count_connected(figures.members.values(), period)
+    at_end = _sum_shares(figures.shares)
+    registered = at_end["registered_total"] - sum(row["registered"] for row in added.values())
+    gone = at_end["retired_total"] - sum(row["gone"] for row in added.values())
+    connected, rows = 0, []
+    for number in range((last - first).days + 1):
+        day = first + timedelta(days=number)
+        own, away = added.get(day, _NOTHING), foreign.get(day, _NOTHING)
+        registered, gone = registered + own["registered"], gone + own["gone"]
+        more, new = changes.get(day, (0, 0))
+        connected += more
+        rows.append(
+            {
+                "day": day.isoformat(),
+                "registered_new": own["registered"],
+                "range_minted": own["range_minted"],
+                "registered_total": registered,
+                "registered_live": registered - gone,
+                "retired_total": gone,
+                "resolutions": own["resolutions"],
+                "resolutions_ok": own["resolutions_ok"],
+                "resolutions_uncounted": own["uncounted"],
+                "resolutions_foreign": away["resolutions"],
+                "resolutions_foreign_ok": away["resolutions_ok"],
+                "enterprises_new": new,
+                "enterprises_connected": connected,
+            }
+        )
+    return rows
+
+
+_NOTHING: Any = dict.fromkeys(("registered", "range_minted", "gone", "resolutions", "resolutions_ok", "uncounted"), 0)
+
+
+async def _fetch_foreign(conn: Connection, period: tuple[date, date], bounds: Bounds) -> dict[date, Record]:
+    """Foreign prefixes are the node's as a whole, nobody's in particular."""
+    return await store.fetch_foreign_days(conn, period) if bounds.are_none else {}

@@ -1,54 +1,165 @@
-"""Statistics on `/api/v1/statistics`: mounted into the registry by whoever starts it."""
+"""Statistics on `/api/v1/statistics`: mounted into the registry by whoever starts it.
 
-from datetime import date
+For the operator's people all figures, for an enterprise its own, for a regulator those of its area. An access key with
+the scope `statistics` reads them and nothing else: that is what city and provincial platforms get.
+"""
+
+import asyncio
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 
-from node.statistics import define_counters, stats, totals
+from node.closing import find_status
+from node.definitions import define_counters
+from node.statistics import Limits, stats, totals
+from node.statistics_files import FORMATS, make_file, name_file
+from node.statistics_tables import Question, read_table
+from node.store.closing import fetch_closes, fetch_latest_rows, fetch_rows
 from registry.api.calls import Call, Reading
+from registry.principals import Principal
 from schemas.days import get_day
-from schemas.enterprise_bodies import CounterBody, StatisticsRow
+from schemas.enterprise_bodies import StatisticsRow
+from schemas.errors import Forbidden, NotFound
+from schemas.statistics_bodies import ClosedDay, ClosedDayList, DefinitionBody, StatisticsTable, Totals
 
 router = APIRouter(prefix="/statistics", tags=["statistics"])
 
-By = Literal["enterprise", "unit", "area", "industry", "template", "day"]
+By = Literal["enterprise", "unit", "area", "industry", "tag", "template", "stage", "day"]
 From = Annotated[date | None, Query(alias="from", description="First day; since the beginning if left out.")]
 To = Annotated[date | None, Query(alias="to", description="Last day; today if left out.")]
+Level = Annotated[
+    int | None, Query(description="Of `industry` 1 to 4, section to class; of `area` 1 to 3, province to county.")
+]
+Division = Annotated[str, Query(description="Only this division and what lies below it.", examples=["321302"])]
+Unit = Annotated[int | None, Query(description="Only this unit.")]
 
 
-def _prefixes(call: Call) -> list[str] | None:
-    """A tenant's figures are those of its prefixes; the operator's those of the node."""
-    principal = call.get_principal()
-    return None if principal.is_operator else list(principal.prefixes)
+def find_limits(principal: Principal, division: str = "", unit_id: int | None = None) -> Limits:
+    """What somebody may see of the figures, and of that what is asked for; raises Forbidden and NotFound."""
+    if principal.kind == "partner":
+        raise Forbidden("statistics_not_for_partners")
+    if principal.kind == "enterprise":
+        return Limits(enterprise_id=principal.enterprise_id, division_code=division, unit_id=unit_id)
+    if principal.kind != "regulator":
+        return Limits(division_code=division, unit_id=unit_id)
+    if not principal.division_code:
+        raise Forbidden("statistics_without_area")
+    head = principal.division_code
+    while head.endswith("00"):
+        head = head[:-2]
+    if (division and not division.startswith(head)) or (unit_id or principal.unit_id) != (principal.unit_id or unit_id):
+        raise NotFound("division_not_yours", field="division")
+    return Limits(division_code=division or principal.division_code, unit_id=principal.unit_id or unit_id)
 
 
-@router.get("", response_model=list[StatisticsRow], summary="Registrations and resolutions of a period")
-async def get_statistics(
+def make_question(
     call: Reading,
     by: Annotated[By, Query(description="What a row stands for.")] = "enterprise",
     first: From = None,
     last: To = None,
-    industry_level: Annotated[int, Query(description="1 to 4: section to class.")] = 4,
+    level: Level = None,
+    industry_level: Annotated[int | None, Query(description="As `level`, of industries.")] = None,
+    division: Division = "",
+    unit_id: Unit = None,
+) -> Question:
+    limits = find_limits(call.get_principal(), division, unit_id)
+    wanted = industry_level if by == "industry" and level is None else level
+    return Question(by, first, last or get_day(call.state.now()), limits, wanted)
+
+
+Asked = Annotated[Question, Depends(make_question)]
+
+
+def _say_status(status: dict[str, Any]) -> dict[str, str]:
+    """Headers that tell whether figures are sealed."""
+    seals = ", ".join(f"{seal['node_prefix']}={seal['seal']}" for seal in status["seals"])
+    return {"Statistics-Status": status["status"]} | ({"Statistics-Seal": seals} if seals else {})
+
+
+@router.get("", response_model=list[StatisticsRow], summary="Registrations and resolutions of a period")
+async def get_statistics(call: Reading, asked: Asked) -> Response:
+    """Days are those at UTC+8; the running day is included. The headers Statistics-Status (provisional or sealed) and
+    Statistics-Seal say what the figures are worth."""
+    period = (asked.first, asked.last)
+    async with call.connect() as conn:
+        rows = await stats(conn, asked.by, period, asked.limits, asked.level)
+        return call.reply(rows, _say_status(await find_status(conn, period)))
+
+
+@router.get("/table", response_model=StatisticsTable, summary="The same as a table that explains itself")
+async def get_table(call: Reading, asked: Asked) -> Response:
+    """With period, time, seal, definitions, sums, and whether these sum to the figures of the whole."""
+    async with call.connect() as conn:
+        table = await read_table(conn, asked, call.state.now())
+    return call.reply(table.format(call.language))
+
+
+@router.get("/export", response_class=Response, summary="The same as a file")
+async def export_table(
+    call: Reading,
+    asked: Asked,
+    file_format: Annotated[Literal["csv", "xlsx", "json"], Query(alias="format")] = "csv",
 ) -> Response:
-    """Days are those at UTC+8; the running day is included."""
-    prefixes = _prefixes(call)
-    period = (first, last or get_day(call.state.now()))
+    """CSV in UTF-8 with a byte order mark, XLSX or JSON; every file names definitions, period, time, seal and check."""
     async with call.connect() as conn:
-        return call.reply(await stats(conn, by, period, prefixes, industry_level))
+        table = await read_table(conn, asked, call.state.now())
+    content = await asyncio.to_thread(make_file, table, file_format, call.language)
+    disposition = f'attachment; filename="{name_file(table, file_format)}"'
+    headers = {"Content-Disposition": disposition, "Cache-Control": "no-store", **_say_status(table.status)}
+    return Response(content, 200, headers, FORMATS[file_format])
 
 
-@router.get("/totals", response_model=dict[str, Any], summary="The sums of a period")
-async def get_totals(call: Reading, first: From = None, last: To = None) -> Response:
+@router.get("/totals", response_model=Totals, summary="The sums of a period")
+async def get_totals(
+    call: Reading, first: From = None, last: To = None, division: Division = "", unit_id: Unit = None
+) -> Response:
     """With states as they are at its end."""
-    prefixes = _prefixes(call)
+    limits = find_limits(call.get_principal(), division, unit_id)
     period = (first, last or get_day(call.state.now()))
     async with call.connect() as conn:
-        return call.reply(await totals(conn, period, prefixes))
+        summed = await totals(conn, period, limits)
+        status = await find_status(conn, period)
+    return call.reply(summed | {"status": status["status"]}, _say_status(status))
 
 
-@router.get("/definitions", response_model=list[CounterBody], summary="What each counter counts")
+@router.get("/definitions", response_model=list[DefinitionBody], summary="What each counter counts")
 async def get_definitions(call: Reading) -> Response:
     """In the caller's language."""
     call.get_principal()
     return call.reply(define_counters(call.language))
+
+
+@router.get("/closes", response_model=ClosedDayList, summary="Closed days with their seals")
+async def list_closes(call: Reading, first: From = None, last: To = None) -> Response:
+    """Revision 1 is the sealed figure; later ones say why. For those who see all figures."""
+    _check_sees_all(call)
+    async with call.connect() as conn:
+        closes = await fetch_closes(conn, None, first, last)
+    return call.reply({"closes": [close.format() for close in closes]})
+
+
+@router.get("/closes/{day}", response_model=ClosedDay, summary="What was stated of one day")
+async def get_close(
+    call: Reading,
+    day: date,
+    as_of: Annotated[datetime | None, Query(description="As it was known then; now if left out.")] = None,
+) -> Response:
+    """The last statement on every prefix, and the sealed one where it was another."""
+    _check_sees_all(call)
+    async with call.connect() as conn:
+        closes = await fetch_closes(conn, None, day, day)
+        if not closes:
+            raise NotFound("day_not_closed", field="day", day=day)
+        rows = []
+        for node_prefix in dict.fromkeys(close.node_prefix for close in closes):
+            sealed = {row.prefix_id: row for row in (await fetch_rows(conn, node_prefix, day, day)).get((day, 1), [])}
+            for prefix_id, row in (await fetch_latest_rows(conn, node_prefix, day, as_of)).items():
+                other = sealed.get(prefix_id)
+                rows.append(row.format() | {"sealed": other.format() if other and other != row else None})
+    return call.reply({"day": day.isoformat(), "closes": [close.format() for close in closes], "rows": rows})
+
+
+def _check_sees_all(call: Call) -> None:
+    if not call.get_principal().sees_all:
+        raise Forbidden("operator_only")

@@ -8,6 +8,7 @@ from node.cli import (
     account_commands,
     alarm_commands,
     backup_commands,
+    closing_commands,
     enterprise_commands,
     identifier_commands,
     import_command,
@@ -15,7 +16,6 @@ from node.cli import (
     process_commands,
     resolve_command,
     statistics_commands,
-    toplevel_commands,
 )
 
 # Plain help and plain errors: rich would take a tenth of a second of every command.
@@ -41,7 +41,6 @@ def choose_output(
 
 for commands in (
     process_commands,
-    toplevel_commands,
     enterprise_commands,
     account_commands,
     key_commands,
@@ -49,6 +48,7 @@ for commands in (
     identifier_commands,
     resolve_command,
     statistics_commands,
+    closing_commands,
     backup_commands,
     alarm_commands,
 ):

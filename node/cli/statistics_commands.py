@@ -1,17 +1,21 @@
-"""`idnode stats`: the counters, and their recomputation from the log and the history of records."""
+"""`idnode stats`: the counters, as a table or a file, and their recomputation from the log and the records' history."""
 
-from datetime import date, datetime
-from typing import Annotated, Any
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.data import open_desk
 from node.cli.frame import AsJson, get_language, load, open_database, print_json, run
 from node.table import format_table
 from node.wording import say
 from schemas.days import get_day
 from schemas.errors import InvalidInput
 from schemas.texts.commands import LABELS
+from schemas.texts.statistics import LABELS as WORDS
+
+if TYPE_CHECKING:
+    from node.statistics_tables import Question, Table
 
 Day = Annotated[str | None, typer.Option("--day", metavar="D", help="2024-06-04；缺省为今天 / default: today")]
 
@@ -26,32 +30,71 @@ def add_to(app: typer.Typer) -> None:
 
 def stats(
     context: typer.Context,
-    by: Annotated[str, typer.Option("--by", help="enterprise, unit, area, industry, template, day")] = "enterprise",
+    by: Annotated[
+        str, typer.Option("--by", help="enterprise, unit, area, industry, tag, template, stage, day")
+    ] = "enterprise",
     first: Annotated[
         str | None, typer.Option("--from", metavar="D", help="缺省为最早 / default: the beginning")
     ] = None,
     last: Annotated[str | None, typer.Option("--to", metavar="D", help="缺省为今天 / default: today")] = None,
     prefix: Annotated[list[str] | None, typer.Option("--prefix", metavar="P", help="只看这些前缀 / only these")] = None,
-    level: Annotated[int, typer.Option("--industry-level", min=1, max=4)] = 4,
+    area: Annotated[str, typer.Option("--area", metavar="CODE", help="只看该区划 / only this division")] = "",
+    level: Annotated[
+        int | None, typer.Option("--level", min=1, max=4, help="行业 1–4、区划 1–3 / of industries, of areas")
+    ] = None,
+    industry_level: Annotated[int | None, typer.Option("--industry-level", min=1, max=4, hidden=True)] = None,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="FILE", help="写入 .csv、.xlsx 或 .json / write a file")
+    ] = None,
+    provisional: Annotated[
+        bool, typer.Option("--provisional", help="连同口径、性质和合计 / with status, definitions and sums")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """登记和解析统计，含正在进行的一天 / Registrations and resolutions, the running day included"""
     if context.invoked_subcommand is not None:
         return
-    from node.statistics import stats as read_stats
+    from node.statistics import Limits
+    from node.statistics_tables import Question
 
     today = get_day(datetime.now().astimezone())
-    period = _parse_day(first, "from"), _parse_day(last, "to") or today
+    limits = Limits(prefix, division_code=area)
+    wanted = industry_level if by == "industry" and level is None else level
+    question = Question(by, parse_day(first, "from"), parse_day(last, "to") or today, limits, wanted)
+    table = run(_read(question))
+    language = get_language()
+    if export is not None:
+        _write(table, export, language)
+    elif as_json:
+        print_json(table.format(language) if provisional else table.rows)
+    else:
+        _print_table(table, language)
 
-    async def read() -> list[dict[str, Any]]:
-        async with open_desk() as desk:
-            return await read_stats(desk.conn, by, period, prefix, level)
 
-    found = run(read())
-    if as_json:
-        print_json(found)
-    elif found:
-        print(format_table([["–" if v is None else v for v in row.values()] for row in found], header=list(found[0])))
+async def _read(question: "Question") -> "Table":
+    from node.statistics_tables import read_table
+
+    async with open_database(load()) as conn:
+        return await read_table(conn, question, datetime.now(UTC))
+
+
+def _print_table(table: "Table", language: str) -> None:
+    from node.statistics_files import describe_status
+
+    if table.rows:
+        rows = [["–" if row[name] is None else row[name] for name in table.columns] for row in table.rows]
+        print(format_table(rows, header=list(table.columns)))
+    print(f"{say(WORDS['status'], language)}: {describe_status(table.status, language)}")
+
+
+def _write(table: "Table", path: Path, language: str) -> None:
+    from node.statistics_files import FORMATS, make_file
+
+    file_format = path.suffix.removeprefix(".").lower()
+    if file_format not in FORMATS:
+        raise InvalidInput("export_format_unknown", field="export", file=path.name[:80])
+    path.write_bytes(make_file(table, file_format, language))
+    print(say(WORDS["exported"], language, path=path))
 
 
 def recompute(day: Day = None, as_json: AsJson = False) -> None:
@@ -59,7 +102,7 @@ def recompute(day: Day = None, as_json: AsJson = False) -> None:
     from node.recompute import recompute as compare
 
     settings = load()
-    wanted = _parse_day(day, "day") or get_day(datetime.now().astimezone())
+    wanted = parse_day(day, "day") or get_day(datetime.now().astimezone())
 
     async def read() -> dict[str, Any]:
         async with open_database(settings) as conn:  # it reads in a snapshot of its own
@@ -81,7 +124,8 @@ def _print_comparison(found: dict[str, Any], language: str) -> None:
         print(say(LABELS["no_differences"], language, day=found["day"]))
 
 
-def _parse_day(text: str | None, field: str) -> date | None:
+def parse_day(text: str | None, field: str) -> date | None:
+    """A day of an option; raises InvalidInput."""
     if text is None:
         return None
     try:

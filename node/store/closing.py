@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - the queries are put together from the constants of this file, never from values
 """Closed days, their rows and seals; the caller owns the transaction."""
 
 import json
@@ -122,7 +123,8 @@ async def compute_rows(conn: Connection, prefix_ids: Sequence[int], day: date) -
 
 def _to_row(row: Record, templates: Sequence[Sequence[int]]) -> ClosedRow:
     measures = tuple(row[name] for name in ROW_MEASURES)
-    return ClosedRow(row["prefix_id"], row["prefix"], row["enterprise_id"], measures, templates)
+    of_templates = tuple(tuple(one) for one in templates)
+    return ClosedRow(row["prefix_id"], row["prefix"], row["enterprise_id"], measures, of_templates)
 
 
 async def insert_rows(conn: Connection, close: DayClose, rows: Iterable[ClosedRow]) -> None:
@@ -260,13 +262,27 @@ async def fetch_closes(
 ) -> list[DayClose]:
     """Statements in the order of their chains."""
     rows = await conn.fetch(
-        f"{_SELECT_CLOSES} WHERE ($1::text IS NULL OR node_prefix = $1) AND day >= coalesce($2, '-infinity')"
-        " AND day <= coalesce($3, 'infinity') ORDER BY node_prefix, sequence",
+        f"{_SELECT_CLOSES} WHERE ($1::text IS NULL OR node_prefix = $1) AND day >= coalesce($2::date, '-infinity')"
+        " AND day <= coalesce($3::date, 'infinity') ORDER BY node_prefix, sequence",
         node_prefix,
         first,
         last,
     )
     return [_to_close(row) for row in rows]
+
+
+async def fetch_revisions(conn: Connection, first: date, last: date) -> list[DayClose]:
+    """Later statements on days of a period, in the order they were made."""
+    rows = await conn.fetch(
+        f"{_SELECT_CLOSES} WHERE revision > 1 AND day BETWEEN $1 AND $2 ORDER BY closed_at, node_prefix", first, last
+    )
+    return [_to_close(row) for row in rows]
+
+
+async def fetch_last_days(conn: Connection) -> dict[str, date]:
+    """The last day that each secondary prefix has closed."""
+    rows = await conn.fetch("SELECT node_prefix, max(day) AS day FROM day_closes GROUP BY 1")
+    return {row["node_prefix"]: row["day"] for row in rows}
 
 
 async def fetch_node_prefixes(conn: Connection) -> list[str]:

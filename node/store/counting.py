@@ -7,8 +7,10 @@ from uuid import UUID
 
 from asyncpg import Connection
 
+from node.store.closing import mark_late_days
+from node.store.rollups import add_rollups, lock_rollups
 from node.tally import OTHERS, AnswerKey, ClientKey
-from schemas.resolution_log import OK_OUTCOMES, UNCOUNTED_CLASSES, ClientClass
+from schemas.resolution_log import OK_OUTCOMES, UNCOUNTED_CLASSES
 
 NAMED_ADDRESSES = 1_000
 AGENT_LOCK = 7241002  # number_changes() takes 7241001
@@ -45,7 +47,9 @@ async def unlock_work(conn: Connection, work: str) -> None:
 
 
 async def add_answers(conn: Connection, answers: Mapping[AnswerKey, int]) -> None:
-    """Add to the hourly counters and to the daily ones."""
+    """Add to the hourly counters, to the daily ones and to the rollups."""
+    await lock_rollups(conn)
+    days = sum_days(answers)
     await conn.execute(
         "INSERT INTO resolution_counts (prefix_id, day, hour, template_id, transport, outcome, client_class, answers)"
         " SELECT * FROM unnest($1::int4[], $2::date[], $3::int2[], $4::int4[], $5::int2[], $6::int2[], $7::int2[],"
@@ -60,16 +64,16 @@ async def add_answers(conn: Connection, answers: Mapping[AnswerKey, int]) -> Non
         " DO UPDATE SET resolutions = resolution_days.resolutions + excluded.resolutions,"
         " resolutions_ok = resolution_days.resolutions_ok + excluded.resolutions_ok,"
         " uncounted = resolution_days.uncounted + excluded.uncounted",
-        *_columns(((*key, *sums) for key, sums in sorted(sum_days(answers).items())), 6),
+        *_columns(((*key, *sums) for key, sums in sorted(days.items())), 6),
     )
+    await add_rollups(conn, {key: (0, 0, 0, 0, *sums) for key, sums in days.items()})
+    await mark_late_days(conn, {key[1] for key in days}, "resolutions")
 
 
 def sum_days(answers: Mapping[AnswerKey, int]) -> dict[tuple[int, date, int], tuple[int, int, int]]:
     """(prefix_id, day, template_id) → resolutions, resolutions_ok, uncounted."""
     sums: dict[tuple[int, date, int], tuple[int, int, int]] = {}
     for (prefix_id, day, _, template_id, _, outcome, client_class), count in answers.items():
-        if client_class == ClientClass.SANDBOX:  # stands in the hourly counters, by its class, and nowhere else
-            continue
         resolutions, succeeded, uncounted = sums.get((prefix_id, day, template_id), (0, 0, 0))
         if client_class in UNCOUNTED_CLASSES:
             uncounted += count

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from asyncpg import Connection, Record
 
+from node.store.closing import mark_late_days
+from node.store.rollups import add_rollups, lock_rollups
 from schemas.changes import ChangeKind
 from schemas.days import get_day
 
@@ -121,6 +123,19 @@ def _read_entry(row: Record) -> Entry:
 
 
 async def add_registrations(conn: Connection, sums: Registrations) -> None:
+    """Add to the counters and to the rollups."""
+    await lock_rollups(conn)
+    await insert_registrations(conn, sums)
+    added = {
+        key: (rows + minted, minted, retired - restored, moved, 0, 0, 0)
+        for key, (rows, minted, retired, restored, moved) in sums.items()
+    }
+    await add_rollups(conn, added)
+    await mark_late_days(conn, {key[1] for key in sums}, "registrations")
+
+
+async def insert_registrations(conn: Connection, sums: Registrations) -> None:
+    """Add to the counters alone; the rollups are made again afterwards."""
     await conn.executemany(
         "INSERT INTO registration_counts AS c (prefix_id, day, template_id, registered, range_minted, retired,"
         " restored, moved) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (prefix_id, day, template_id)"

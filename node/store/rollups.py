@@ -69,11 +69,15 @@ ON CONFLICT (day) DO UPDATE SET {_added(_MEASURES)}
 """
 
 
+async def lock_rollups(conn: Connection) -> None:
+    """To the end of the transaction; before anything is added to the counters, or two might wait for each other."""
+    await conn.execute("SELECT pg_advisory_xact_lock($1)", ROLLUPS_LOCK)
+
+
 async def add_rollups(conn: Connection, added: Added) -> None:
-    """Add to all rollups what was added to the counters; in the same transaction."""
+    """Add to all rollups what was added to the counters; in the same transaction, which has locked the rollups."""
     if not added:
         return
-    await conn.execute("SELECT pg_advisory_xact_lock($1)", ROLLUPS_LOCK)
     pairs = sorted({(prefix_id, template_id) for prefix_id, _, template_id in added})
     await conn.execute(
         "INSERT INTO counted_templates (prefix_id, template_id) SELECT * FROM unnest($1::int4[], $2::int4[])"
@@ -134,34 +138,24 @@ async def are_rollups_whole(conn: Connection) -> bool:
     return not await conn.fetch(_TOTALS)
 
 
-async def fetch_prefix_days(conn: Connection, day: date) -> list[Record]:
-    """The rows of a day: prefix_id and what was added on it."""
-    return await conn.fetch(f"SELECT prefix_id, {', '.join(_MEASURES)} FROM prefix_days WHERE day = $1", day)
+def _grown(names: Sequence[str]) -> str:
+    """How much the running totals of t grew over those of b, the row before."""
+    return ", ".join(f"t.{name}_sum - coalesce(b.{name}_sum, 0) AS {name}" for name in names)
 
 
-async def fetch_broken_sums(conn: Connection, day: date) -> list[Record]:
-    """Prefixes whose running totals at the end of a day are not the sums of their counters: prefix_id, measure,
-    stored and counted."""
-    return await conn.fetch(
-        """
-        WITH stored AS (
-            SELECT DISTINCT ON (prefix_id) prefix_id, registered_sum, gone_sum, resolutions_sum, uncounted_sum
-            FROM prefix_days WHERE day <= $1 ORDER BY prefix_id, day DESC),
-        counted AS (
-            SELECT prefix_id, sum(registered)::int8 AS registered, sum(gone)::int8 AS gone,
-                   sum(resolutions)::int8 AS resolutions, sum(uncounted)::int8 AS uncounted
-            FROM (SELECT prefix_id, registered + range_minted AS registered, retired - restored AS gone,
-                         0 AS resolutions, 0 AS uncounted FROM registration_counts WHERE day <= $1
-                  UNION ALL
-                  SELECT prefix_id, 0, 0, resolutions, uncounted FROM resolution_days WHERE day <= $1) AS d
-            GROUP BY 1)
-        SELECT prefix_id, v.measure, v.stored, v.counted
-        FROM stored s FULL JOIN counted c USING (prefix_id) CROSS JOIN LATERAL (VALUES
-             ('registered_sum', coalesce(s.registered_sum, 0), coalesce(c.registered, 0)),
-             ('gone_sum', coalesce(s.gone_sum, 0), coalesce(c.gone, 0)),
-             ('resolutions_sum', coalesce(s.resolutions_sum, 0), coalesce(c.resolutions, 0)),
-             ('uncounted_sum', coalesce(s.uncounted_sum, 0), coalesce(c.uncounted, 0))) AS v(measure, stored, counted)
-        WHERE v.stored <> v.counted
-        """,
-        day,
-    )
+async def fetch_rollups(conn: Connection, day: date) -> dict[str, list[Record]]:
+    """What the rollups say was added on a day, by name of the rollup: prefix_id, template_id, measures.
+
+    prefix_sums and template_days are what the running totals grew by.
+    """
+    before = "WHERE p.prefix_id = t.prefix_id AND p.day < t.day ORDER BY p.day DESC LIMIT 1) AS b ON true"
+    same_template = before.replace("AND", "AND p.template_id = t.template_id AND", 1)
+    queries = {
+        "prefix_days": f"SELECT prefix_id, 0 AS template_id, {', '.join(_MEASURES)} FROM prefix_days WHERE day = $1",
+        "prefix_sums": f"SELECT t.prefix_id, 0 AS template_id, {_grown(_MEASURES)} FROM prefix_days t"
+        f" LEFT JOIN LATERAL (SELECT * FROM prefix_days p {before} WHERE t.day = $1",
+        "template_days": f"SELECT t.prefix_id, t.template_id, {_grown(_TEMPLATE_MEASURES)} FROM template_days t"
+        f" LEFT JOIN LATERAL (SELECT * FROM template_days p {same_template} WHERE t.day = $1",
+        "node_days": f"SELECT -1 AS prefix_id, 0 AS template_id, {', '.join(_MEASURES)} FROM node_days WHERE day = $1",
+    }
+    return {name: await conn.fetch(query, day) for name, query in queries.items()}

@@ -1,11 +1,17 @@
 # ruff: noqa: S608 - the queries are put together from the constants of this file, never from values
-"""Sums of the counters by whom they belong to; the caller owns the transaction.
+"""Figures of a period from the running totals, by whom they belong to; the caller owns the transaction.
 
-$1 and $2 are the first and last day of the period, $3 the prefix_ids it is limited to, or null. A counter belongs to
-the enterprise that owned the prefix on that day, and to the unit, area and industry of that enterprise on that day.
+A counter belongs to the enterprise that owned the prefix on that day, and to the unit, area and industry of that
+enterprise on that day. So a prefix's time is cut at every day on which its owner or their place changed, and where the
+period begins and ends; the figure of each piece is the difference of two running totals. The cost depends on the number
+of prefixes and changes, not on the number of days.
+
+Of all queries $1 and $2 are the first and last day of the period. What they are limited to (`Bounds`): $3 prefix_ids,
+$4 an enterprise, $5 the beginning of a division's code, $6 a unit; null: not limited.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 
 from asyncpg import Connection, Record
@@ -20,180 +26,307 @@ MEASURES = (
     "resolutions_ok",
     "resolutions_uncounted",
 )
+BEGINNING = date.min  # stands before every day; asyncpg knows it as -infinity
 
-_DAILY = """
-daily AS (
-    SELECT prefix_id, day, template_id, registered + range_minted AS issued, range_minted AS minted,
-           retired - restored AS gone, moved, 0 AS resolutions, 0 AS resolutions_ok, 0 AS uncounted
-    FROM registration_counts WHERE day <= $2 AND ($3::int4[] IS NULL OR prefix_id = ANY($3))
-  UNION ALL
-    SELECT prefix_id, day, template_id, 0, 0, 0, 0, resolutions, resolutions_ok, uncounted
-    FROM resolution_days WHERE day BETWEEN $1 AND $2 AND ($3::int4[] IS NULL OR prefix_id = ANY($3))
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What figures are limited to; None is no limit."""
+
+    prefix_ids: Sequence[int] | None = None
+    enterprise_id: int | None = None
+    division_head: str | None = None
+    unit_id: int | None = None
+
+    @property
+    def are_none(self) -> bool:
+        return self == Bounds()
+
+    @property
+    def arguments(self) -> tuple[object, ...]:
+        prefix_ids = None if self.prefix_ids is None else list(self.prefix_ids)
+        return prefix_ids, self.enterprise_id, self.division_head, self.unit_id
+
+
+# Days on which a prefix's figures may begin to belong to somebody else.
+_CHANGES = """
+    SELECT prefix_id, from_day AS point FROM prefix_owners WHERE from_day <= $2
+  UNION SELECT prefix_id, to_day FROM prefix_owners WHERE to_day <= $2
+  UNION SELECT o.prefix_id, b.point FROM prefix_owners o JOIN placements p USING (enterprise_id)
+        CROSS JOIN LATERAL (VALUES (p.from_day), (p.to_day)) AS b(point)
+        WHERE b.point > o.from_day AND b.point <= $2 AND (o.to_day IS NULL OR b.point < o.to_day)"""
+
+
+def _points(days: str) -> str:
+    """prefix_id, point: the days on which a piece begins; the last one ends the last piece."""
+    return f"""
+points AS (
+    SELECT prefix_id, point FROM (
+        SELECT prefix_id, unnest(ARRAY[{days}]::date[]) AS point FROM prefixes
+      UNION {_CHANGES}) AS cut
+    WHERE $3::int4[] IS NULL OR prefix_id = ANY($3)
 )"""
 
-_PLACED = f"""{_DAILY},
-placed AS (
-    SELECT d.*, o.enterprise_id, p.unit_id, nullif(p.division_code, '') AS division_code, p.industry
-    FROM daily d
-    LEFT JOIN prefix_owners o ON o.prefix_id = d.prefix_id AND d.day >= o.from_day
-         AND (o.to_day IS NULL OR d.day < o.to_day)
-    LEFT JOIN placements p ON p.enterprise_id = o.enterprise_id AND d.day >= p.from_day
-         AND (p.to_day IS NULL OR d.day < p.to_day)
-    WHERE d.prefix_id <> 0
-)"""
 
-_SUMS = """
-    coalesce(sum(issued) FILTER (WHERE day >= $1), 0)::int8 AS registered_new,
-    coalesce(sum(minted) FILTER (WHERE day >= $1), 0)::int8 AS range_minted,
-    sum(issued)::int8 AS registered_total,
-    sum(issued - gone + moved)::int8 AS registered_live,
-    sum(gone)::int8 AS retired_total,
-    sum(resolutions)::int8 AS resolutions,
-    sum(resolutions_ok)::int8 AS resolutions_ok,
-    sum(uncounted)::int8 AS resolutions_uncounted"""
+_MEASURES = ("registered", "range_minted", "gone", "resolutions", "resolutions_ok", "uncounted")
 
-_OUT = ", ".join(f"coalesce(s.{measure}, 0) AS {measure}" for measure in MEASURES)
 
-# Where an enterprise stands on the last day; one that was connected before its first placement stands there.
-_STANDING = """
-LEFT JOIN LATERAL (
-    SELECT unit_id, nullif(division_code, '') AS division_code, industry FROM placements
-    WHERE enterprise_id = e.enterprise_id ORDER BY from_day <= $2 DESC, abs(from_day - $2) LIMIT 1
-) AS p ON true"""
+def _differences(names: Sequence[str], of: str) -> str:
+    """How the running totals differ from one point to the next."""
+    return ", ".join(f"coalesce(lead({name}_sum) OVER {of}, 0) - coalesce({name}_sum, 0) AS {name}" for name in names)
 
-# A distinct social credit code with at least one enabled prefix, from the day that its file or first enabling gives.
-_CONNECTED = f"""
-    SELECT e.certificate_code, e.connected_on, p.unit_id, p.division_code, p.industry
-    FROM enterprises e {_STANDING}
-    WHERE e.certificate_type = 1 AND e.connected_on <= $2 AND EXISTS (
-        SELECT FROM prefix_owners o JOIN prefixes x USING (prefix_id)
-        WHERE o.enterprise_id = e.enterprise_id AND x.state = 1 AND (o.to_day IS NULL OR o.to_day > $2)
-          AND ($3::int4[] IS NULL OR o.prefix_id = ANY($3)))"""
 
-_BY_ENTERPRISE = f"""
-WITH {_PLACED},
-sums AS (SELECT enterprise_id, prefix_id, {_SUMS} FROM placed GROUP BY 1, 2),
-owned AS (SELECT DISTINCT enterprise_id, prefix_id FROM prefix_owners
-          WHERE from_day <= $2 AND ($3::int4[] IS NULL OR prefix_id = ANY($3)))
-SELECT enterprise_id, e.name AS enterprise, e.certificate_code, x.prefix, p.unit_id, u.name AS unit, p.division_code,
-       p.industry, {_OUT}
-FROM owned FULL JOIN sums s USING (enterprise_id, prefix_id)
-LEFT JOIN enterprises e USING (enterprise_id)
-LEFT JOIN prefixes x USING (prefix_id) {_STANDING}
-LEFT JOIN units u ON u.unit_id = p.unit_id
-ORDER BY enterprise_id NULLS LAST, x.prefix
-"""
-
-_BY_UNIT = f"""
-WITH {_PLACED},
-sums AS (SELECT unit_id, {_SUMS} FROM placed GROUP BY 1),
-connected AS (SELECT unit_id, count(DISTINCT certificate_code) AS enterprises_connected
-              FROM ({_CONNECTED}) AS c GROUP BY 1),
-listed AS (SELECT unit_id, name, division_code FROM units UNION ALL VALUES (NULL::int4, NULL::text, NULL::text))
-SELECT l.unit_id, l.name AS unit, l.division_code, coalesce(c.enterprises_connected, 0) AS enterprises_connected,
-       {_OUT}
-FROM listed l LEFT JOIN sums s ON s.unit_id IS NOT DISTINCT FROM l.unit_id
-LEFT JOIN connected c ON c.unit_id IS NOT DISTINCT FROM l.unit_id
-ORDER BY l.unit_id NULLS LAST
-"""
-
-_BY_AREA = f"""
-WITH {_PLACED},
-sums AS (SELECT division_code, {_SUMS} FROM placed GROUP BY 1),
-connected AS (SELECT division_code, count(DISTINCT certificate_code) AS enterprises_connected
-              FROM ({_CONNECTED}) AS c GROUP BY 1),
-listed AS (SELECT division_code FROM sums UNION SELECT division_code FROM connected UNION SELECT NULL)
-SELECT l.division_code, coalesce(c.enterprises_connected, 0) AS enterprises_connected, {_OUT}
-FROM listed l LEFT JOIN sums s ON s.division_code IS NOT DISTINCT FROM l.division_code
-LEFT JOIN connected c ON c.division_code IS NOT DISTINCT FROM l.division_code
-ORDER BY l.division_code NULLS LAST
-"""
-
-_BY_INDUSTRY = f"""
-WITH {_PLACED},
-sums AS (SELECT nullif(industry[1:$4], '{{}}') AS industry, {_SUMS} FROM placed GROUP BY 1),
-connected AS (SELECT nullif(industry[1:$4], '{{}}') AS industry, count(DISTINCT certificate_code)
-              AS enterprises_connected FROM ({_CONNECTED}) AS c GROUP BY 1),
-listed AS (SELECT industry FROM sums UNION SELECT industry FROM connected UNION SELECT NULL)
-SELECT l.industry, coalesce(c.enterprises_connected, 0) AS enterprises_connected, {_OUT}
-FROM listed l LEFT JOIN sums s ON s.industry IS NOT DISTINCT FROM l.industry
-LEFT JOIN connected c ON c.industry IS NOT DISTINCT FROM l.industry
-ORDER BY l.industry NULLS LAST
-"""
-
-_BY_TEMPLATE = f"""
-WITH {_DAILY},
-sums AS (SELECT prefix_id, template_id, {_SUMS} FROM daily WHERE prefix_id <> 0 GROUP BY 1, 2),
-listed AS (SELECT prefix_id, template_id FROM sums UNION SELECT prefix_id, template_id FROM templates
-           WHERE deleted IS NULL AND ($3::int4[] IS NULL OR prefix_id = ANY($3)))
-SELECT nullif(template_id, 0) AS template_id, t.version, x.prefix, {_OUT}
-FROM listed LEFT JOIN sums s USING (prefix_id, template_id)
-LEFT JOIN templates t USING (template_id) LEFT JOIN prefixes x ON x.prefix_id = listed.prefix_id
-ORDER BY x.prefix, template_id
-"""
-
-_BY_DAY = f"""
-WITH {_DAILY},
+_PIECES = f"""
 sums AS (
-    SELECT greatest(day, $1) AS day,
-           sum(issued) FILTER (WHERE day >= $1) AS issued_now, sum(minted) FILTER (WHERE day >= $1) AS minted_now,
-           sum(issued) AS issued, sum(gone) AS gone, sum(issued - gone + moved) AS live,
-           sum(resolutions) FILTER (WHERE prefix_id <> 0) AS resolutions,
-           sum(resolutions_ok) FILTER (WHERE prefix_id <> 0) AS resolutions_ok,
-           sum(uncounted) FILTER (WHERE prefix_id <> 0) AS uncounted,
-           sum(resolutions) FILTER (WHERE prefix_id = 0) AS resolutions_foreign,
-           sum(resolutions_ok) FILTER (WHERE prefix_id = 0) AS resolutions_foreign_ok
-    FROM daily GROUP BY 1),
-connected AS (SELECT greatest(connected_on, $1) AS day, count(*) AS all_until,
-                     count(*) FILTER (WHERE connected_on >= $1) AS new
-              FROM (SELECT certificate_code, min(connected_on) AS connected_on FROM ({_CONNECTED}) AS c GROUP BY 1)
-              AS d GROUP BY 1)
-SELECT day::date AS day,
-       coalesce(issued_now, 0)::int8 AS registered_new, coalesce(minted_now, 0)::int8 AS range_minted,
-       coalesce(sum(issued) OVER w, 0)::int8 AS registered_total, coalesce(sum(live) OVER w, 0)::int8
-       AS registered_live, coalesce(sum(gone) OVER w, 0)::int8 AS retired_total,
-       coalesce(resolutions, 0)::int8 AS resolutions, coalesce(resolutions_ok, 0)::int8 AS resolutions_ok,
-       coalesce(uncounted, 0)::int8 AS resolutions_uncounted,
-       coalesce(resolutions_foreign, 0)::int8 AS resolutions_foreign,
-       coalesce(resolutions_foreign_ok, 0)::int8 AS resolutions_foreign_ok,
-       coalesce(c.new, 0) AS enterprises_new, coalesce(sum(c.all_until) OVER w, 0)::int8 AS enterprises_connected
-FROM (SELECT g::date AS day FROM generate_series($1::date, $2::date, interval '1 day') AS g) AS days
-LEFT JOIN sums s USING (day) LEFT JOIN connected c USING (day)
-WINDOW w AS (ORDER BY day) ORDER BY day
+    SELECT t.prefix_id, t.point, d.* FROM points t LEFT JOIN LATERAL (
+        SELECT {", ".join(f"{name}_sum" for name in _MEASURES)} FROM prefix_days d
+        WHERE d.prefix_id = t.prefix_id AND d.day < t.point ORDER BY d.day DESC LIMIT 1) AS d ON true
+),
+pieces AS (
+    SELECT prefix_id, point, lead(point) OVER w AS next, {_differences(_MEASURES, "w")}
+    FROM sums WINDOW w AS (PARTITION BY prefix_id ORDER BY point)
+)"""
+
+# Whose each piece is, and whether it lies within the bounds.
+_WITHIN = """($4::int4 IS NULL OR o.enterprise_id = $4) AND ($5::text IS NULL OR starts_with(p.division_code, $5))
+         AND ($6::int4 IS NULL OR p.unit_id = $6)"""
+_OWNERS = """
+    LEFT JOIN prefix_owners o ON o.prefix_id = s.prefix_id AND s.point >= o.from_day
+         AND (o.to_day IS NULL OR s.point < o.to_day)
+    LEFT JOIN placements p ON p.enterprise_id = o.enterprise_id AND s.point >= p.from_day
+         AND (p.to_day IS NULL OR s.point < p.to_day)
+    WHERE s.next IS NOT NULL AND """
+_OWNED = f"{_OWNERS} {_WITHIN}"
+
+_SHARES = f"""
+WITH {_points("'-infinity', $1, $7, $2::date + 1")}, {_PIECES}
+SELECT o.enterprise_id, s.prefix_id, p.unit_id, nullif(p.division_code, '') AS division_code, p.industry,
+       coalesce(sum(registered) FILTER (WHERE point >= $1), 0)::int8 AS registered_new,
+       coalesce(sum(range_minted) FILTER (WHERE point >= $1), 0)::int8 AS range_minted,
+       sum(registered)::int8 AS registered_total, sum(registered - gone)::int8 AS registered_live,
+       sum(gone)::int8 AS retired_total,
+       coalesce(sum(resolutions) FILTER (WHERE point >= $1), 0)::int8 AS resolutions,
+       coalesce(sum(resolutions_ok) FILTER (WHERE point >= $1), 0)::int8 AS resolutions_ok,
+       coalesce(sum(uncounted) FILTER (WHERE point >= $1), 0)::int8 AS resolutions_uncounted,
+       coalesce(sum(resolutions) FILTER (WHERE point >= $7), 0)::int8 AS resolutions_recent
+FROM pieces s {_OWNED}
+GROUP BY 1, 2, 3, 4, 5
+HAVING (sum(registered), sum(gone), sum(resolutions), sum(uncounted)) <> (0, 0, 0, 0)
 """
 
-QUERIES = {
-    "enterprise": _BY_ENTERPRISE,
-    "unit": _BY_UNIT,
-    "area": _BY_AREA,
-    "industry": _BY_INDUSTRY,
-    "template": _BY_TEMPLATE,
-    "day": _BY_DAY,
-}
+
+async def fetch_shares(conn: Connection, period: tuple[date, date], bounds: Bounds, recent: date) -> list[Record]:
+    """Who has how much: one row for each enterprise (None: nobody), prefix, unit, division and industry.
+
+    resolutions_recent are those from `recent` on, which may lie before the period.
+    """
+    return await conn.fetch(_SHARES, *period, *bounds.arguments, recent)
 
 
-async def fetch_sums(
-    conn: Connection, by: str, period: tuple[date, date], prefix_ids: Sequence[int] | None, industry_level: int = 4
-) -> list[Record]:
-    """One row per group; `by` is a key of QUERIES."""
-    arguments: list[object] = [*period, None if prefix_ids is None else list(prefix_ids)]
-    if by == "industry":
-        arguments.append(industry_level)
-    return await conn.fetch(QUERIES[by], *arguments)
+_NODE_DAYS = f"SELECT day, {', '.join(_MEASURES)} FROM node_days WHERE day BETWEEN $1 AND $2"
+# The pieces within the bounds, without figures.
+_WHOSE = f"""
+cut AS (SELECT prefix_id, point, lead(point) OVER (PARTITION BY prefix_id ORDER BY point) AS next FROM points),
+whose AS (SELECT s.prefix_id, s.point, s.next FROM cut s {_OWNED})"""
+_FOUND_DAYS = f"""
+SELECT d.day, {", ".join(f"sum(d.{name})::int8 AS {name}" for name in _MEASURES)}
+FROM whose w JOIN prefix_days d ON d.prefix_id = w.prefix_id AND d.day >= w.point AND d.day < w.next
+WHERE d.day BETWEEN $1 AND $2 GROUP BY 1"""
+_OWN_DAYS = f"""WITH {_points("'-infinity', $1, $2::date + 1")}, {_WHOSE} {_FOUND_DAYS}"""
+# All less the others: the shorter way where most is within the bounds.
+_REST_OF_DAYS = f"""
+WITH {_points("'-infinity', $1, $2::date + 1")},
+{_WHOSE.replace(_OWNED, f"{_OWNERS} NOT coalesce({_WITHIN}, false)")},
+others AS ({_FOUND_DAYS})
+SELECT n.day, {", ".join(f"n.{name} - coalesce(o.{name}, 0) AS {name}" for name in _MEASURES)}
+FROM node_days n LEFT JOIN others o USING (day) WHERE n.day BETWEEN $1 AND $2
+"""
+
+
+async def fetch_days_added(
+    conn: Connection, period: tuple[date, date], bounds: Bounds, most: bool = False
+) -> dict[date, Record]:
+    """What each day added, by day; days on which nothing was added may be missing.
+
+    `most`: most prefixes lie within the bounds. It changes the way, not the answer.
+    """
+    if bounds.are_none:
+        rows = await conn.fetch(_NODE_DAYS, *period)
+    elif most and bounds.prefix_ids is None:
+        rows = await conn.fetch(_REST_OF_DAYS, *period, *bounds.arguments)
+    else:
+        rows = await conn.fetch(_OWN_DAYS, *period, *bounds.arguments)
+    return {row["day"]: row for row in rows}
+
+
+async def fetch_foreign_days(conn: Connection, period: tuple[date, date]) -> dict[date, Record]:
+    """Resolutions of prefixes that are not ours, by day."""
+    rows = await conn.fetch(
+        "SELECT day, resolutions, resolutions_ok FROM prefix_days WHERE prefix_id = 0 AND day BETWEEN $1 AND $2",
+        *period,
+    )
+    return {row["day"]: row for row in rows}
+
+
+async def fetch_total_until(conn: Connection, day: date) -> Record:
+    """registered, gone of all prefixes before a day."""
+    (row,) = await conn.fetch(
+        "SELECT coalesce(sum(registered), 0)::int8 AS registered, coalesce(sum(gone), 0)::int8 AS gone"
+        " FROM node_days WHERE day < $1",
+        day,
+    )
+    return row
+
+
+_TEMPLATE_MEASURES = ("registered", "range_minted", "gone", "moved", "resolutions", "resolutions_ok", "uncounted")
+_TEMPLATE_PIECES = f"""
+sums AS (
+    SELECT t.prefix_id, c.template_id, t.point, d.* FROM counted_templates c JOIN points t USING (prefix_id)
+    LEFT JOIN LATERAL (
+        SELECT {", ".join(f"{name}_sum" for name in _TEMPLATE_MEASURES)} FROM template_days d
+        WHERE t.point > '-infinity' AND d.prefix_id = c.prefix_id AND d.template_id = c.template_id AND d.day < t.point
+        ORDER BY d.day DESC LIMIT 1) AS d ON true
+    WHERE c.prefix_id <> 0
+),
+pieces AS (
+    SELECT prefix_id, template_id, point, lead(point) OVER w AS next, {_differences(_TEMPLATE_MEASURES, "w")}
+    FROM sums WINDOW w AS (PARTITION BY prefix_id, template_id ORDER BY point)
+)"""
+_MEASURED = """
+       coalesce(sum(registered) FILTER (WHERE point >= $1), 0)::int8 AS registered_new,
+       coalesce(sum(range_minted) FILTER (WHERE point >= $1), 0)::int8 AS range_minted,
+       sum(registered)::int8 AS registered_total, sum(registered - gone + moved)::int8 AS registered_live,
+       sum(gone)::int8 AS retired_total,
+       coalesce(sum(resolutions) FILTER (WHERE point >= $1), 0)::int8 AS resolutions,
+       coalesce(sum(resolutions_ok) FILTER (WHERE point >= $1), 0)::int8 AS resolutions_ok,
+       coalesce(sum(uncounted) FILTER (WHERE point >= $1), 0)::int8 AS resolutions_uncounted"""
+
+
+_STAGE = "CASE WHEN t.template_id IS NOT NULL THEN coalesce(t.document->>'stage', 'production') END"
+
+
+def _find_templates(bounded: bool) -> str:
+    """template_id, prefix_id and measures of all pairs; where there are no bounds, nobody asks whose a piece is."""
+    if bounded:
+        points = f"""{_points("'-infinity', $1, $2::date + 1")}, {_WHOSE}"""
+        pieces = "pieces JOIN whose USING (prefix_id, point)"
+    else:
+        points = """
+points AS (SELECT DISTINCT prefix_id, unnest(ARRAY['-infinity', $1, $2::date + 1]::date[]) AS point
+           FROM counted_templates)"""
+        pieces = "pieces WHERE next IS NOT NULL"
+    return f"""
+WITH {points}, {_TEMPLATE_PIECES},
+found AS (SELECT prefix_id, template_id, {_MEASURED} FROM {pieces} GROUP BY 1, 2)"""
+
+
+def _by_template(bounded: bool) -> str:
+    return f"""{_find_templates(bounded)},
+listed AS (SELECT prefix_id, template_id FROM templates
+           WHERE deleted IS NULL {"AND prefix_id IN (SELECT prefix_id FROM whose)" if bounded else ""})
+SELECT nullif(l.template_id, 0) AS template_id, t.version, {_STAGE} AS stage, x.prefix,
+       {", ".join(f"coalesce({name}, 0) AS {name}" for name in MEASURES)}
+FROM (SELECT * FROM found FULL JOIN listed USING (prefix_id, template_id)) AS l
+LEFT JOIN templates t ON t.template_id = l.template_id LEFT JOIN prefixes x ON x.prefix_id = l.prefix_id
+ORDER BY x.prefix, nullif(l.template_id, 0) NULLS LAST
+"""
+
+
+def _by_stage(bounded: bool) -> str:
+    return f"""{_find_templates(bounded)}
+SELECT {_STAGE} AS stage, count(t.template_id) AS templates,
+       {", ".join(f"sum({name})::int8 AS {name}" for name in MEASURES)}
+FROM found LEFT JOIN templates t USING (template_id) GROUP BY 1
+"""
+
+
+_TEMPLATE_QUERIES = {False: _by_template(False), True: _by_template(True)}
+_STAGE_QUERIES = {False: _by_stage(False), True: _by_stage(True)}
+
+
+async def fetch_templates(conn: Connection, period: tuple[date, date], bounds: Bounds) -> list[Record]:
+    """template_id (null: none), version, stage, prefix and the measures."""
+    arguments = () if bounds.are_none else bounds.arguments
+    return await conn.fetch(_TEMPLATE_QUERIES[not bounds.are_none], *period, *arguments)
+
+
+async def fetch_stages(conn: Connection, period: tuple[date, date], bounds: Bounds) -> list[Record]:
+    """stage (null: without a template), templates with figures, and the measures."""
+    arguments = () if bounds.are_none else bounds.arguments
+    return await conn.fetch(_STAGE_QUERIES[not bounds.are_none], *period, *arguments)
+
+
+# Whose the figures are ------------------------------------------------------------------------------------------
+
+
+async def fetch_enterprises(conn: Connection, day: date) -> list[Record]:
+    """All that were ever connected or own something, with where they stand on a day.
+
+    One that was connected before its first placement stands there.
+    """
+    return await conn.fetch(
+        "SELECT e.enterprise_id, e.name, e.certificate_type, e.certificate_code, e.state, e.connected_on, p.unit_id,"
+        " nullif(p.division_code, '') AS division_code, nullif(p.industry, '{}') AS industry"
+        " FROM enterprises e LEFT JOIN LATERAL (SELECT unit_id, division_code, industry FROM placements"
+        " WHERE enterprise_id = e.enterprise_id ORDER BY from_day <= $1 DESC, abs(from_day - $1) LIMIT 1) AS p ON true"
+        " WHERE e.connected_on IS NOT NULL OR EXISTS (SELECT FROM prefix_owners o"
+        " WHERE o.enterprise_id = e.enterprise_id)",
+        day,
+    )
+
+
+async def fetch_ownerships(conn: Connection, prefix_ids: Sequence[int] | None) -> list[Record]:
+    """Who owned which prefix when, and the prefix's present state."""
+    return await conn.fetch(
+        "SELECT o.prefix_id, x.prefix, x.state, o.enterprise_id, o.from_day, o.to_day"
+        " FROM prefix_owners o JOIN prefixes x USING (prefix_id)"
+        " WHERE $1::int4[] IS NULL OR o.prefix_id = ANY($1) ORDER BY x.prefix, o.from_day",
+        None if prefix_ids is None else list(prefix_ids),
+    )
+
+
+async def fetch_state_decisions(conn: Connection, decisions: Sequence[str]) -> list[Record]:
+    """enterprise_id, prefix (null: the enterprise itself), decision and day, in the order they were taken."""
+    return await conn.fetch(
+        "SELECT enterprise_id, prefix, decision, (at AT TIME ZONE 'UTC' + interval '8 hours')::date AS day"
+        " FROM decisions WHERE decision = ANY($1) ORDER BY at, decision_id",
+        list(decisions),
+    )
+
+
+async def fetch_units(conn: Connection) -> list[Record]:
+    return await conn.fetch("SELECT unit_id, name, division_code FROM units ORDER BY unit_id")
+
+
+async def fetch_tags(conn: Connection) -> list[Record]:
+    """kind, name and enterprise_id, as they are now: tags have no dates."""
+    return await conn.fetch(
+        "SELECT t.kind, t.name, e.enterprise_id FROM tags t JOIN enterprise_tags e USING (tag_id) ORDER BY 1, 2, 3"
+    )
+
+
+async def fetch_prefix_ids(conn: Connection, prefixes: Sequence[str]) -> list[int]:
+    """Of those that exist."""
+    rows = await conn.fetch("SELECT prefix_id FROM prefixes WHERE prefix = ANY($1)", list(prefixes))
+    return [row["prefix_id"] for row in rows]
+
+
+async def fetch_owned_ids(conn: Connection, enterprise_id: int) -> list[int]:
+    """All prefixes an enterprise ever owned."""
+    rows = await conn.fetch("SELECT DISTINCT prefix_id FROM prefix_owners WHERE enterprise_id = $1", enterprise_id)
+    return [row["prefix_id"] for row in rows]
 
 
 async def find_first_day(conn: Connection) -> date | None:
     """The first day that has a counter, or on which an enterprise was connected."""
     first: date | None = await conn.fetchval(
-        "SELECT least((SELECT min(day) FROM registration_counts), (SELECT min(day) FROM resolution_days),"
+        "SELECT least((SELECT min(day) FROM node_days), (SELECT min(day) FROM prefix_days WHERE prefix_id = 0),"
         " (SELECT min(connected_on) FROM enterprises))"
     )
     return first
 
 
-async def fetch_prefix_ids(conn: Connection, prefixes: Sequence[str]) -> list[int]:
-    rows = await conn.fetch("SELECT prefix_id FROM prefixes WHERE prefix = ANY($1)", list(prefixes))
-    return [row["prefix_id"] for row in rows]
+# One day's counters as they stand, for recomputation --------------------------------------------------------------
 
 
 async def fetch_answers(conn: Connection, day: date) -> list[Record]:

@@ -7,6 +7,79 @@ _CHECK_EN = "idnode stats recompute --day D computes it again from the log and t
 _REBUILD_EN = "The figures that were counted stand; name the gap where they are reported."
 _REBUILD_ZH = "已计入的数字有效；上报这些数字时请注明该缺口。"
 
+_BROKEN_ZH = "请从备份恢复该日的记录，并查明谁改动了数据库；上级节点收到过的封印可作比对。"
+_BROKEN_EN = (
+    "Restore the day's rows from a backup and find out who changed the database; the seals that were reported upwards"
+    " can be compared."
+)
+_DOSSIER_ZH = "接入日期、状态和决定见 idnode enterprise show。"
+_DOSSIER_EN = "idnode enterprise show tells the day, the state and the decisions."
+
+# Headings of tables of figures: Chinese, English.
+COLUMNS: dict[str, tuple[str, str]] = {
+    "registered_new": ("新注册标识数", "New identifiers"),
+    "range_minted": ("其中号段成员", "Of these members of ranges"),
+    "registered_total": ("累计注册标识数", "Identifiers in all"),
+    "registered_live": ("存量标识数", "Live identifiers"),
+    "retired_total": ("已注销标识数", "Retired identifiers"),
+    "resolutions": ("解析量", "Resolutions"),
+    "resolutions_ok": ("成功解析量", "Successful resolutions"),
+    "resolutions_uncounted": ("不计入的查询", "Not counted"),
+    "resolutions_foreign": ("对外部前缀的查询", "Foreign prefixes"),
+    "resolutions_foreign_ok": ("其中成功答复", "Of these answered"),
+    "enterprises_connected": ("接入企业数", "Enterprises connected"),
+    "enterprises_new": ("新接入企业数", "Newly connected"),
+    "enterprises_with_identifiers": ("有注册标识的企业", "With identifiers"),
+    "enterprises_active": ("近 30 天有解析的企业", "Resolved in the last 30 days"),
+    "enterprises_suspended": ("暂停企业", "Suspended"),
+    "enterprises_departed": ("退出企业", "Departed"),
+    "enterprise_id": ("企业编号", "Enterprise no."),
+    "enterprise": ("企业", "Enterprise"),
+    "certificate_code": ("统一社会信用代码", "Social credit code"),
+    "prefix": ("企业前缀", "Prefix"),
+    "unit_id": ("单位编号", "Unit no."),
+    "unit": ("上报单位", "Unit"),
+    "division_code": ("行政区划代码", "Division code"),
+    "area": ("行政区划", "Area"),
+    "industry": ("行业代码", "Industry code"),
+    "industry_name": ("行业", "Industry"),
+    "connected_on": ("接入日期", "Connected on"),
+    "standing": ("状态", "Standing"),
+    "kind": ("标签类别", "Kind of tag"),
+    "tag": ("标签", "Tag"),
+    "template_id": ("模板编号", "Template no."),
+    "version": ("模板版本", "Template"),
+    "stage": ("环节", "Stage"),
+    "templates": ("模板数", "Templates"),
+    "day": ("日期", "Day"),
+}
+
+LABELS: dict[str, tuple[str, str]] = {
+    "provisional": ("暂定（数字仍会变化）", "provisional (the figures still change)"),
+    "sealed": ("已封存，封印 {seal}", "sealed, {seal}"),
+    "closed_days": ("已封账 {count} 条，最后一条 {day}，封印 {seal}", "{count} closed, the last is {day}, seal {seal}"),
+    "closed_already": ("{day} 此前已封账", "{day} was closed before"),
+    "nothing_to_revise": ("{day}：计数器与封账记录一致，无需修订", "{day}: the counters are what was stated"),
+    "seals_hold": ("封印全部成立：{chains}", "All seals hold: {chains}"),
+    "late_days": ("有迟到数据、待修订的日期：{days}", "Days with late figures that wait for a revision: {days}"),
+    "exported": ("已写入 {path}", "Wrote {path}"),
+    "sum": ("合计", "Sum"),
+    "period": ("统计期", "Period"),
+    "since_beginning": ("自始", "since the beginning"),
+    "as_of": ("数据时点", "As of"),
+    "status": ("性质", "Status"),
+    "seal": ("封印", "Seal"),
+    "sealed_until": ("封账至", "Sealed until"),
+    "revisions": ("修订", "Revisions"),
+    "definitions": ("统计口径", "Definitions"),
+    "check": ("合计核对", "Sum check"),
+    "check_holds": ("相符", "holds"),
+    "check_fails": ("不符：{columns}", "does not hold: {columns}"),
+    "check_not_for_tags": ("不适用：企业可有多个标签", "not applicable: an enterprise may have several tags"),
+    "limited_to": ("范围", "Limited to"),
+    "figures": ("数据", "Figures"),
+}
+
 TEXTS: dict[str, Text] = {
     "counter_registered_new": Text(
         "期内新注册的标识数：首次成功创建（单个、批量、导入，以及号段的每个成员）；失败、重复、更新、恢复不计。",
@@ -63,11 +136,48 @@ TEXTS: dict[str, Text] = {
         _CHECK_ZH,
         _CHECK_EN,
     ),
+    "counter_resolutions_foreign_ok": Text(
+        "其中成功答复的部分：转发到其他节点后得到答复。",
+        "Those of them that were answered, by asking another node.",
+        _CHECK_ZH,
+        _CHECK_EN,
+    ),
     "counter_enterprises_connected": Text(
-        "接入企业数：截至期末至少有一个启用前缀的不同统一社会信用代码的数目，按接入日期计。",
-        "Distinct social credit codes with at least one enabled prefix, by the day on which they were connected.",
-        "接入日期见 idnode enterprise show。",
-        "idnode enterprise show tells the day.",
+        "接入企业数：截至期末至少有一个启用前缀的不同统一社会信用代码的数目，按接入日期计；已暂停和已退出的单列。",
+        "Distinct social credit codes with at least one enabled prefix, by the day on which they were connected;"
+        " not those suspended or departed.",
+        _DOSSIER_ZH,
+        _DOSSIER_EN,
+    ),
+    "counter_enterprises_new": Text(
+        "期内新接入企业数：接入日期在统计期内。",
+        "Enterprises whose day of connection lies in the period.",
+        _DOSSIER_ZH,
+        _DOSSIER_EN,
+    ),
+    "counter_enterprises_with_identifiers": Text(
+        "接入企业中至少注册过一个标识的。",
+        "Connected enterprises that have registered at least one identifier.",
+        _DOSSIER_ZH,
+        _DOSSIER_EN,
+    ),
+    "counter_enterprises_active": Text(
+        "接入企业中，截至期末最近 {days} 天内标识被解析过的。",
+        "Connected enterprises with a resolution within the last {days} days of the period.",
+        _DOSSIER_ZH,
+        _DOSSIER_EN,
+    ),
+    "counter_enterprises_suspended": Text(
+        "期末处于暂停状态的企业：企业被暂停，或其前缀全部停用。",
+        "Enterprises that are suspended at the end of the period, or whose prefixes are all stopped.",
+        _DOSSIER_ZH,
+        _DOSSIER_EN,
+    ),
+    "counter_enterprises_departed": Text(
+        "截至期末已退出的企业：企业已注销，或其前缀已全部转出。",
+        "Enterprises that are closed at the end of the period, or have given all their prefixes away.",
+        _DOSSIER_ZH,
+        _DOSSIER_EN,
     ),
     "statistics_grouping_unknown": Text(
         "不能按“{by}”统计。",
@@ -76,16 +186,117 @@ TEXTS: dict[str, Text] = {
         "Choose one of {groupings}.",
     ),
     "statistics_level_unknown": Text(
-        "国民经济行业分类没有第 {level} 级。",
-        "The classification of industries has no level {level}.",
-        "请选择 1（门类）、2（大类）、3（中类）或 4（小类）。",
-        "Choose 1 (section), 2 (division), 3 (group) or 4 (class).",
+        "没有第 {level} 级，共 {levels} 级。",
+        "There is no level {level}; there are {levels}.",
+        "行业：1 门类、2 大类、3 中类、4 小类；区划：1 省、2 市、3 县区。",
+        "Industries: 1 section, 2 division, 3 group, 4 class; areas: 1 province, 2 city, 3 county.",
     ),
     "statistics_period_reversed": Text(
         "统计期的首日 {first} 晚于末日 {last}。",
         "The period begins on {first}, after its end on {last}.",
         "请交换两个日期。",
         "Exchange the two days.",
+    ),
+    "statistics_not_for_partners": Text(
+        "合作伙伴账户不能查看统计。",
+        "Partners see no statistics.",
+        "请向企业或运营方索取所需数字。",
+        "Ask the enterprise or the operator for the figures you need.",
+    ),
+    "statistics_without_area": Text(
+        "该账户没有指定辖区，不能查看统计。",
+        "This account has no area, so it sees no statistics.",
+        "请运营方为账户指定行政区划。",
+        "Ask the operator to give the account a division.",
+    ),
+    "division_not_yours": Text(
+        "该行政区划或单位不在您的辖区内。",
+        "This division or unit is not in your area.",
+        "请选择辖区内的区划，或不填。",
+        "Name one of your own area, or none.",
+    ),
+    "day_not_closed": Text(
+        "{day} 没有封账。",
+        "{day} is not closed.",
+        "次日零点五分之后封账；当日数字见 /api/v1/statistics。",
+        "Days are closed at five past midnight; /api/v1/statistics has the figures of the running day.",
+    ),
+    "export_format_unknown": Text(
+        "不能导出为“{file}”。",
+        "Cannot export to “{file}”.",
+        "文件名请以 .csv、.xlsx 或 .json 结尾。",
+        "Let the name end with .csv, .xlsx or .json.",
+    ),
+    "close_day_running": Text(
+        "{day} 尚未结束，不能封账。",
+        "{day} is not over and cannot be closed.",
+        "请在次日零点五分之后封账；当日数字用 idnode close --provisional 查看。",
+        "Close it after five past midnight; idnode close --provisional shows what the day has so far.",
+    ),
+    "close_before_beginning": Text(
+        "{day} 早于本节点第一个前缀的建立日期，无账可封。",
+        "{day} lies before the first prefix of this node: there is nothing to close.",
+        "请选择之后的日期；idnode seal list 列出已封账的日期。",
+        "Name a later day; idnode seal list tells which are closed.",
+    ),
+    "close_log_not_counted": Text(
+        "{day} 的日志尚未全部计数：{missing}。",
+        "The log of {day} is not all counted: {missing}.",
+        "请确认各台机器上的 agent 正在运行，稍后再试；确实等不到时加 --incomplete，所缺部分会记入封账记录，留待修订。",
+        "See that the agent of every machine runs and try again. If it cannot be waited for, --incomplete closes the"
+        " day and names what is missing, which becomes a revision later.",
+    ),
+    "revision_without_reason": Text(
+        "修订必须说明原因。",
+        "A revision needs a reason.",
+        "请用 --reason 写明原因。",
+        "Give it with --reason.",
+    ),
+    "seal_sequence_broken": Text(
+        "{node_prefix} {day} 第 {revision} 版：封账序号不连续，其前有记录被删除或插入。",
+        "{node_prefix} {day} revision {revision}: the sequence has a hole or a doubled number before it.",
+        _BROKEN_ZH,
+        _BROKEN_EN,
+    ),
+    "seal_link_broken": Text(
+        "{node_prefix} {day} 第 {revision} 版：前一个封印与链上的不符。",
+        "{node_prefix} {day} revision {revision}: the seal before it is not the one it names.",
+        _BROKEN_ZH,
+        _BROKEN_EN,
+    ),
+    "seal_day_missing": Text(
+        "{node_prefix} {day} 之前缺少日期。",
+        "{node_prefix}: a day is missing before {day}.",
+        _BROKEN_ZH,
+        _BROKEN_EN,
+    ),
+    "seal_end_missing": Text(
+        "{node_prefix}：链的末端被截断，或末端记录被改动（现存最后一天 {day}）。",
+        "{node_prefix}: the end of the chain was cut off, or what is noted of it was changed (last day there: {day}).",
+        _BROKEN_ZH,
+        _BROKEN_EN,
+    ),
+    "seal_seal_broken": Text(
+        "{node_prefix} {day} 第 {revision} 版：现存 {rows} 行（封账时 {sealed_rows} 行）与封印不符，"
+        "有行被改动、删除或插入。",
+        "{node_prefix} {day} revision {revision}: its {rows} rows ({sealed_rows} were sealed) or its head are not what"
+        " was sealed.",
+        _BROKEN_ZH,
+        _BROKEN_EN,
+    ),
+    "seal_rows_unsealed": Text(
+        "{node_prefix} {day} 第 {revision} 版：{rows} 行不属于任何封账记录。",
+        "{node_prefix} {day} revision {revision}: {rows} rows belong to no statement.",
+        _BROKEN_ZH,
+        _BROKEN_EN,
+    ),
+    "seal_difference": Text(
+        "{prefix} {day} {measure}：封账记录为 {stated}，计数器为 {counted}。",
+        "{prefix} {day} {measure}: stated {stated}, counted {counted}.",
+        "用 idnode stats recompute --day {day} 由日志核对；计数器正确时用 "
+        "idnode close --day {day} --revise --reason 原因。",
+        "idnode stats recompute --day {day} checks the counters; if they are right, idnode close --day {day} --revise"
+        " --reason R states them.",
     ),
     "log_gap_no_room": Text(
         "{from_at} 至 {to_at} 磁盘已满，{missing} 次解析未能记入日志（分段 {segment}）。",

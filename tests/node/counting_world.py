@@ -23,7 +23,14 @@ DAY = (NOON + timedelta(hours=8)).date()
 TABLES = (
     "registration_counts, resolution_counts, resolution_days, resolution_clients, counted_changes, counted_segments,"
     " log_gaps, changes, changes_pending, records, record_history, ranges, range_history, templates, prefix_owners,"
-    " placements, units, enterprises, prefixes, node_facts"
+    " placements, units, enterprises, prefixes, node_facts, prefix_days, template_days, node_days, counted_templates,"
+    " log_directories, day_closes, closed_rows, seal_ends, late_days"
+)
+ROLLUPS = (
+    "SELECT * FROM prefix_days ORDER BY 1, 2",
+    "SELECT * FROM template_days ORDER BY 1, 2, 3",
+    "SELECT * FROM node_days ORDER BY 1",
+    "SELECT * FROM counted_templates ORDER BY 1, 2",
 )
 
 
@@ -78,5 +85,6 @@ async def fetch_all(conn: Connection) -> list[list[tuple[object, ...]]]:
         "SELECT * FROM resolution_clients ORDER BY 1, 2, 3, 4",
         "SELECT name, counted_bytes, records, first_at, last_at, state FROM counted_segments ORDER BY 1",
         "SELECT position FROM counted_changes",
+        *ROLLUPS,
     )
     return [[tuple(row) for row in await conn.fetch(query)] for query in queries]

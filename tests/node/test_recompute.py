@@ -92,6 +92,9 @@ DAMAGES = [
     ("registration_counts", "range_minted = 0", "true"),
     ("registration_counts", "retired = 0", "true"),
     ("registration_counts", "moved = 3", "true"),
+    ("prefix_days", "resolutions = resolutions + 1", "prefix_id = 2"),
+    ("template_days", "moved_sum = 3", "true"),
+    ("node_days", "registered = registered - 1", "true"),
 ]
 
 
@@ -108,7 +111,14 @@ async def test_a_counter_that_was_changed_is_named_with_both_figures(
         assert (one["day"], "prefix" in one) == (DAY.isoformat(), True)
 
 
-@pytest.mark.parametrize("table", sorted({table for table, _, _ in DAMAGES}))
+async def test_a_running_total_that_was_changed_is_named(conn: asyncpg.Connection, tmp_path: Path) -> None:
+    await conn.execute("UPDATE prefix_days SET registered_sum = registered_sum + 5 WHERE day = $1", DAY)
+    differences = (await check(conn, tmp_path))["differences"]
+    assert {(one["table"], one["measure"]) for one in differences} == {("prefix_sums", "registered")}
+    assert all(one["counted"] == one["recomputed"] + 5 for one in differences)
+
+
+@pytest.mark.parametrize("table", sorted({table for table, _, _ in DAMAGES if table.startswith("re")}))
 async def test_counters_that_were_removed_are_named(conn: asyncpg.Connection, tmp_path: Path, table: str) -> None:
     rows = await conn.fetchval(f"SELECT count(*) FROM {table} WHERE day = $1", DAY)
     await conn.execute(f"DELETE FROM {table}")

@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from node.statistics import DEFINITIONS, GROUPINGS, define_counters, stats, totals
+from node.definitions import DEFINITIONS, define_counters
+from node.statistics import GROUPINGS, Limits, stats, totals
 from node.store.counting import add_answers
 from node.store.registrations import add_registrations
 from schemas.errors import InvalidInput
@@ -160,7 +161,7 @@ async def test_areas_and_industries_are_named_and_what_has_none_comes_last(distr
     assert pick(areas, "division_code", "area", "registered_total") == [
         ("321302", "江苏省宿迁市宿城区", 1_013), (None, None, 110_320),
     ]  # fmt: skip
-    industries = await stats(district.conn, "industry", (None, LAST), None, 2)
+    industries = await stats(district.conn, "industry", (None, LAST), level=2)
     assert pick(industries, "industry", "registered_total") == [("C/13", 10_020), ("C/34", 1_013), (None, 100_300)]
     assert industries[0]["industry_name"] == "农副食品加工业"
 
@@ -174,17 +175,17 @@ async def test_templates_keep_what_they_issued_and_hold_what_moved_to_them(distr
     )  # fmt: skip
     await register(conn, prefix_id, LAST, 0, 0, 0, 0, -2)
     await register(conn, prefix_id, LAST, 5, 0, 0, 0, 2, template_id=template_id)
-    rows = await stats(conn, "template", (None, LAST), ["88.101.1"])
+    rows = await stats(conn, "template", (None, LAST), Limits(["88.101.1"]))
     assert pick(rows, "version", "registered_total", "registered_live") == [("pump-1", 5, 7), (None, 1_003, 1_000)]
 
 
 async def test_a_tenant_sees_the_prefixes_it_names_and_no_others(district: District) -> None:
     for by in ("enterprise", "template"):
-        rows = await stats(district.conn, by, (None, LAST), ["88.101.1"])
+        rows = await stats(district.conn, by, (None, LAST), Limits(["88.101.1"]))
         assert {row["prefix"] for row in rows} == {"88.101.1"}
-    assert (await totals(district.conn, (None, LAST), ["88.101.1"]))["registered_total"] == 1_003
-    assert (await totals(district.conn, (None, LAST), ["88.101.1"]))["resolutions_foreign"] == 0
-    assert await stats(district.conn, "enterprise", (None, LAST), []) == []
+    assert (await totals(district.conn, (None, LAST), Limits(["88.101.1"])))["registered_total"] == 1_003
+    assert (await totals(district.conn, (None, LAST), Limits(["88.101.1"])))["resolutions_foreign"] == 0
+    assert await stats(district.conn, "enterprise", (None, LAST), Limits([])) == []
 
 
 @pytest.mark.parametrize(
@@ -231,7 +232,7 @@ async def test_what_cannot_be_asked_is_refused(
     connection: asyncpg.Connection, by: str, period: tuple[date, date], level: int, code: str
 ) -> None:
     with pytest.raises(InvalidInput) as refused:
-        await stats(connection, by, period, None, level)
+        await stats(connection, by, period, level=level)
     assert refused.value.code == code
     assert str(refused.value) != code
 
