@@ -86,9 +86,7 @@ async def _collect(
     return part
 
 
-async def _read_entry(
-    conn: Connection, entry: Record, templates: dict[int, Template | None]
-) -> AsyncIterator[Row]:
+async def _read_entry(conn: Connection, entry: Record, templates: dict[int, Template | None]) -> AsyncIterator[Row]:
     kind, prefix = entry["kind"], entry["prefix"]
     if kind == ChangeKind.RANGE_CREATED:
         for key in entry["suffix_keys"]:

@@ -35,7 +35,7 @@ toplevel = typer.Typer(invoke_without_command=True, help="演练上级节点 / T
 
 def add_to(app: typer.Typer) -> None:
     app.command()(report)
-    for command in (list_, show, retry):
+    for command in (list_, show, retry, decisions):
         outbox.command(command.__name__.rstrip("_"))(command)
     app.add_typer(outbox, name="outbox")
     toplevel.callback()(serve)
@@ -228,6 +228,24 @@ async def _retry(conn: "Connection", messages: "list[Message]") -> int:
         async with conn.transaction():
             await decisions.retry(conn, message, datetime.now(UTC))
     return len(messages)
+
+
+def decisions(as_json: AsJson = False) -> None:
+    """企业和前缀：我方状态与上级节点的决定 / Enterprises and prefixes: our state beside the decision above"""
+
+    async def work() -> list[dict[str, Any]]:
+        from node.store.reports import fetch_decided
+
+        async with open_database(load()) as conn:
+            return [dict(row) for row in await fetch_decided(conn)]
+
+    found = run(work())
+    if as_json:
+        print_json(found)
+    elif found:
+        print(format_table([["–" if v is None else v for v in row.values()] for row in found], list(found[0])))
+    else:
+        print(say(LABELS["page_nothing"], get_language()))
 
 
 # The rehearsal node ---------------------------------------------------------------------------------------------

@@ -236,6 +236,19 @@ async def fetch_decisions(conn: Connection) -> list[Record]:
     )
 
 
+async def fetch_decided(conn: Connection) -> list[Record]:
+    """Every enterprise and prefix that was reported: our state beside the decision of the top-level node."""
+    return await conn.fetch(
+        "SELECT 'enterprise' AS kind, e.certificate_code AS subject, e.name, e.state, d.decision, d.reason, d.at"
+        " FROM enterprises e LEFT JOIN toplevel_decisions d ON d.kind = 'enterprise' AND d.subject = e.certificate_code"
+        " WHERE e.state <> 0 UNION ALL"
+        " SELECT 'prefix', x.prefix, e.name, x.state, d.decision, d.reason, d.at FROM prefixes x"
+        " JOIN prefix_owners o ON o.prefix_id = x.prefix_id AND o.to_day IS NULL"
+        " JOIN enterprises e USING (enterprise_id)"
+        " LEFT JOIN toplevel_decisions d ON d.kind = 'prefix' AND d.subject = x.prefix ORDER BY 1, 2"
+    )
+
+
 async def store_task(conn: Connection, task_id: str, kind: str, document: str, now: datetime) -> bool:
     """Whether it is a new one."""
     done: str = await conn.execute(

@@ -218,7 +218,7 @@ async def test_a_firm_without_industry_is_refused_and_repaired_while_the_other_i
 async def test_master_data_say_what_anyone_may_read_and_a_range_is_one_row(node: Connection, above: Above) -> None:
     prefix_id = await node.fetchval("SELECT prefix_id FROM prefixes WHERE prefix = '88.101.1'")
     items = [
-        *DOCUMENT["items"],  # type: ignore[misc]
+        *DOCUMENT["items"],
         {"index": 2004, "type": "brand", "name": {"zh": "品牌", "en": "Brand"}},
         {"index": 2005, "type": "productName", "name": {"zh": "品名", "en": "Name"}, "visibility": "private"},
     ]
@@ -291,6 +291,8 @@ async def test_a_step_sends_all_that_is_due_and_the_next_one_nothing_more(node: 
         ("enterprise", USCC[0], "approved"), ("enterprise", USCC[1], "approved"),
         ("prefix", "88.101.1", "approved"), ("prefix", "88.101.2", "approved"),
     ]  # fmt: skip
+    beside = [(row["kind"], row["state"], row["decision"]) for row in await report_store.fetch_decided(node)]
+    assert beside == [("enterprise", 3, "approved")] * 2 + [("prefix", 1, "approved")] * 2
     lines = {(line["table"], line["period"]): line["complete"] for line in score(above.book, DAY, 1)}
     assert lines == {("T3", YESTERDAY): 1.0, ("T8", YESTERDAY): 1.0, ("T2", "current"): 1.0, ("T6", "current"): 1.0,
                      ("T7", "current"): 1.0, ("PREFIXES", "current"): 1.0, ("STATE", "current"): 1.0}  # fmt: skip

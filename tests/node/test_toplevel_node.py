@@ -1,0 +1,318 @@
+"""The rehearsal top-level node as a conformance kit: every rule of TLN-1 is checked, and said in words."""
+
+import asyncio
+import gzip
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from node.handle_client import ask
+from node.toplevel import book as store
+from node.toplevel.resolving import Datagrams, Streams
+from node.toplevel_client import Answer, Call
+from schemas.handle_bodies import ResolutionRequest
+from schemas.signatures import digest, format_key_id, format_public_key, make_private_key
+from schemas.texts import TEXTS
+from schemas.toplevel_envelope import Envelope, encode_envelope, encode_lines, make_headers
+from schemas.toplevel_tables import CURRENT, TABLES, judge_row, make_merkle_root
+from tests.node.toplevel_world import PREFIX, START, YESTERDAY, Above, make_firm_row, run_above
+
+ROOT = Path(__file__).parents[2]
+FIRM: dict[str, Any] = {
+    "orgName": "泵厂", "crtType": 1, "crtCode": "91321302MA0000001Y", "orgAddr": {"province": "320000"},
+    "industry": {"category": "C", "specific": "34"}, "verify": {"result": "pass"}, "prefixes": ["88.101.1"],
+}  # fmt: skip
+ROUTE: dict[str, Any] = {
+    "prefix": "88.101.1", "encodingType": "Handle", "ipType": "v4", "ip": "203.0.113.5", "tcp": 2641, "udp": 2641,
+}  # fmt: skip
+
+
+@pytest_asyncio.fixture(scope="module")
+async def above(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Above]:
+    async with run_above(tmp_path_factory.mktemp("above")) as running:
+        yield running
+
+
+def make_call(table: str, rows: list[dict[str, Any]], **more: Any) -> Call:
+    given = {"period": YESTERDAY if TABLES[table].daily else CURRENT} | more
+    envelope = Envelope(table, PREFIX, given.pop("period"), str(uuid4()), rows, **given)
+    body = encode_lines(envelope) if TABLES[table].lines else encode_envelope(envelope)
+    path = TABLES[table].path.format(prefix=rows[0].get("prefix", "") if rows else "")
+    return Call(TABLES[table].method, path, PREFIX, body)
+
+
+async def say(above: Above, table: str, *rows: dict[str, Any], **more: Any) -> Answer:
+    return await above.toplevel.call(make_call(table, list(rows), **more), above.clock())
+
+
+def read_code(answer: Answer) -> tuple[int | None, str, str]:
+    """HTTP status, first code and field."""
+    assert answer.document is not None
+    (first, *_) = answer.document["rejected"]
+    return answer.status, first["code"], first["field"]
+
+
+ROWS: list[tuple[str, dict[str, Any], str, str]] = [
+    ("T8", make_firm_row(1) | {"regNew": -1}, "E102", "regNew"),
+    ("T8", {name: value for name, value in make_firm_row(1).items() if name != "regTotal"}, "E101", "regTotal"),
+    ("T8", make_firm_row(1) | {"resolveOk": 6}, "E501", "resolveOk"),
+    ("T8", make_firm_row(1) | {"othersCount": 1}, "E502", "sources"),
+    ("T8", make_firm_row(1, 10, 9), "E503", "regTotal"),
+    ("T8", make_firm_row(1) | {"rangeMinted": 11}, "E503", "rangeMinted"),
+    ("T8", make_firm_row(1) | {"day": "2026-11-19"}, "E505", "day"),
+    ("T8", make_firm_row(1) | {"prefix": PREFIX}, "E302", "prefix"),
+    ("T8", make_firm_row(1) | {"prefix": "88.102.1"}, "E302", "prefix"),
+    ("T8", make_firm_row(1, asked=1001) | {"sources": [{"ip": f"{n}", "count": 1} for n in range(1001)]}, "E511",
+     "sources"),
+    ("T3", make_firm_row(1) | {"prefix": PREFIX, "entNew": 2, "entTotal": 1}, "E504", "entTotal"),
+    ("T6", FIRM | {"crtCode": "91321302MA0000001X"}, "E506", "crtCode"),
+    ("T6", FIRM | {"industry": {}}, "E101", "industry.category"),
+    ("T6", FIRM | {"orgAddr": {}}, "E101", "orgAddr.province"),
+    ("T6", FIRM | {"verify": {}}, "E508", "verify.result"),
+    ("T6", FIRM | {"orgName": "泵" * 256}, "E103", "orgName"),
+    ("T7", {name: value for name, value in ROUTE.items() if name not in ("tcp", "udp")}, "E513", "tcp"),
+    ("T7", {name: value for name, value in ROUTE.items() if name != "ip"}, "E101", "ip"),
+    ("T7", ROUTE | {"ipType": "v6"}, "E512", "ipType"),
+    ("T7", ROUTE | {"encodingType": "GTIN"}, "E102", "encodingType"),
+    ("T9", {"handle": "88.101.1/a", "created": YESTERDAY, "op": 1, "count": 3}, "E509", "handleLast"),
+    ("T9", {"handle": "88.101.1/a", "created": YESTERDAY, "op": 4}, "E102", "op"),
+    ("T9", {"handle": "88.103.1/a", "created": YESTERDAY, "op": 1}, "E302", "prefix"),
+    ("M3", {"eventId": "1", "type": "恢复", "at": "2026-11-20T10:00:00+08:00", "class": 1}, "E101", "relatedEventId"),
+    ("M3", {"eventId": "1", "type": "异常", "at": "yesterday", "class": 1}, "E102", "at"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "row", "code", "field"), ROWS, ids=[f"{r[0]}-{r[2]}-{r[3]}" for r in ROWS])
+def test_a_row_that_breaks_a_rule_is_named_by_code_and_column(
+    table: str, row: dict[str, Any], code: str, field: str
+) -> None:
+    assert judge_row(TABLES[table], row, PREFIX, YESTERDAY) == [(code, field)]
+    text = TEXTS[f"tln_{code.lower()}"]
+    assert "{field}" in text.zh
+    assert "{field}" in text.en
+
+
+@pytest.mark.parametrize(
+    ("table", "row"), [("T8", make_firm_row(1)), ("T6", FIRM), ("T7", ROUTE), ("T7", ROUTE | {"extra": "allowed"})]
+)
+def test_a_row_that_keeps_all_rules_is_accepted(table: str, row: dict[str, Any]) -> None:
+    assert judge_row(TABLES[table], row, PREFIX, YESTERDAY) == []
+
+
+async def test_messages_that_break_the_envelope_are_refused_whole(above: Above) -> None:
+    good = make_firm_row(1)
+    assert read_code(await say(above, "T8", good, period="2026-11-31")) == (400, "E107", "period")
+    assert read_code(await say(above, "T8", good | {"day": "2026-11-22"}, period="2026-11-22")) == (
+        422, "E514", "period",
+    )  # fmt: skip
+    assert read_code(await say(above, "T8", good, part=2, parts=1)) == (400, "E108", "part")
+    assert read_code(await say(above, "T8", good, rev=-1)) == (400, "E108", "part")
+    assert read_code(await say(above, "T8", *(make_firm_row(n) for n in range(1, 2_002)))) == (422, "E110", "rows")
+    assert read_code(await say(above, "T8", good, good)) == (200, "E109", "prefix")
+    wrong_path = Call("POST", "/stats/node", PREFIX, make_call("T8", [good]).body)
+    assert read_code(await above.toplevel.call(wrong_path, START)) == (400, "E105", "table")
+    garbage = Call("POST", "/stats/node", PREFIX, b"[1")
+    assert read_code(await above.toplevel.call(garbage, START)) == (400, "E104", "rows")
+    bomb = Call("POST", "/master", PREFIX, gzip.compress(b"0" * 300_000_000, 1), encoding="gzip")
+    assert read_code(await above.toplevel.call(bomb, START)) == (400, "E104", "rows")
+    nowhere = Call("POST", "/nowhere", PREFIX, b"{}")
+    assert read_code(await above.toplevel.call(nowhere, START)) == (404, "E601", "path")
+
+
+async def test_a_call_is_believed_only_from_who_may_make_it(above: Above) -> None:
+    call = make_call("T2", [ROUTE | {"prefix": PREFIX}])
+    key = str(uuid4())
+
+    def sign(prefix: str = PREFIX, at_ms: int = int(START.timestamp() * 1000), **changed: str) -> dict[str, str]:
+        signed = (call.method, f"/tln/v1{call.path}", call.body)
+        return make_headers(above.signer, prefix, signed, at_ms, key) | changed
+
+    async def code(headers: dict[str, str]) -> tuple[int | None, str]:
+        return read_code(await above.toplevel.send_unsigned(call, headers))[:2]
+
+    late = int(START.timestamp() * 1000) - 300_001
+    assert await code(sign(at_ms=late)) == (401, "E203")
+    assert await code(sign() | {"X-Tln-App": "stranger"}) == (401, "E207")
+    assert await code(sign() | {"X-Tln-Key": "0" * 16}) == (401, "E208")
+    assert await code(sign("88.102")) == (403, "E301")
+    assert await code(sign() | {"X-Tln-Nonce": "0" * 32}) == (401, "E206")
+    wrong = b64encode(digest("ED25519", b"other")).decode()
+    assert await code(sign() | {"X-Tln-Digest": wrong}) == (401, "E205")
+    headers = sign()
+    assert (await above.toplevel.send_unsigned(call, headers)).status == 200
+    assert await code(headers) == (401, "E204"), "the same bytes again are a replay"
+    assert (await above.toplevel.send_unsigned(call, sign())).status == 200, "the same message, signed anew, is not"
+    call = make_call("T2", [ROUTE | {"prefix": PREFIX, "tcp": 1}])
+    assert await code(sign()) == (409, "E401"), "another message under the same key"
+
+
+async def test_receipts_are_repeated_and_revisions_only_go_up(above: Above) -> None:
+    call, key = make_call("T8", [make_firm_row(3)], rev=5, part=3, parts=3), str(uuid4())
+    with_key = Call(call.method, call.path, call.prefix, call.body, idempotency_key=key)
+    first = await above.toplevel.call(with_key, START)
+    again = await above.toplevel.call(with_key, START)
+    assert first.document == again.document
+    other = await say(above, "T8", make_firm_row(3, 11), rev=5, part=3, parts=3)
+    assert read_code(other) == (409, "E403", "rev")
+    older = await say(above, "T8", make_firm_row(3, 9), rev=4, part=3, parts=3)
+    assert (older.status, older.document and older.document["status"]) == (200, "ACCEPTED")
+    assert make_firm_row(3) in above.rows("T8")
+
+
+async def test_a_prefix_is_given_once_and_its_state_needs_it(above: Above) -> None:
+    asked = {"prefix": "88.101.7", "uscc": FIRM["crtCode"], "encodingType": "Handle"}
+    state = {"prefix": "88.101.7", "state": 1}
+    assert read_code(await say(above, "STATE", state)) == (404, "E601", "prefix")
+    assert (await say(above, "PREFIXES", asked)).status == 200
+    assert (await say(above, "STATE", state)).status == 200
+    taken = await say(above, "PREFIXES", asked | {"uscc": "91321302MA00000022"}, part=2, parts=2)
+    assert read_code(taken) == (422, "E404", "prefix")
+
+
+async def test_the_first_key_is_enrolled_and_no_other_without_the_first(above: Above) -> None:
+    keys = [make_private_key("SM2-SM3") for _ in range(2)]
+    documents = [
+        {
+            "app": "node-88.202",
+            "prefix": "88.202",
+            "algorithm": "SM2-SM3",
+            "publicKey": format_public_key("SM2-SM3", key),
+        }
+        for key in keys
+    ]
+    url = f"http://127.0.0.1:{above.port}/sim/enrol"
+    statuses = []
+    for document in (documents[0], documents[0], documents[1], documents[1] | {"app": "other"}, {"app": "x"}):
+        async with above.session.post(url, json=document) as answer:
+            statuses.append(answer.status)
+    assert statuses == [200, 200, 409, 409, 400]
+    assert [key.key_id for key in store.fetch_keys(above.book, "node-88.202")] == [
+        format_key_id(documents[0]["publicKey"])
+    ]
+
+
+async def test_prefixes_are_resolved_over_the_handle_protocol(above: Above) -> None:
+    await say(above, "T7", ROUTE, rev=1)
+    streams = Streams(above.book)
+    server = await asyncio.start_server(streams.serve, "127.0.0.1", 0)
+    address = server.sockets[0].getsockname()[:2]
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: Datagrams(above.book), local_addr=address
+    )
+    try:
+        for udp in (False, True):
+            for handle, code in ((b"0.NA/88.101.1", 1), (b"0.NA/88.9", 100), (b"88.101.1/x", 100)):
+                question = ResolutionRequest(handle, [], [])
+                reply = await asyncio.to_thread(ask, question, address, udp=udp, timeout_seconds=20)
+                assert reply.code == code, (udp, handle)
+                assert [value.type for value in reply.values] == (["HS_SITE"] if code == 1 else [])
+    finally:
+        transport.close()
+        server.close()
+
+
+@pytest.mark.parametrize(("language", "words"), [("zh", ("演练上级节点", "完整度")), ("en", ("Rehearsal", "Complete"))])
+async def test_the_page_says_in_both_languages_what_was_received(
+    language: str, words: tuple[str, str], above: Above
+) -> None:
+    await say(above, "T8", make_firm_row(1) | {"resolveOk": 9}, rev=7, part=9, parts=9)
+    async with above.session.get(f"http://127.0.0.1:{above.port}/?lang={language}") as answer:
+        page = await answer.text()
+    for word in (*words, "T8", YESTERDAY, "E501", "88.101"):
+        assert word in page, word
+
+
+async def test_reconciliation_gives_count_sum_and_root_whatever_the_order(above: Above) -> None:
+    rows = [make_firm_row(n) | {"day": "2026-11-18"} for n in range(1, 6)]
+    for part, row in enumerate(reversed(rows), start=1):
+        await say(above, "T8", row, period="2026-11-18", part=part, parts=5)
+    answer = await above.toplevel.call(Call("GET", "/recon/T8?period=2026-11-18", PREFIX), START)
+    assert answer.document is not None
+    assert (answer.document["rows"], answer.document["sum"]) == (5, 25)
+    assert len(answer.document["root"]) == 64
+
+
+def test_a_merkle_root_depends_on_every_leaf_and_on_no_order() -> None:
+    leaves = [bytes((n,)) for n in range(7)]
+    roots = {make_merkle_root(leaves[:n]) for n in range(8)}
+    assert len(roots) == 8
+    assert make_merkle_root(leaves[::-1]) == make_merkle_root(leaves)
+    assert make_merkle_root([]) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+# The process and the commands -----------------------------------------------------------------------------------
+
+
+def find_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket(type=socket.SOCK_DGRAM) as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], two.getsockname()[1]
+
+
+async def wait_for_health(url: str) -> None:
+    async with aiohttp.ClientSession() as session, asyncio.timeout(60):
+        while True:
+            try:
+                async with session.get(f"{url}/health") as answer:
+                    assert answer.status == 200
+                    return
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.05)
+
+
+async def test_a_day_goes_by_command_from_the_node_to_the_rehearsal_node_and_back_into_words(
+    database_url: str, tmp_path: Path
+) -> None:
+    port, handle_port = find_ports()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("IDNODE_")} | {
+        "IDNODE_DATABASE_URL": database_url, "IDNODE_DATA_DIR": str(tmp_path), "IDNODE_LANGUAGE": "en",
+        "IDNODE_TOPLEVEL_PORT": str(port), "IDNODE_TOPLEVEL_HANDLE_PORT": str(handle_port), "PYTHONPATH": str(ROOT),
+        "IDNODE_TOPLEVEL_ALGORITHM": "SM2-SM3",
+    }  # fmt: skip
+
+    def run(*arguments: str) -> tuple[int, Any]:
+        command = [sys.executable, "-m", "node.cli", *arguments, "--json"]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, json.loads(done.stdout or done.stderr)
+
+    silent, messages = await asyncio.to_thread(run, "report", "--day", YESTERDAY)
+    assert silent == 1
+    assert {message["state"] for message in messages["messages"]} == {"waiting"}
+    running = subprocess.Popen([sys.executable, "-m", "node.cli", "toplevel"], env=environment, cwd=tmp_path)
+    try:
+        await wait_for_health(f"http://127.0.0.1:{port}")
+        status, sent = await asyncio.to_thread(run, "report", "--day", YESTERDAY)
+        assert status == 0, sent
+        assert [(m["table_name"], m["state"], m["revision"]) for m in sent["messages"]] == [
+            ("T3", "accepted", 0), ("T8", "accepted", 0),
+        ]  # fmt: skip
+        _, received = await asyncio.to_thread(run, "toplevel", "received", "--day", YESTERDAY)
+        assert [row["prefix"] for row in received["T3"]] == [PREFIX]
+        _, rotated = await asyncio.to_thread(run, "toplevel", "rotate")
+        _, keys = await asyncio.to_thread(run, "toplevel", "key")
+        assert (keys[0]["key_id"], keys[0]["state"]) == (rotated["key_id"], "active")
+        _, listed = await asyncio.to_thread(run, "outbox", "list")
+        assert [message["state"] for message in listed] == ["accepted", "accepted"]
+        status, refused = await asyncio.to_thread(run, "outbox", "retry", str(listed[0]["number"]))
+        assert (status, refused["code"]) == (1, "outbox_not_waiting")
+        status, behaviour = await asyncio.to_thread(run, "toplevel", "behave", "away=1", "slow_ms=5")
+        assert (behaviour["away"], behaviour["slow_ms"]) == (True, 5)
+        running.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(running.wait, 30) == 0
+    finally:
+        running.kill()
+        running.wait()
