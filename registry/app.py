@@ -24,6 +24,7 @@ from registry.api import (
     dictionaries,
     docs_page,
     enterprises,
+    exports,
     health,
     identifiers,
     jobs,
@@ -73,7 +74,7 @@ _ROUTERS = (
     batches.router, streams.router, resolving.router, identifiers.router, reading.router, ranges.router,
     templates.router, enterprises.router, prefixes.router, dictionaries.router, access_keys.router,
     attachments.router, jobs.router, sign_in.router, accounts.router, partners.router,
-    sandboxes.router,
+    sandboxes.router, exports.router,
 )  # fmt: skip
 
 

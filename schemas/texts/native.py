@@ -70,3 +70,13 @@ TEXTS: dict[str, Text] = {
         "Do this with a prefix that was allotted.",
     ),
 }
+
+# What the commands print: Chinese, English.
+LABELS: dict[str, tuple[str, str]] = {
+    "range_state": (
+        "号段 {first} 至 {last}：{state}，涉及 {touched} 个标识，{own_records} 个有自己的记录、未受影响",
+        "Range {first} to {last}: {state}; {touched} identifiers, {own_records} more have records of their own",
+    ),
+    "sandbox_emptied": ("{prefix}：已删除 {deleted} 条", "{prefix}: {deleted} deleted"),
+    "exported": ("已导出到 {file}（{bytes} 字节）", "Exported to {file} ({bytes} bytes)"),
+}

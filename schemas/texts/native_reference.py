@@ -51,4 +51,12 @@ NATIVE: dict[str, str] = {
         "其下的标识、号段和模板每天零点（UTC+8）删除。"
     ),
     "List sandboxes": "列出沙箱",
+    # Exports
+    "Export everything an enterprise owns": "导出企业的全部数据",
+    "Dossier, prefixes, templates, ranges, identifiers with private values, history and attachments.\n\n"
+    "It goes out while it is read. An archive without `manifest.json` is not complete.": (
+        "档案、前缀、模板、号段、标识（含私有值）、历史和附件。边读边发送；没有 `manifest.json` 的压缩包不完整。"
+    ),
+    "For the operator: whose.": "运营方使用：哪家企业。",
+    "For the operator: why; it is recorded.": "运营方使用：原因，会留下记录。",
 }

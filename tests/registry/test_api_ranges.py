@@ -1,5 +1,6 @@
 """Whole ranges over HTTP: pages, states, If-Match, dry runs, and who may."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pytest_asyncio
 
 from schemas.ranges import format_member
 from tests.registry.api_world import PUMP, World, open_world
+from tests.resolver.handle_server import ServerPlan, encode_question, get_code, run_server
+from tests.resolver.test_handle_answers import OUR_SITE
 
 V1 = "/api/v1"
 
@@ -85,3 +88,17 @@ async def test_ranges_come_in_pages(world: World) -> None:
     for cursor in ("x", "99.0.1.A", "8.0.1", "8.2.1.A"):
         reply = await world.ask("GET", f"{V1}/ranges?prefix={PUMP}&after={cursor}")
         assert (reply.status, reply.json["code"]) == (400, "cursor_unknown")
+
+
+async def test_a_resolver_that_knows_a_member_forgets_it_when_its_range_is_retired(
+    world: World, database_url: str, tmp_path: Path
+) -> None:
+    await add(world, "W")
+    question = encode_question(f"{PUMP}/W0000000500")
+    with run_server(ServerPlan(database_url, tmp_path, OUR_SITE)) as server:
+        for action, code in (("retire", 100), ("restore", 1)):
+            assert get_code(await asyncio.to_thread(server.ask, question)) != code
+            assert (await world.ask("POST", f"{V1}/ranges/{PUMP}/W0000000001/{action}", {})).status == 200
+            async with asyncio.timeout(10):
+                while get_code(await asyncio.to_thread(server.ask, question)) != code:
+                    await asyncio.sleep(0.02)

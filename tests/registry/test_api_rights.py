@@ -95,6 +95,7 @@ ROUTES: list[tuple[str, str, Any, str]] = [
     ("POST", f"{V1}/enterprises/PUMP/verification", {"result": "pass"}, OPERATOR),
     ("POST", f"{V1}/enterprises/PUMP/move", {"area": "321302", "industry": "C/34/344/3442"}, OPERATOR),
     ("PUT", f"{V1}/enterprises/PUMP/tags", {"tags": {"industrial_chain": "高端装备"}}, OPERATOR),
+    ("GET", f"{V1}/export?reason=move&enterprise_id=PUMP", None, OWN),
     ("GET", f"{V1}/sandboxes", None, "each"),
     ("POST", f"{V1}/sandboxes", {"enterprise_id": "PUMP"}, OWN),
     ("GET", f"{V1}/units", None, "each"),
@@ -191,7 +192,9 @@ async def fill(world: World, method: str, path: str, body: Any) -> tuple[str, An
         await world.ask("POST", f"{V1}/partners", {"prefix": PUMP, "organisation": PARTNER})
     if "/KEY" in path:
         path = path.replace("KEY", world.firms["pump"].access_key)
-    path = path.replace("/PUMP", f"/{firms['PUMP']}").replace("/ACTION", "/update")
+    path = (
+        path.replace("/PUMP", f"/{firms['PUMP']}").replace("=PUMP", f"={firms['PUMP']}").replace("/ACTION", "/update")
+    )
     if isinstance(body, dict) and "enterprise_id" in body:
         body = body | {"enterprise_id": firms[body["enterprise_id"]]}
     return path, body
