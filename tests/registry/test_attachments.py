@@ -13,11 +13,12 @@ import pytest
 import pytest_asyncio
 
 from registry.attachments import MAX_UNBOUND, clean_attachments
+from registry.keys import KeyTerms, add_key
 from schemas.attachments import MAX_IMAGE_BYTES, MAX_PDF_BYTES, check_content, make_name
 from schemas.enterprise_bodies import AttachmentBody
 from schemas.errors import InvalidInput, TooLarge
 from tests.registry.api_world import Reply, World, open_world
-from tests.registry.people import make_uscc
+from tests.registry.people import CLERK, make_uscc, order
 from tests.registry.pictures import BMP, JPEG, PDF, PNG, make_png
 
 V1 = "/api/v1"
@@ -289,6 +290,20 @@ async def test_the_operator_uploads_for_a_firm_and_gives_a_reason_to_look_at_an_
     assert (explained.status, explained.body) == (200, make_png(41))
     shown = await world.ask("GET", f"{V1}/enterprises/{firm.json['enterprise_id']}", who="operator")
     assert [(d["decision"], d["reason"]) for d in shown.json["decisions"]][-1] == ("revealed", "核验")
+
+
+async def test_a_key_that_may_only_read_sees_the_licence_and_not_the_card(world: World) -> None:
+    licence, card = await keep(world, 45), await keep(world, 46)
+    files = {"certificate_image_id": licence, "legal_person": {"name": "王某", "front_image_id": card}}
+    assert (await propose(world, **files)).status == 200
+    async with world.state.connect() as conn:
+        firm = world.firms["pump"].enterprise_id
+        key = await add_key(conn, order(CLERK), firm, "scanner", KeyTerms(scopes=("read",)))
+    world.keys["scanner"] = ".".join(key)
+    for number, status in ((licence, 200), (card, 403)):
+        assert (await world.ask("GET", f"{V1}/attachments/{number}/content", who="scanner")).status == status
+        assert (await world.ask("GET", f"{V1}/attachments/{number}/content")).status == 200
+    assert (await upload(world, PNG, who="scanner")).status == 403
 
 
 async def test_a_firm_cannot_fill_the_disk_with_files_it_does_not_use(world: World) -> None:

@@ -1,5 +1,6 @@
 """The enterprise calls of the published interface: applications, lists, dossiers, prefixes, hosting, files."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from copy import deepcopy
@@ -267,6 +268,20 @@ async def test_certificate_name_mobile_and_email_belong_to_one(world: World) -> 
         assert await find_id(world, second) is None, "neither user nor enterprise"
         put(path, (await make_application(world))[part][name])(second)
         assert (await apply(world, second)).status == 1, "what was refused took nothing away, its files neither"
+
+
+async def test_of_applications_at_the_same_time_one_wins(world: World) -> None:
+    application = await make_application(world)
+    several = []
+    for n in range(4):
+        other = deepcopy(application)
+        other["sysUser"] |= {"userName": f"at-once-{n}", "email": f"{n}@once.example", "mobile": f"1370000000{n}"}
+        several.append(other)
+    said = await asyncio.gather(*(apply(world, one) for one in several))
+    assert sorted(one.status for one in said) == [-2, -2, -2, 1]
+    assert all(one.message == "success" or "orgCrtCode" in one.message for one in said)
+    users = [(await ask(world, "POST", "/identity/registry", one["sysUser"], who="operator")).status for one in several]
+    assert sorted(users) == [-2, 1, 1, 1], "the names of those who lost are free"
 
 
 async def test_the_same_certificate_code_of_another_kind_is_another(world: World) -> None:
