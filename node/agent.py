@@ -15,6 +15,7 @@ from node.agent_stats import AgentStats, publish_agent
 from node.closing import close_due_days
 from node.counting import check_rollups, count_changes, count_segments
 from node.postgres import get_dsn
+from node.reporting_loop import run_reporting
 from node.segment_files import identify_directory
 from node.segment_keeping import choose_reserve_bytes, keep_segments
 from node.settings import AgentSettings
@@ -50,6 +51,7 @@ async def run_agent(settings: AgentSettings) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_repeat(dsn, lambda conn: _count(conn, directory, stop, stats), COUNT_SECONDS, stop))
         tasks.create_task(_repeat(dsn, lambda conn: _keep(conn, directory), KEEP_SECONDS, stop))
+        tasks.create_task(run_reporting(settings, stop))
         tasks.create_task(_repeat(dsn, _make_closer(settings.prefixes), CLOSE_SECONDS, stop))
         tasks.create_task(Watch(settings, dsn, stats).run(stop))
         tasks.create_task(publish_agent(stats, StatsFile(settings.stats_dir, "agent"), stop))

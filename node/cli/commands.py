@@ -17,6 +17,7 @@ from node.cli import (
     process_commands,
     resolve_command,
     statistics_commands,
+    toplevel_commands,
 )
 
 # Plain help and plain errors: rich would take a tenth of a second of every command.
@@ -42,6 +43,7 @@ def choose_output(
 
 for commands in (
     process_commands,
+    toplevel_commands,
     enterprise_commands,
     account_commands,
     key_commands,
