@@ -11,7 +11,7 @@ from schemas.errors import ServiceError
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (up, registry, resolver, agent, migrate, demo, doctor, metrics):
+    for command in (up, registry, resolver, agent, migrate, demo, doctor, health, metrics):
         app.command()(command)
 
 
@@ -78,6 +78,21 @@ def demo(as_json: AsJson = False) -> None:
         print_json(asdict(counts))
     else:
         print(say(LABELS["demo_loaded"], settings.language, **asdict(counts)))
+
+
+def health(
+    part: Annotated[str, typer.Argument(metavar="[PART]", help="node, registry, resolver, agent, toplevel")] = "node",
+    as_json: AsJson = False,
+) -> None:
+    """只问本机的服务是否应答，供容器健康检查 / Whether the services of this machine answer; for health checks"""
+    from node.health import examine_part
+
+    problems = examine_part(load(), part)
+    if as_json:
+        print_json({"part": part, "problems": problems})
+    else:
+        print("\n".join(problems) or "ok")
+    raise typer.Exit(1 if problems else 0)
 
 
 def metrics() -> None:
