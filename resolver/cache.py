@@ -42,6 +42,9 @@ class Fill:
         self.keep = True
 
 
+_NOTHING_MISSED = (b"", None)
+
+
 class RecordCache:
     """Entries by folded identifier. `clock` is monotonic seconds; `limit_bytes` bounds what the entries occupy."""
 
@@ -57,6 +60,7 @@ class RecordCache:
         self._hand: deque[_Key] = deque()  # who is looked at next when room is needed (second chance)
         self._fills: dict[_Key, Fill] = {}
         self._queue: deque[Fill] = deque()
+        self._missed: tuple[bytes, Lookup | None] = _NOTHING_MISSED  # located by `find` for `fetch`
         self._on_growth = self._grow  # one object for all entries
         self._oldest = float("inf")  # entries checked before are asked about again
         self._synced_at: float | None = None  # when rows and log were last known to agree with what is kept
@@ -98,6 +102,7 @@ class RecordCache:
         located = self.prefixes.locate(raw)
         if isinstance(located, Entry):
             return self._trust(located)
+        self._missed = raw, located
         key = located.key
         entry = self._entries.get(key)
         if entry is not None and entry.checked_at >= self._oldest:
@@ -117,7 +122,8 @@ class RecordCache:
 
         Questions of one loop turn become one statement; a key that is being asked about is not asked again.
         """
-        located = self.prefixes.locate(raw)
+        (asked, missed), self._missed = self._missed, _NOTHING_MISSED
+        located = missed if missed is not None and asked is raw else self.prefixes.locate(raw)
         if isinstance(located, Entry):  # the prefixes changed since, or are not known
             callback(self._trust(located))
             return

@@ -25,6 +25,7 @@ from schemas.resolution_log import Outcome, Transport
 MAX_HEAD_BYTES = 16_384
 HEAD_SECONDS = 15.0
 IDLE_SECONDS = 75.0
+LINGER_SECONDS = 5.0  # for a refused client to read why
 SWEEP_SECONDS = 1.0
 MAX_JUDGED = 2_048
 MAX_JUDGED_BYTES = 2_048
@@ -98,6 +99,7 @@ class ResolverProtocol(HttpToolsProtocol):
         self._idle = short.is_on  # nothing is being read, looked up or answered
         self._in_head = self._in_message = False
         self._waits = False  # for the database, on the short way
+        self._held = b""  # what came meanwhile
         self._closing = False
         self._discards = False  # the request was refused; what else comes is not read
         self._begun = 0  # messages so far
@@ -124,7 +126,20 @@ class ResolverProtocol(HttpToolsProtocol):
             traits = self._judged.get(data[at:])
             if traits is not None and self._answer_short(data, at, traits):
                 return
+        elif self._waits:
+            self._hold(data)
+            return
         self._read(data)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Who has said all he wants to say may still hear the answer."""
+        if self._in_message or self.scheme != "http":  # TLS knows no half-closed connections
+            return False
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        if is_answering:
+            self.cycle.keep_alive = False
+        self._closing = self._waits
+        return self._waits or is_answering
 
     # The short way
 
@@ -142,12 +157,7 @@ class ResolverProtocol(HttpToolsProtocol):
         if entry is not None and entry.is_plain and not self.flow.write_paused:
             if self.timeout_keep_alive_task is not None:
                 self._unset_keepalive_if_required()
-            self._served = True
-            address = traits.address or self._peer
-            self._log(raw, entry.prefix_id, entry.template_id, _HTTP, _FOUND, traits.client_class, address)
-            tail = entry.rest_tail()
-            head = self._short.found_head if is_api else self._short.found_head_varying
-            self.transport.write(b"".join((head, _LENGTHS[len(raw) + len(tail)], raw, tail)))
+            self._send_found(raw, entry, traits, is_api)
             return True
         if _PLAIN_IDENTIFIER.fullmatch(raw) is None or self.flow.write_paused:
             return False
@@ -155,9 +165,14 @@ class ResolverProtocol(HttpToolsProtocol):
         if entry is not None:
             return self._send_short(raw, entry, traits, is_api)
         self._idle, self._waits = False, True
-        self.flow.pause_reading()
         self._short.cache.fetch(raw, partial(self._finish_short, data, raw, traits, is_api))
         return True
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what comes before the database has answered; pausing for every miss would cost two system calls."""
+        self._held += data
+        if len(self._held) > MAX_HEAD_BYTES:
+            self.flow.pause_reading()
 
     def _finish_short(self, data: bytes, raw: bytes, traits: Traits, is_api: bool, entry: Entry | None) -> None:
         """The database has answered."""
@@ -165,11 +180,25 @@ class ResolverProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._idle = True
+        held, self._held = self._held, b""
         self.flow.resume_reading()
-        if not self._send_short(raw, entry, traits, is_api):
+        if entry is not None and entry.is_plain:
+            self._send_found(raw, entry, traits, is_api)
+        elif not self._send_short(raw, entry, traits, is_api):
             self._read(data)
-        elif self._closing:
-            self.transport.close()
+        if held:
+            self.data_received(held)
+        if self._closing:
+            self.shutdown()
+
+    def _send_found(self, raw: bytes, entry: Entry, traits: Traits, is_api: bool) -> None:
+        """The commonest answer, from parts that are ready."""
+        self._served = True
+        address = traits.address or self._peer
+        self._log(raw, entry.prefix_id, entry.template_id, _HTTP, _FOUND, traits.client_class, address)
+        tail = entry.rest_tail()
+        head = self._short.found_head if is_api else self._short.found_head_varying
+        self.transport.write(b"".join((head, _LENGTHS[len(raw) + len(tail)], raw, tail)))
 
     def _send_short(self, raw: bytes, entry: Entry | None, traits: Traits, is_api: bool) -> bool:
         """Send the plain answer; False if it takes more than that."""
@@ -258,6 +287,7 @@ class ResolverProtocol(HttpToolsProtocol):
             self._write(Reply(status, body, headers=((b"connection", b"close"),)))
             # Closing with bytes unread would reset the connection and take the answer away from the client.
             self._discards = True
+            self._quiet_since = monotonic()
             self.transport.write_eof()
 
     def on_message_begin(self) -> None:
@@ -304,7 +334,8 @@ class ResolverProtocol(HttpToolsProtocol):
     def check_time(self, now: float) -> None:
         """Called about once a second: a head has a deadline, and nobody may be idle for ever."""
         if self._discards:
-            self.transport.close()
+            if now - self._quiet_since > LINGER_SECONDS:
+                self.transport.close()
         elif self._in_head and now - self._head_since > HEAD_SECONDS:
             self._refuse(408, "The request did not arrive in time")
         elif self._served or self._waits or self._in_message:

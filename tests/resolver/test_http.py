@@ -552,6 +552,32 @@ async def test_requests_are_found_however_the_stream_is_cut(site: Site, step: in
     assert [(await client.read()).json for _ in range(3)] == [PLAIN] * 3
 
 
+async def test_what_comes_while_the_database_is_asked_waits_for_its_turn(site: Site) -> None:
+    client = site.connect()
+    await client.ask("/api/handles/88.101.5/pump-1")
+    site.cache.forget_everything()
+    targets = ["/api/handles/88.101.5/ICE", "/88.101.5/NONE", "/health", "/api/handles/88.101.5/pump-1"] * 5
+    for target in targets:
+        await client.send(client.format(target))
+        await asyncio.sleep(0)  # another turn of the loop, so that each is a read of its own
+    await client.send(client.format("/api/handles/88.101.5/ICE") * 400)  # more than is kept
+    answers = [await client.read() for _ in targets]
+    assert [a.status for a in answers] == [200, 404, 200, 200] * 5
+    assert [a.json["handle"] for a in answers[::4]] == ["88.101.5/ICE"] * 5
+    assert {(await client.read()).status for _ in range(400)} == {200}
+
+
+@pytest.mark.parametrize("target", ["/api/handles/88.101.5/ICE", "/api/handles/88.101.5/pump-1?pretty", "/health"])
+async def test_who_has_finished_asking_still_hears_the_answer(site: Site, target: str) -> None:
+    client = site.connect()
+    await client.ask("/api/handles/88.101.5/EVIL")
+    await client.send(client.format(target))
+    assert client.writer is not None
+    client.writer.write_eof()
+    assert (await client.read()).status == 200
+    assert await client.is_closed()
+
+
 async def test_connection_close_is_honoured(site: Site) -> None:
     client = site.connect()
     await client.ask("/api/handles/88.101.5/pump-1")
