@@ -9,7 +9,6 @@ from registry.accounts import NewAccount, add_account, join_enterprise, open_per
 from registry.enterprise_views import EnterpriseDetail, get_enterprise
 from registry.enterprises import apply as file_application
 from registry.enterprises import reveal_personal
-from registry.principals import Principal
 from registry.snms import texts
 from registry.snms.calls import SnmsCall
 from registry.snms.dossiers import format_dossier, naming, read_dossier
@@ -117,7 +116,8 @@ async def _list_open_ids(conn: Connection, call: SnmsCall, enterprise_id: int) -
 
 
 async def detail(call: SnmsCall) -> object:
-    """Everything that was filed. The operator's look at it is recorded: it shows personal data."""
+    """Everything that was filed. The operator's look at it is recorded: it shows personal data, which those who do
+    not manage the enterprise are not shown."""
     enterprise_id = call.read_fields().get_number("id", 1, 2**62)
     principal = call.get_principal()
     try:
@@ -127,17 +127,13 @@ async def detail(call: SnmsCall) -> object:
             shown = await get_enterprise(conn, principal, enterprise_id)
             personal: dict[str, Any] = {}
             users: list[AccountRow] = []
-            if _may_see_personal(principal):
+            if "manage" in principal.scopes:
                 order = call.order("SNMS ent/detail")
                 personal = await reveal_personal(conn, call.state.config.rules, order, enterprise_id)
                 users = await fetch_accounts(conn, enterprise_id)
     except NotFound:
         raise Refusal(texts.ENTERPRISE_NOT_FOUND.format(id=enterprise_id)) from None
     return _format_detail(call, shown, personal, users)
-
-
-def _may_see_personal(principal: Principal) -> bool:
-    return principal.is_operator or "manage" in principal.scopes
 
 
 def _format_detail(

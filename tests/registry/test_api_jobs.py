@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from registry.job_runner import run_jobs
+from registry.jobs import clear_old_jobs
 from schemas.bodies import JobBody, JobPage
 from tests.registry.api_world import PUMP, TOFU, Reply, World, open_world
 
@@ -76,6 +78,7 @@ async def test_a_file_goes_in_and_every_row_is_answered(world: World) -> None:
     assert (job.state, job.file_name, job.counts.rows, job.counts.registered, job.counts.refused) == (
         "done", "产品.csv", 3, 2, 1,
     )  # fmt: skip
+    assert job.receipt
     receipt = await world.ask("GET", job.receipt)
     assert receipt.headers["Content-Type"].startswith("text/csv") and receipt.body.startswith(b"\xef\xbb\xbf")
     rows = list(csv.DictReader(io.StringIO(receipt.body.decode("utf-8-sig"))))
@@ -93,8 +96,20 @@ async def test_a_file_goes_in_and_every_row_is_answered(world: World) -> None:
 async def test_a_dry_run_gives_the_receipt_and_writes_nothing(world: World, how: dict[str, Any]) -> None:
     job = await wait_for(world, await upload(world, content="编码,型号\nD-1,A\n".encode(), **how))
     assert (job.dry_run, job.counts.registered) == (True, 1)
+    assert job.receipt
     assert b"D-1" in (await world.ask("GET", job.receipt)).body
     assert (await world.ask("GET", f"{V1}/identifiers/{PUMP}/D-1")).status == 404
+
+
+async def test_a_receipt_that_was_deleted_is_said_to_be_gone(world: World) -> None:
+    job = await wait_for(world, await upload(world, dry_run="true"))
+    assert job.receipt
+    async with world.state.connect() as conn:
+        await clear_old_jobs(conn, world.state.config.jobs_dir, world.state.now() + timedelta(days=31))
+    shown = JobBody.model_validate((await world.ask("GET", f"{V1}/jobs/{job.job_id}")).json)
+    assert (shown.receipt, shown.counts) == (None, job.counts)
+    gone = await world.ask("GET", job.receipt)
+    assert (gone.status, gone.json["code"]) == (404, "receipt_gone")
 
 
 async def test_an_upload_sent_twice_under_one_key_is_one_job(world: World) -> None:
