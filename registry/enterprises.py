@@ -13,6 +13,7 @@ from asyncpg import Connection
 
 from registry.areas import Area, get_area
 from registry.attachments import bind_dossier
+from registry.audit import note
 from registry.keys import KeyTerms, add_key, revoke_keys_of
 from registry.prefixes import (
     NodeRules,
@@ -302,6 +303,7 @@ async def reveal_personal(conn: Connection, rules: NodeRules, order: Order, ente
         if order.principal.is_operator:
             check_reason(order)
             await insert_decision(conn, enterprise_id, "revealed", order.act)
+            await note(conn, order, "personal_revealed", f"enterprise:{enterprise_id}")
         if row.personal is None:
             return {}
         personal: dict[str, Any] = orjson.loads(

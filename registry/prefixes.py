@@ -295,7 +295,8 @@ def check_reason(order: Order) -> None:
 
 async def check_not_own(conn: Connection, order: Order, enterprise_id: int, prefix: str | None) -> None:
     """Nobody decides on an application of his own."""
-    if await find_applicant(conn, enterprise_id, prefix) == order.principal.actor:
+    own = order.principal.enterprise_id == enterprise_id
+    if own or await find_applicant(conn, enterprise_id, prefix) == order.principal.actor:
         raise Forbidden("decision_on_own_application", actor=order.principal.actor)
 
 

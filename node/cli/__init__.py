@@ -9,7 +9,7 @@ import traceback
 import typer
 from typer._click.exceptions import UsageError  # typer's own copy of click; no public name leads to it
 
-from node.cli.frame import LANGUAGE_VARIABLE, complain, take_language
+from node.cli.frame import COMMAND, LANGUAGE_VARIABLE, complain, take_language
 from schemas.errors import ServiceError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -34,6 +34,7 @@ def run_command(arguments: list[str]) -> int:
     try:
         from node.cli.commands import app
 
+        COMMAND.set(" ".join(arguments))
         result = app(args=arguments, prog_name="idnode", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except ServiceError as error:

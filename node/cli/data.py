@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.frame import load, open_database, read_actor
+from node.cli.frame import COMMAND, load, open_database, read_actor
 from schemas.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -76,6 +76,12 @@ class Desk:
     def act(self, reason: str = "") -> "Act":
         return self.order(reason).act
 
+    async def note_command(self) -> None:
+        """In the audit trail: it stands if what the command wrote stands."""
+        from registry.audit import note
+
+        await note(self.conn, self.order(), "idnode", COMMAND.get())
+
     async def get_template(self, prefix: str, version: str) -> "Template":
         from registry.templates import get_template
 
@@ -101,14 +107,20 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(*, writing: bool = False) -> AsyncIterator[Desk]:
-    """A transaction of its own, committed only if the command writes and nothing was raised."""
+async def open_desk(*, writing: bool = False, noted: bool = True) -> AsyncIterator[Desk]:
+    """A transaction of its own, committed only if the command writes and nothing was raised.
+
+    What writes is noted in the audit trail, unless it only keeps the trail itself in order (`noted`).
+    """
     settings = load()
     async with open_database(settings) as conn:
         transaction = conn.transaction()
         await transaction.start()
         try:
-            yield Desk(conn, settings)
+            desk = Desk(conn, settings)
+            yield desk
+            if writing and noted:
+                await desk.note_command()
         except BaseException:
             await transaction.rollback()
             raise

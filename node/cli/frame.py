@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -23,6 +24,8 @@ if TYPE_CHECKING:  # slow to import; `idnode --help` needs none of them
     from node.settings import NodeSettings
 
 LANGUAGE_VARIABLE = "IDNODE_LANGUAGE"
+# The words of the command that runs, as the audit trail has them; no option of ours takes a secret as a word.
+COMMAND: ContextVar[str] = ContextVar("COMMAND", default="")
 AsJson = Annotated[bool, typer.Option("--json", help="一个 JSON 文档 / print one JSON document")]
 Answer = TypeVar("Answer")
 

@@ -16,6 +16,7 @@ from pydantic import AfterValidator
 from registry.api.idempotency import IdempotencyKey, StoredAnswer, check_key, make_digest
 from registry.api.problems import answer_problem, dump_json
 from registry.api.state import RegistryState
+from registry.audit import note
 from registry.principals import Order, Principal
 from schemas.errors import InvalidInput, PreconditionFailed, ServiceError, Unauthenticated, Unavailable
 
@@ -66,6 +67,8 @@ class Call:
         return principal
 
     def order(self, reason: str = "") -> Order:
+        if reason:
+            self.request.state.reason = reason  # for the audit trail, which is written when all is done
         return Order(self.get_principal(), self.state.now(), reason, self.address)
 
     @property
@@ -107,17 +110,18 @@ class WritingCall(Call):
 
     async def _write(self, conn: Connection, effect: Effect) -> StoredAnswer:
         async with conn.transaction():
-            return self._pack(await effect(conn))
+            return await self._carry_out(conn, effect)
 
     async def _write_once(self, conn: Connection, effect: Effect, key: IdempotencyKey) -> StoredAnswer:
         now = self.state.now()
         async with conn.transaction():
             first = await key.find_first_answer(conn, now)
             if first is not None:
+                self.request.state.audited = True  # nothing is written again
                 return first
             try:
                 async with conn.transaction():  # a refusal is kept, what was written before it is not
-                    answer = self._pack(await effect(conn))
+                    answer = await self._carry_out(conn, effect)
             except Unavailable:
                 raise
             except ServiceError as error:
@@ -125,6 +129,16 @@ class WritingCall(Call):
                 headers = {**problem.headers, "Content-Type": "application/problem+json"}
                 answer = StoredAnswer(problem.status, headers, problem.body)
             await key.store(conn, answer, now)
+        return answer
+
+    async def _carry_out(self, conn: Connection, effect: Effect) -> StoredAnswer:
+        """What is done and its entry in the audit trail stand or fall together."""
+        answer = self._pack(await effect(conn))
+        held = self.request.state
+        action = f"{self.request.method} {self.request.scope['route'].path}"
+        order = Order(self.get_principal(), self.state.now(), getattr(held, "reason", ""), self.address)
+        await note(conn, order, action, self.request.scope["path"])
+        held.audited = True
         return answer
 
     async def _try(self, conn: Connection, effect: Effect) -> StoredAnswer:
@@ -142,7 +156,8 @@ class WritingCall(Call):
 
     async def make_key(self, key: str, digest: bytes | None) -> IdempotencyKey:
         request, principal = self.request, self.get_principal()
-        account = "operator" if principal.enterprise_id is None else f"enterprise:{principal.enterprise_id}"
+        account = f"enterprise:{principal.enterprise_id}" if principal.kind == "enterprise" else principal.actor
+        account = "operator" if principal.is_operator else account
         if digest is None:
             digest = make_digest(await request.body())
         whole = make_digest(

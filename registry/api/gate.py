@@ -1,5 +1,7 @@
 """What every request passes first: language, size of the body, who asks; and what every error passes last."""
 
+import re
+from contextlib import suppress
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
@@ -8,17 +10,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from registry.api.problems import WrongContentType, answer_problem, translate
 from registry.api.rights import find_scope
 from registry.api.state import RegistryState
+from registry.audit import note
 from registry.keys import authenticate, read_bearer, split_bearer
-from registry.principals import Principal
+from registry.principals import Order, Principal
 from registry.sign_in import Visit
+from registry.store import DATABASE_AWAY
 from registry.tokens import authenticate_token, is_token
-from schemas.errors import TooLarge, Unauthenticated
+from schemas.errors import Forbidden, TooLarge, Unauthenticated, Unavailable
 from schemas.texts import LANGUAGES, choose_language
 
 API = "/api/v1/"
 MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_UPLOAD_BYTES = 1024 * 1024 * 1024
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+# Where values, documents and receipts of enterprises are read.
+_PRIVATE = re.compile(r"/api/v1/(identifiers|ranges|jobs|attachments|export)(/|$)")
 _OPEN = frozenset({f"{API}tokens"})  # for those who are about to sign in
 _UPLOADS = ("multipart/form-data", "text/csv", "application/x-ndjson")
 
@@ -38,7 +44,9 @@ class Gate:
 
         async def note_start(message: Message) -> None:
             nonlocal started
-            started = started or message["type"] == "http.response.start"
+            if message["type"] == "http.response.start":
+                await self._note(scope, message["status"])
+                started = True
             await send(message)
 
         try:
@@ -47,15 +55,33 @@ class Gate:
                 # Routes see the path as it was sent: an encoded slash of an identifier is no slash of the path.
                 scope["path"] = scope["raw_path"].decode("ascii")
                 principal = await self._find_principal(scope, headers)
+                scope["state"]["principal"] = principal
                 if principal is not None:
                     principal.check_scope(find_scope(scope["method"], scope["path"]))
-                scope["state"]["principal"] = principal
                 receive = limit_body(scope["method"], headers, receive)
             await self._app(scope, receive, note_start)
         except Exception as error:
             if started:
                 raise
-            await _send_problem(error, language, send)
+            problem = translate(error)
+            if isinstance(problem, Forbidden):
+                with suppress(Unavailable, *DATABASE_AWAY):
+                    await self._note(scope, 403, problem.code)
+            await _send_problem(problem, language, send)
+
+    async def _note(self, scope: Scope, status: int, outcome: str = "ok") -> None:
+        """In the audit trail, before anything is answered: what was written and not noted with its transaction, what
+        was refused for lack of a right, and looks of the operator's people at what belongs to others."""
+        principal: Principal | None = scope["state"]["principal"]
+        if principal is None or "audited" in scope["state"] or not is_noted(principal, scope, status):
+            return
+        reason = scope["state"].get("reason", "")
+        order = Order(principal, self._state.now(), reason, find_address(scope))
+        outcome = outcome if status < 400 or outcome != "ok" else str(status)
+        scope["state"]["audited"] = True
+        async with self._state.connect() as conn:
+            route = getattr(scope.get("route"), "path", "")
+            await note(conn, order, f"{scope['method']} {route}".strip(), scope["path"], outcome)
 
     async def _find_principal(self, scope: Scope, headers: Headers) -> Principal | None:
         """Of an access key with its secret, or of a bearer token. None for an anonymous reader.
@@ -73,6 +99,17 @@ class Gate:
             if is_token(bearer):
                 return await authenticate_token(conn, self._state.config.rules.key_ring, bearer, visit)
             return await authenticate(conn, *split_bearer(header), visit.at, visit.address)
+
+
+def is_noted(principal: Principal, scope: Scope, status: int) -> bool:
+    """Whether the audit trail tells of a request of `/api/v1` that was answered like this."""
+    if not scope["path"].startswith(API):
+        return False
+    if status == 403:
+        return True
+    is_write = scope["method"] not in _SAFE and b"dry_run=true" not in scope["query_string"]
+    is_look = principal.sees_all and _PRIVATE.match(scope["path"]) is not None
+    return status < 400 and (is_write or is_look)
 
 
 def find_address(scope: Scope) -> str:

@@ -7,6 +7,7 @@ from registry.principals import Scope
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _REVIEWS = re.compile(r"/api/v1/(enterprises/[^/]+/(review|approve|refuse|verification)|prefixes/[^/]+/decisions)$")
 _TEMPLATES = re.compile(r"/api/v1/prefixes/[^/]+/templates(/|$)")
+_EXPORT = re.compile(r"/api/v1/export(/|$)")  # everything an enterprise has, documents of its dossier among it
 _STATISTICS = re.compile(r"/api/v1/statistics(/|$)")
 _WRITES = re.compile(r"/api/v1/(identifiers|ranges|jobs|batches)(/|$)")
 _QUESTIONS = re.compile(r"/api/v1/identifiers/resolve$")  # asked by POST, for their size
@@ -18,6 +19,8 @@ def find_scope(method: str, path: str) -> Scope:
     """`path` as it was sent. What is neither data, templates nor figures is an administrator's: manage."""
     if _STATISTICS.match(path):
         return "statistics"
+    if _EXPORT.match(path):
+        return "manage"
     if method in _SAFE or _OWN.match(path) or _QUESTIONS.match(path):
         return "read"
     if _REVIEWS.match(path):

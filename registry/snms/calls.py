@@ -15,6 +15,7 @@ from starlette.requests import Request
 
 from registry.api.gate import find_address
 from registry.api.state import POOL_SIZE, RegistryState
+from registry.audit import note
 from registry.principals import Order, Principal
 from registry.sign_in import Visit
 from registry.snms import texts
@@ -36,10 +37,12 @@ class Shared:
     """What the calls of one process have in common.
 
     `templates`: those that were looked up before, by number, each with the time of its last change. `turns`: who
-    finds all connections busy waits here in order, and leaves some to the rest of the registry.
+    finds all connections busy waits here in order, and leaves some to the rest of the registry. `callers`: who looked
+    something up within the last second, by token and address, until when (monotonic).
     """
 
     templates: dict[int, tuple[datetime, Template]] = field(default_factory=dict)
+    callers: dict[tuple[str, str], tuple[float, Principal]] = field(default_factory=dict)
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(POOL_SIZE - 2))
 
 
@@ -61,11 +64,14 @@ class SnmsCall:
         return self.principal
 
     def order(self, reason: str = "") -> Order:
-        return Order(self.get_principal(), self.state.now(), reason, find_address(self.request.scope))
+        return Order(self.get_principal(), self.state.now(), reason, self.address)
+
+    @property
+    def address(self) -> str:
+        return find_address(self.request.scope)
 
     def visit(self) -> Visit:
-        agent = self.request.headers.get("user-agent", "")
-        return Visit(self.state.now(), find_address(self.request.scope), agent)
+        return Visit(self.state.now(), self.address, self.request.headers.get("user-agent", ""))
 
     def get_object(self) -> Mapping[str, object]:
         """The members of the body; none for an empty one."""
@@ -81,11 +87,7 @@ class SnmsCall:
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Connection]:
         """A connection for reading, after those who asked before; Unavailable if none is to be had."""
-        try:
-            async with asyncio.timeout(TURN_SECONDS):
-                await self.shared.turns.acquire()
-        except TimeoutError:
-            raise Unavailable("database_unavailable") from None
+        await _take_turn(self.shared.turns)
         try:
             async with self.state.connect() as conn:
                 yield conn
@@ -99,12 +101,25 @@ class SnmsCall:
             try:
                 async with conn.transaction():
                     yield conn
+                    await note(conn, self.order(), f"{self.request.method} SNMS", self.request.url.path)
             except asyncpg.PostgresError as error:
                 if (error.sqlstate or "").startswith(_NOT_LOST):
                     raise UnknownOutcome("database_unavailable") from error
                 raise
             except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 raise UnknownOutcome("database_unavailable") from error
+
+
+async def _take_turn(turns: asyncio.Semaphore) -> None:
+    """Raises Unavailable after a wait that only a database in trouble makes so long."""
+    if not turns.locked():
+        await turns.acquire()
+        return
+    try:
+        async with asyncio.timeout(TURN_SECONDS):
+            await turns.acquire()
+    except TimeoutError:
+        raise Unavailable("database_unavailable") from None
 
 
 Handler = Callable[[SnmsCall], Awaitable[object]]

@@ -215,6 +215,13 @@ LABELS = {
         "Set a new password for {user_name}; its sessions ended",
     ),
     "password_made": ("密码（只显示这一次）：{password}", "Password, shown this once: {password}"),
+    "partner_named": ("{organisation} 是 {prefix} 的合作方", "{organisation} is a partner of {prefix}"),
+    "partner_revoked": ("{organisation} 不再是 {prefix} 的合作方", "{organisation} is no partner of {prefix} any more"),
+    "chain_changed": ("{log} 第 {position} 条与其哈希不符", "{log}: entry {position} does not fit its hash"),
+    "chain_removed": ("{log} 第 {position} 条之前缺少记录", "{log}: entries are missing before {position}"),
+    "chain_cut_off": ("{log} 的末尾与第 {position} 条的记载不符", "{log}: its end is not entry {position} as noted"),
+    "chain_end": ("{log}：共 {position} 条，末尾 {link}", "{log}: {position} entries, end {link}"),
+    "chain_intact": ("哈希链完整。", "Both chains are intact."),
     "admin_made": (
         "已建立管理员账号 {user_name}，密码（只显示这一次）：{password}",
         "Made the account {user_name}; its password, shown this once: {password}",

@@ -168,3 +168,44 @@ async def test_the_operator_chooses_the_first_password(server_dsn: str, tmp_path
     assert await opens(dsn, "admin", "a horse of my own")
     assert "a horse of my own" not in repr(settings)
     await drop_database(server_dsn, dsn)
+
+
+def test_commands_are_in_the_audit_trail_and_the_trail_is_sound(desk: Desk) -> None:
+    made = desk.get("account", "add", "ines", "--role", "engineer")
+    told = desk.get("audit", "list", "--limit", "2")
+    assert {(entry["action"], entry["subject"]) for entry in told} == {
+        ("idnode", "account add ines --role engineer --json"),
+        ("account_added", "account:ines"),
+    }
+    assert all(entry["actor"].startswith("cli:") for entry in told)
+    assert made["password"] not in json.dumps(told)
+    proof = desk.get("audit", "verify")
+    assert (proof["intact"], proof["findings"]) == (True, [])
+    assert "ines" in desk.run("audit", "list", "ines")[1]
+    assert "intact" in desk.run("audit", "verify")[1]
+
+
+async def test_an_altered_trail_is_told_with_exit_status_1(desk: Desk, pool: asyncpg.Pool) -> None:
+    desk.get("account", "add", "jo", "--role", "engineer")
+    desk.get("audit", "verify")
+    async with pool.acquire() as conn:
+        before = await conn.fetchval("SELECT actor FROM audit WHERE position = 1")
+        await conn.execute("UPDATE audit SET actor = 'cli:somebody' WHERE position = 1")
+        status, out, _ = desk.run("audit", "verify")
+        await conn.execute("UPDATE audit SET actor = $1 WHERE position = 1", before)
+    assert status == 1
+    assert "audit: entry 1 does not fit its hash" in out
+
+
+async def test_partners_are_named_and_revoked(desk: Desk, pool: asyncpg.Pool) -> None:
+    async with pool.acquire() as conn:
+        firm = await add_firm(conn, 46)
+    code = make_uscc(7)
+    assert desk.get("partner", "add", firm.prefix, code)["new"]
+    assert not desk.get("partner", "add", firm.prefix, code)["new"]
+    (listed,) = desk.get("partner", "list", "--prefix", firm.prefix)
+    assert (listed["organisation"], listed["revoked"]) == (code, None)
+    desk.get("partner", "revoke", firm.prefix, code)
+    assert desk.fail("partner", "revoke", firm.prefix, code) == "partner_not_found"
+    assert desk.fail("partner", "add", firm.prefix, "91321302MA1PUMP02X") == "uscc_check"
+    assert "2" in desk.run("partner", "list")[1]
