@@ -79,8 +79,7 @@ def _say_status(status: dict[str, Any]) -> dict[str, str]:
 
 @router.get("", response_model=list[StatisticsRow], summary="Registrations and resolutions of a period")
 async def get_statistics(call: Reading, asked: Asked) -> Response:
-    """Days are those at UTC+8; the running day is included. The headers Statistics-Status (provisional or sealed) and
-    Statistics-Seal say what the figures are worth."""
+    """Days are those at UTC+8, the running day included. The header Statistics-Status says if they are sealed."""
     period = (asked.first, asked.last)
     async with call.connect() as conn:
         rows = await stats(conn, asked.by, period, asked.limits, asked.level)
@@ -95,7 +94,13 @@ async def get_table(call: Reading, asked: Asked) -> Response:
     return call.reply(table.format(call.language))
 
 
-@router.get("/export", response_class=Response, summary="The same as a file")
+@router.get(
+    "/export",
+    response_class=Response,
+    summary="The same as a file",
+    responses={200: {"description": "CSV, XLSX or JSON", "content": {
+        "text/csv": {"example": "行政区划代码,行政区划,解析量 [Q1]\r\n321302,江苏省宿迁市宿城区,5210\r\n"}}}},
+)  # fmt: skip
 async def export_table(
     call: Reading,
     asked: Asked,

@@ -2,8 +2,9 @@
 
 from schemas.texts.account_reference import ACCOUNTS
 from schemas.texts.native_reference import NATIVE
+from schemas.texts.statistics_reference import STATISTICS
 
-CHINESE: dict[str, str] = NATIVE | ACCOUNTS | {
+CHINESE: dict[str, str] = NATIVE | ACCOUNTS | STATISTICS | {
     # Groups of routes
     "node": "节点",
     "identifiers": "标识",
@@ -162,12 +163,6 @@ CHINESE: dict[str, str] = NATIVE | ACCOUNTS | {
         "行号、结果、标识、地址、原因，然后是文件自己的各列；导入结束后可取。"
     ),
     # Statistics and state
-    "Registrations and resolutions of a period": "一段时间的登记量和解析量",
-    "Days are those at UTC+8; the running day is included.": "日期按 UTC+8，含正在进行的一天。",
-    "The sums of a period": "一段时间的合计",
-    "With states as they are at its end.": "状态以期末为准。",
-    "What each counter counts": "各项指标的定义",
-    "In the caller's language.": "按调用者的语言。",
     "State of the registry": "登记服务的状态",
     "503 while the database does not answer.": "数据库无应答时返回 503。",
     # Parameters
@@ -193,10 +188,6 @@ CHINESE: dict[str, str] = NATIVE | ACCOUNTS | {
     "A name of the dictionary.": "字典中的名称。",
     "Those whose dossier lacks something.": "档案不完整的企业。",
     "Only those of this enterprise.": "只要这家企业的。",
-    "What a row stands for.": "每一行代表什么。",
-    "First day; since the beginning if left out.": "起始日；缺省为最早。",
-    "Last day; today if left out.": "截止日；缺省为今天。",
-    "1 to 4: section to class.": "1 至 4：门类至小类。",
 }
 QUERY_FORM = " (query form)"
 

@@ -1,0 +1,38 @@
+"""Sentences of the API reference in Chinese: statistics and closed days."""
+
+STATISTICS: dict[str, str] = {
+    "Registrations and resolutions of a period": "一段时间的登记量和解析量",
+    "Days are those at UTC+8, the running day included. The header Statistics-Status says if they are sealed.": (
+        "日期按 UTC+8，含正在进行的一天。应答头 Statistics-Status 说明数字是暂定（provisional）还是已封存（sealed）。"
+    ),
+    "The same as a table that explains itself": "同样的数字，附说明的表",
+    "With period, time, seal, definitions, sums, and whether these sum to the figures of the whole.": (
+        "附统计期、数据时点、封印、口径、合计，以及合计是否与总数相符。"
+    ),
+    "The same as a file": "同样的数字，导出为文件",
+    "CSV in UTF-8 with a byte order mark, XLSX or JSON; every file names definitions, period, time, seal and check.": (
+        "UTF-8（带 BOM）的 CSV、XLSX 或 JSON；每个文件都写明口径、统计期、数据时点、封印和合计核对。"
+    ),
+    "The sums of a period": "一段时间的合计",
+    "With states as they are at its end.": "状态以期末为准。",
+    "What each counter counts": "各项指标的定义",
+    "In the caller's language.": "按调用者的语言。",
+    "Closed days with their seals": "已封账的日期和封印",
+    "Revision 1 is the sealed figure; later ones say why. For those who see all figures.": (
+        "第 1 版是封存的数字，其后各版说明原因。仅限可见全部数字的账户。"
+    ),
+    "What was stated of one day": "某一天的封账内容",
+    "The last statement on every prefix, and the sealed one where it was another.": (
+        "每个前缀最后一次封账的数字；与最初封存的不同时一并列出。"
+    ),
+    "What a row stands for.": "每一行代表什么。",
+    "First day; since the beginning if left out.": "起始日期；不填则自最早一天起。",
+    "Last day; today if left out.": "截止日期；不填则为今天。",
+    "Of `industry` 1 to 4, section to class; of `area` 1 to 3, province to county.": (
+        "`industry` 为 1 至 4（门类到小类），`area` 为 1 至 3（省到县区）。"
+    ),
+    "As `level`, of industries.": "同 `level`，用于行业。",
+    "Only this division and what lies below it.": "只看该行政区划及其下级。",
+    "Only this unit.": "只看该上报单位。",
+    "As it was known then; now if left out.": "按当时所知；不填则为现在。",
+}
