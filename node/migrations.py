@@ -1,5 +1,6 @@
 """Runs the numbered SQL files of `schemas/migrations`, forward only, and refuses a schema it does not know."""
 
+import asyncio
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,7 @@ from schemas.errors import SetupError
 
 MIGRATIONS = Path(schemas.__file__).parent / "migrations"
 MINIMUM_SERVER = 15
+LOCK_SECONDS, LOCK_PAUSE_SECONDS, LOCK_ATTEMPTS = 1.0, 0.5, 60
 LOCK = 0x69646E6F  # "idno": one migration at a time, whatever process asks for it
 FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 
@@ -54,8 +56,7 @@ async def migrate(dsn: str, directory: Path = MIGRATIONS) -> list[Migration]:
         known = load_migrations(directory)
         _refuse_strange(applied, known)
         for migration in known[len(applied) :]:
-            async with connection.transaction():
-                await apply(connection, migration)
+            await _apply_patiently(connection, migration)
         return known[len(applied) :]
     finally:
         await connection.close()
@@ -119,6 +120,21 @@ def _refuse_strange(applied: list[Applied], known: list[Migration]) -> None:
     for done, migration in zip(applied, known, strict=False):
         if (done.number, done.name) != (migration.number, migration.name):
             raise SetupError("schema_differs", found=f"{done.number:04}_{done.name}")
+
+
+async def _apply_patiently(connection: asyncpg.Connection, migration: Migration) -> None:
+    """In a transaction that never waits long for a lock: whoever queues behind it would wait, too."""
+    for left in reversed(range(LOCK_ATTEMPTS)):
+        try:
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS:g}s'")
+                await apply(connection, migration)
+            return
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
+            if not left:
+                name = f"{migration.number:04}_{migration.name}"
+                raise SetupError("migration_blocked", name=name, reason=str(error)) from error
+            await asyncio.sleep(LOCK_PAUSE_SECONDS)
 
 
 async def apply(connection: asyncpg.Connection, migration: Migration) -> None:

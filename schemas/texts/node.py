@@ -93,6 +93,12 @@ TEXTS: dict[str, Text] = {
         "请运行建立该数据库的那个版本的程序，或更换数据库；idnode migrate 不会改动它。",
         "Run the version that made this database, or take another one; idnode migrate leaves it alone.",
     ),
+    "migration_blocked": Text(
+        "结构变更 {name} 一直没有得到所需的锁：{reason}。",
+        "The migration {name} did not get the locks it needs: {reason}.",
+        "请在 pg_stat_activity 中找出长时间未结束的事务，结束它之后再运行 idnode migrate；数据没有改动。",
+        "Find the transaction that stays open in pg_stat_activity, end it and run idnode migrate; nothing was changed.",
+    ),
     "database_not_running": Text(
         "没有设置 IDNODE_DATABASE_URL，{path} 中的内置数据库也没有运行。",
         "IDNODE_DATABASE_URL is not set, and no embedded database runs in {path}.",
