@@ -123,6 +123,7 @@ async def detail(call: SnmsCall) -> object:
     try:
         if enterprise_id > MAX_ID:
             raise NotFound("enterprise_not_found")
+        principal.check_sees_enterprise(enterprise_id)  # regulators have pages of their own, by area
         async with call.connect() as conn:
             shown = await get_enterprise(conn, principal, enterprise_id)
             personal: dict[str, Any] = {}
