@@ -44,7 +44,6 @@ from registry.streams import (
     read_lines,
     tell,
 )
-from schemas.bodies import Counts
 from schemas.errors import Conflict, InvalidInput, ServiceError, TooLarge
 from schemas.native_bodies import STREAM_TYPE, Action
 
@@ -138,8 +137,8 @@ def _read(prefix: str, errand: Errand, line: Line) -> Any:
 
 @router.post(
     "/identifiers/stream/{action}", summary="Write any number of identifiers as a stream", response_class=Response,
-    responses={200: {"description": "One line for every line sent, then the counts", "model": Counts, "content": {
-        STREAM_TYPE: {"example": _LINES_OUT}}}},
+    responses={200: {"description": "One line for every line sent, then the counts", "content": {
+        STREAM_TYPE: {"schema": {"type": "string"}, "example": _LINES_OUT}}}},
     openapi_extra={"requestBody": {"required": True, "description": "NDJSON, gzip or not", "content": {
         STREAM_TYPE: {"schema": {"type": "string"}, "example": _LINES_IN}}}},
 )  # fmt: skip
