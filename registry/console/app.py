@@ -18,6 +18,7 @@ from registry.console import (
     key_pages,
     label_pages,
     node_pages,
+    partner_pages,
     resolve_pages,
     sign_in_pages,
     start_pages,
@@ -29,8 +30,8 @@ from registry.console.sections import Section
 
 _SECTIONS = (
     start_pages.SECTION, identifier_pages.SECTION, import_pages.SECTION, label_pages.SECTION, template_pages.SECTION,
-    resolve_pages.SECTION, enterprise_pages.SECTION, key_pages.SECTION, node_pages.SECTION, account_pages.SECTION,
-    sign_in_pages.SECTION, apply_pages.SECTION,
+    resolve_pages.SECTION, enterprise_pages.SECTION, partner_pages.SECTION, key_pages.SECTION, node_pages.SECTION,
+    account_pages.SECTION, sign_in_pages.SECTION, apply_pages.SECTION,
 )  # fmt: skip
 
 

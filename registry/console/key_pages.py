@@ -16,7 +16,7 @@ def _may(principal: Principal) -> bool:
 
 
 router = APIRouter(prefix="/keys")
-SECTION = Section(router, (Entry("/keys", "access_keys", "group_firm", _may),))
+SECTION = Section(router, (Entry("/keys", "access_keys", "group_people", _may),))
 
 Text = Annotated[str, Query(max_length=4_096)]
 

@@ -303,6 +303,26 @@ NODE_LABELS: dict[str, tuple[str, str]] = {
         "使用它的系统立即无法再调用接口；吊销不能撤回。",
         "The system that uses it is locked out at once; this cannot be undone.",
     ),
+    # partners
+    "partners": ("合作伙伴", "Partners"),
+    "partners_text": (
+        "被指定的组织能看到标为“合作伙伴”的内容，在所有接口上一秒内生效。",
+        "Organisations you name see what is marked for partners, on every interface, within a second.",
+    ),
+    "partner_code": ("统一社会信用代码", "Unified social credit code"),
+    "name_partner": ("指定为合作伙伴", "Name as partner"),
+    "no_partners": ("还没有指定合作伙伴", "No partner is named"),
+    "no_partners_text": (
+        "在此之前，“合作伙伴”内容除本企业外无人可见。",
+        "Until one is, nobody but you sees what is marked for partners.",
+    ),
+    "partner_active": ("有效", "active"),
+    "partner_revoked": ("已撤销", "revoked"),
+    "partner_end": ("撤销", "Revoke"),
+    "partner_end_title": ("撤销合作伙伴", "Revoke a partner"),
+    "partner_end_consequence": ("一秒之内，该组织只能看到公开的内容。", "Within a second it sees only what is public."),
+    "done_partner_named": ("已指定为合作伙伴。", "The partner is named."),
+    "done_partner_revoked": ("已撤销。", "The partner is revoked."),
     # people
     "sign_in_text": ("企业、审核员与运营人员的工作台。", "For enterprises, reviewers and operators."),
     "user_name": ("用户名", "User name"),
