@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncpg
 
-from loadtests import importing, journey_run, reading, scale, standing, writing
+from loadtests import importing, journey_run, reading, scale, snms, standing, writing
 from loadtests.machine import describe_machine, get_load
 from loadtests.processes import BenchFailure, Cores, Node, choose_cores, open_place
 from loadtests.results import Run, format_results
@@ -40,6 +40,9 @@ MEASUREMENTS: dict[str, Callable[[World], Any]] = {
     "disk": reading.measure_disk,
     "ranges": writing.measure_ranges,
     "batches": writing.measure_batches,
+    "snms": snms.measure_batches,
+    "detail": snms.measure_detail,
+    "plant": snms.measure_plant,
     "invalidation": writing.measure_invalidation,
     "latency": writing.measure_latency,
     "imports": importing.measure_imports,

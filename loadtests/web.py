@@ -86,6 +86,7 @@ class WrkLoad:
     connections: int = CONNECTIONS
     first: int = 0
     count: int = KEYS
+    headers: Sequence[str] = ()
 
 
 def run_wrk(port: int, server_pids: Sequence[int], load: WrkLoad) -> WrkRun:
@@ -93,7 +94,8 @@ def run_wrk(port: int, server_pids: Sequence[int], load: WrkLoad) -> WrkRun:
     command = [
         "taskset", "-c", ",".join(map(str, load.cores)),
         "wrk", f"-t{len(load.cores)}", f"-c{load.connections}", f"-d{load.seconds:g}s", "--timeout", "10s",
-        "-s", str(SCRIPT), f"http://127.0.0.1:{port}", "--", str(load.paths), str(load.first), str(load.count),
+        *(part for header in load.headers for part in ("-H", header)), "-s", str(SCRIPT),
+        f"http://127.0.0.1:{port}", "--", str(load.paths), str(load.first), str(load.count),
     ]  # fmt: skip
     served = sum(map(read_cpu_seconds, server_pids))
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -1,6 +1,7 @@
 """The registry process: one application, one pool, one log of what it answers, and the jobs it starts."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -120,6 +121,10 @@ async def serve_registry(
             state = RegistryState(config, pool, segments)
             context = config.tls.make_context() if config.tls else None
             server = make_server(create_app(state, more, at_root, sections), config, context)
+            # What is there now stays: going through it again with every large request doubles what that costs.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(20_000, 50, 1_000)
             tasks = [
                 asyncio.create_task(run_jobs(config.database_url, config.jobs_dir, state.job_added)),
                 asyncio.create_task(clear_old_things(state)),

@@ -30,9 +30,8 @@ from schemas.changes import ChangeKind
 from schemas.errors import Conflict, Forbidden
 from schemas.identifiers import check_new_suffix, format_suffix_key
 from schemas.ranges import Shape, find_member
-from schemas.records import RecordState, pack_texts, pack_values, says_the_same, unpack
+from schemas.records import RecordState, keep_times, pack_texts, says_the_same
 from schemas.templates import Item, Template
-from schemas.values import Value
 
 PREFIX_ENABLED, HOSTED_HERE = 1, 4
 
@@ -249,18 +248,7 @@ def _keep_old_times(new: NewRecord, existing: dict[str, StoredRecord]) -> NewRec
     stored = existing.get(new.suffix_key)
     if stored is None:
         return new
-    before = {value.index: value for value in unpack(stored.packed, int(stored.changed.timestamp()))[1]}
-    template_id, after = unpack(new.packed, 2**40)
-    kept = [_keep_time(value, before.get(value.index)) for value in after]
-    packed = pack_values(template_id, kept, 2**40)
-    return new._replace(packed=packed)
-
-
-def _keep_time(value: Value, old: Value | None) -> Value:
-    same = old is not None and (old.type, old.data, old.ttl_seconds, old.permissions) == (
-        value.type, value.data, value.ttl_seconds, value.permissions,
-    )  # fmt: skip
-    return old if same and old is not None else value
+    return new._replace(packed=keep_times(new.packed, stored.packed, int(stored.changed.timestamp())))
 
 
 async def _append_created(conn: Connection, rule: PrefixRule, batch: _Batch, keys: Sequence[str], act: Act) -> None:

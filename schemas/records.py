@@ -58,30 +58,57 @@ def pack_values(template_id: int, values: Iterable[Value], record_timestamp: int
 
 def unpack(packed: bytes, record_timestamp: int = 0) -> tuple[int, list[Value]]:
     """Template id and values; values without a timestamp of their own get `record_timestamp` (unix seconds)."""
-    if packed[:1] != FORMAT_JSON:
-        raise ValueError(f"record format {packed[:1]!r}")
-    template_id, entries = orjson.loads(memoryview(packed)[1:])
+    template_id, entries = _load(packed)
     return template_id, [_unpack_value(entry, record_timestamp) for entry in entries]
 
 
 def says_the_same(packed: bytes, other: bytes) -> bool:
     """Equal template and values; timestamps do not count (design decision 4)."""
-    if packed == other:
-        return True
-    (template_a, values_a), (template_b, values_b) = unpack(packed), unpack(other)
-    return template_a == template_b and [_strip(v) for v in values_a] == [_strip(v) for v in values_b]
+    return packed == other or _load_untimed(packed) == _load_untimed(other)
 
 
-def _strip(value: Value) -> tuple[object, ...]:
-    return (
-        value.index,
-        value.type,
-        value.data,
-        value.ttl_seconds,
-        value.ttl_is_absolute,
-        value.permissions,
-        value.references,
-    )
+def keep_times(packed: bytes, before: bytes, before_timestamp: int) -> bytes:
+    """A new record, whose values that say the same as in the one before keep the time of their last change.
+
+    `before_timestamp`: unix seconds of the record before. Raises TooLarge.
+    """
+    (_, old_entries), (template_id, entries) = _load(before), _load(packed)
+    old = {entry[0]: entry for entry in old_entries}
+    kept = [_keep_time(entry, old.get(entry[0]), before_timestamp) for entry in entries]
+    return _limit(FORMAT_JSON + orjson.dumps([template_id, kept]))
+
+
+def _keep_time(entry: list[Any], old: list[Any] | None, before_timestamp: int) -> list[Any]:
+    """The entry, with the time of the old one if both say the same. Extras stand in the order that packing has."""
+    if old is None or _without_time(old) != _without_time(entry):
+        return entry
+    extras = old[3] if len(old) == 4 else {}
+    if "s" in extras or not before_timestamp:
+        return old
+    timed = {**extras, "s": before_timestamp}
+    if "r" in extras:
+        timed["r"] = timed.pop("r")
+    return [*old[:3], timed]
+
+
+def _without_time(entry: list[Any]) -> list[Any]:
+    if len(entry) == 3 or "s" not in entry[3]:
+        return entry
+    extras = {name: value for name, value in entry[3].items() if name != "s"}
+    return [*entry[:3], extras] if extras else entry[:3]
+
+
+def _load_untimed(packed: bytes) -> tuple[int, list[list[Any]]]:
+    template_id, entries = _load(packed)
+    return template_id, [_without_time(entry) for entry in entries]
+
+
+def _load(packed: bytes) -> tuple[int, list[list[Any]]]:
+    """Template id and entries as they are packed; records are canonical, so that equal values are equal entries."""
+    if packed[:1] != FORMAT_JSON:
+        raise ValueError(f"record format {packed[:1]!r}")
+    template_id, entries = orjson.loads(memoryview(packed)[1:])
+    return template_id, entries
 
 
 def _limit(packed: bytes) -> bytes:

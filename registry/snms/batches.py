@@ -17,7 +17,7 @@ from registry.snms.calls import SnmsCall
 from registry.snms.edge import Route
 from registry.snms.fields import Fields, Refusal
 from registry.snms.identifiers import DATA, read_mode
-from registry.snms.items import MAX_HANDLE_CHARACTERS, HandleItem, check_whole, draft_item, read_item, read_texts
+from registry.snms.items import MAX_HANDLE_CHARACTERS, HandleItem, check_required, draft_item, read_item, read_texts
 from registry.snms.targets import get_rule_for_writing, get_template_for_writing
 from registry.store.records import PrefixRule
 from schemas.errors import ServiceError, Unavailable
@@ -52,7 +52,7 @@ async def update(call: SnmsCall) -> object:
     def prepare(template: Template, item: HandleItem) -> tuple[Template, bulk.Change]:
         given = read_texts(template, item.values)
         if not merges:
-            check_whole(template, given)
+            check_required(template, given)
         return template, bulk.Change(item.identifier.suffix, given)
 
     changes = await _prepare(call, items, prepare)

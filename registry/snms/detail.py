@@ -2,11 +2,11 @@
 
 import ipaddress
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from asyncpg import Connection
 
-from registry.api.gate import find_address
 from registry.api.targets import is_storable
 from registry.issuing import HOSTED_HERE, PREFIX_ENABLED
 from registry.principals import Principal
@@ -136,14 +136,23 @@ class _Count:
     def append(self, outcome: Outcome) -> None:
         text = str(self._named).encode("utf-8", "surrogateescape")
         self._call.state.segments.append(
-            text, self.prefix_id, self.template_id, Transport.REGISTRY, outcome, self._class, self._find_address()
+            text,
+            self.prefix_id,
+            self.template_id,
+            Transport.REGISTRY,
+            outcome,
+            self._class,
+            pack_address(self._call.address),
         )
 
-    def _find_address(self) -> bytes:
-        try:
-            return ipaddress.ip_address(find_address(self._call.request.scope).partition("%")[0]).packed
-        except ValueError:
-            return b""
+
+@lru_cache(1_024)
+def pack_address(text: str) -> bytes:
+    """4 or 16 bytes; none for one that has none."""
+    try:
+        return ipaddress.ip_address(text.partition("%")[0]).packed
+    except ValueError:
+        return b""
 
 
 ROUTES = {("GET", "/identityv2/data/detail"): Route(get_detail)}

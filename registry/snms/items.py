@@ -11,7 +11,7 @@ from registry.snms import texts
 from registry.snms.fields import Fields, Refusal
 from schemas.errors import InvalidInput
 from schemas.identifiers import Identifier, parse_new_identifier
-from schemas.templates import MAX_ITEMS, MAX_TEXT_CHARACTERS, Item, Template
+from schemas.templates import MAX_ITEMS, MAX_TEXT_CHARACTERS, Template
 
 MAX_HANDLE_CHARACTERS = 255
 MAX_VERSION_CHARACTERS = 128
@@ -91,15 +91,15 @@ def read_texts(template: Template, values: list[Entry]) -> dict[str, str]:
     return given
 
 
-def check_whole(template: Template, given: Mapping[str, str]) -> list[tuple[Item, str]]:
-    """The values of a whole record: nothing that is required is missing, then every text is as it should be."""
+def check_required(template: Template, given: Mapping[str, str]) -> None:
+    """Nothing a whole record needs is missing, which is said before anything about the texts. Raises InvalidInput."""
     for item in template.items:
         if item.required and item.enabled and not given.get(item.type):
             raise InvalidInput("value_missing", field=item.type, item=item.name_zh or item.type)
-    return template.check_values(given)
 
 
 def draft_item(template: Template, item: HandleItem) -> Draft:
     """The record a new identifier is to get."""
-    pairs = check_whole(template, read_texts(template, item.values))
-    return pack_draft(template.template_id, item.identifier.suffix, pairs)
+    given = read_texts(template, item.values)
+    check_required(template, given)
+    return pack_draft(template.template_id, item.identifier.suffix, template.check_values(given))

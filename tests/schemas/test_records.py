@@ -1,11 +1,13 @@
 """Packed records: canonical, read back equal, and bounded."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import TooLarge
-from schemas.records import MAX_PACKED_BYTES, pack_texts, pack_values, says_the_same, unpack
+from schemas.records import MAX_PACKED_BYTES, keep_times, pack_texts, pack_values, says_the_same, unpack
 from schemas.values import Reference, Value
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -58,6 +60,28 @@ def test_plain_texts_pack_as_the_values_they_are(texts: list[tuple[int, str, str
 def test_what_makes_records_equal(other: Value, same: bool, why: str) -> None:
     assert says_the_same(pack_values(1, [Value(1, "A", b"x")], 9), pack_values(1, [other], 9)) is same, why
     assert not says_the_same(pack_values(1, [other]), pack_values(2, [other]))
+
+
+BEFORE, NOW = 2**31, 2**31 + 7  # times of two records; those of VALUES are older
+
+
+@given(VALUES, VALUES, st.booleans(), st.data())
+def test_values_that_say_the_same_keep_their_times_and_others_do_not(
+    old: list[Value], new: list[Value], was_plain: bool, data: st.DataObject
+) -> None:
+    """However it is packed, the outcome is canonical and differs from the new record in times alone."""
+    if was_plain:  # values as old as their record have no time of their own
+        old = [replace(value, timestamp=BEFORE) for value in old]
+    kept = data.draw(st.lists(st.sampled_from(old), unique_by=lambda v: v.index)) if old else []
+    mixed = {value.index: replace(value, timestamp=NOW) for value in (*new, *kept)}
+    packed = pack_values(3, mixed.values(), NOW)
+    result = keep_times(packed, pack_values(2, old, BEFORE), BEFORE)
+    expected = dict(mixed)
+    for value in old:
+        if value.index in mixed and replace(value, timestamp=NOW) == mixed[value.index]:
+            expected[value.index] = value
+    assert result == pack_values(3, expected.values(), NOW)
+    assert says_the_same(result, packed)
 
 
 def test_a_record_that_no_answer_could_carry_is_refused() -> None:
