@@ -67,7 +67,7 @@ WHO: dict[str, set[str]] = {
     "partner-key": {OPEN, EACH, PUBLIC},
     "role operator": ALL,
     "role reviewer": {OPEN, EACH, PUBLIC, OWN},
-    "role engineer": {OPEN, EACH, PUBLIC, OWN},
+    "role engineer": {OPEN, EACH, PUBLIC},
     "role enterprise_admin": ALL - {ADMIN},
     "role enterprise_user": {OPEN, EACH, PUBLIC, OWN, WRITE, UPLOAD},
     "role partner": {OPEN, EACH, PUBLIC},
