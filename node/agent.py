@@ -14,6 +14,7 @@ from asyncpg import Connection
 from node.agent_stats import AgentStats, publish_agent
 from node.closing import close_due_days
 from node.counting import check_rollups, count_changes, count_segments
+from node.enterprise_nodes import probe_routes
 from node.postgres import get_dsn
 from node.reporting_loop import run_reporting
 from node.segment_files import identify_directory
@@ -27,6 +28,7 @@ from schemas.process_stats import StatsFile
 
 COUNT_SECONDS = 0.5
 KEEP_SECONDS = 10.0
+PROBE_SECONDS = 15.0
 CLOSE_SECONDS = 20.0
 RETRY_SECONDS = 1.0
 LAST_PASS_SECONDS = 10.0
@@ -52,6 +54,7 @@ async def run_agent(settings: AgentSettings) -> None:
         tasks.create_task(_repeat(dsn, lambda conn: _count(conn, directory, stop, stats), COUNT_SECONDS, stop))
         tasks.create_task(_repeat(dsn, lambda conn: _keep(conn, directory), KEEP_SECONDS, stop))
         tasks.create_task(run_reporting(settings, stop))
+        tasks.create_task(_repeat(dsn, _make_prober(settings.enterprise_node_private), PROBE_SECONDS, stop))
         tasks.create_task(_repeat(dsn, _make_closer(settings.prefixes), CLOSE_SECONDS, stop))
         tasks.create_task(Watch(settings, dsn, stats).run(stop))
         tasks.create_task(publish_agent(stats, StatsFile(settings.stats_dir, "agent"), stop))
@@ -92,6 +95,15 @@ def _make_closer(node_prefixes: Sequence[str]) -> Callable[[Connection], Awaitab
         await close_due_days(conn, node_prefixes, datetime.now(UTC))
 
     return close
+
+
+def _make_prober(private_too: bool) -> Callable[[Connection], Awaitable[None]]:
+    """Looks whether routes that enterprises' nodes proposed answer."""
+
+    async def look(conn: Connection) -> None:
+        await probe_routes(conn, datetime.now(UTC), private_too)
+
+    return look
 
 
 async def _keep(conn: Connection, directory: Path) -> None:

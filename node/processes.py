@@ -73,6 +73,7 @@ def run(name: str, worker: int, sockets: dict[str, socket.socket]) -> int:
 def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]) -> None:
     import uvloop
 
+    from node.enterprise_nodes_api import router as enterprise_nodes
     from node.metrics_api import make_metrics_router
     from node.postgres import get_dsn
     from node.secret_key import load_key_ring
@@ -96,7 +97,8 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
         tls=settings.tls,
         snms_aliases=settings.snms_aliases,
     )
-    uvloop.run(serve_registry(config, list(sockets.values()), [statistics], [make_metrics_router(settings)]))
+    at_root = [make_metrics_router(settings), enterprise_nodes]
+    uvloop.run(serve_registry(config, list(sockets.values()), [statistics], at_root))
 
 
 def run_resolver(settings: "ResolverSettings", worker: int, sockets: dict[str, socket.socket]) -> None:

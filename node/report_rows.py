@@ -76,6 +76,18 @@ def make_firm_statistics(
     return row | ({"provisional": True} if provisional else {})
 
 
+def make_own_node(said: Record | None) -> Row:
+    """What the enterprise's own node says of the day: columns of their own in T8, beside what we counted."""
+    if said is None:
+        return {}
+    return {
+        "nodeRegNew": said["registered_new"],
+        "nodeRegTotal": said["registered_total"],
+        "nodeResolveReq": said["resolutions"],
+        "nodeResolveOk": said["resolutions_ok"],
+    }
+
+
 def make_node_statistics(
     prefix: str, day: date, enabled: tuple[int, int], answers: tuple[int, int], sources: tuple[list[Row], int]
 ) -> Row:

@@ -19,6 +19,7 @@ from node.outbox import Report, enqueue
 from node.report_rows import Row, SourcePolicy
 from node.store import outbox as outbox_store
 from node.store import reports as store
+from node.store.enterprise_nodes import fetch_days
 from schemas.days import get_day
 from schemas.errors import InvalidInput, SetupError
 from schemas.toplevel_envelope import encode_canonical
@@ -126,6 +127,9 @@ async def _make_firm_reports(
             make.make_firm_statistics(f, day, sources.get(f["prefix_id"], []), reporter.sources, provisional)
             for f in figures
         ]
+        said = await fetch_days(conn, [f["prefix_id"] for f in figures], day)
+        for row, figure in zip(rows, figures, strict=True):
+            row |= make.make_own_node(said.get(figure["prefix_id"]))
         yield Report("T8", day.isoformat(), prefix, rows, number, len(parts), provisional=provisional)
 
 

@@ -240,6 +240,7 @@ class ReportSettings(RegistrySettings):
     toplevel_algorithm: Literal["SM2-SM3", "RSA-SHA256", "ED25519"] = "ED25519"  # of keys made from now on
     toplevel_sources: Literal["full", "truncated", "none"] = "full"  # addresses of clients in T3 and T8
     operator_file: Directory | None = None  # the operator's own dossier (T1), JSON
+    enterprise_node_private: bool = False  # whether routes of enterprises' nodes may lie in private networks
 
     @property
     def toplevel_address(self) -> str | None:

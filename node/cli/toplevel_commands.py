@@ -35,7 +35,7 @@ toplevel = typer.Typer(invoke_without_command=True, help="演练上级节点 / T
 
 def add_to(app: typer.Typer) -> None:
     app.command()(report)
-    for command in (list_, show, retry, decisions):
+    for command in (list_, show, retry, decisions, nodes):
         outbox.command(command.__name__.rstrip("_"))(command)
     app.add_typer(outbox, name="outbox")
     toplevel.callback()(serve)
@@ -248,6 +248,25 @@ def decisions(as_json: AsJson = False) -> None:
         print(say(LABELS["page_nothing"], get_language()))
 
 
+def nodes(day: Day = None, as_json: AsJson = False) -> None:
+    """企业自建节点及其自报数字，与我方计数分列 / Enterprises' own nodes: their figures beside ours, never added"""
+    wanted = _parse_day(day, get_day(datetime.now(UTC)) - timedelta(days=1))
+
+    async def work() -> list[dict[str, Any]]:
+        from node.store.enterprise_nodes import fetch_nodes
+
+        async with open_database(load()) as conn:
+            return [dict(row) for row in await fetch_nodes(conn, wanted)]
+
+    found = run(work())
+    if as_json:
+        print_json(found)
+    elif found:
+        print(format_table([["–" if v is None else v for v in row.values()] for row in found], list(found[0])))
+    else:
+        print(say(LABELS["page_nothing"], get_language()))
+
+
 # The rehearsal node ---------------------------------------------------------------------------------------------
 
 
@@ -300,7 +319,7 @@ def score(
     """各表各日的完整度 / How complete each table and day is"""
     from node.toplevel.score import score as judge
 
-    lines = judge(_open_book(), get_day(datetime.now(UTC)), days)
+    lines = judge(_open_book(), get_day(datetime.now(UTC)) - timedelta(days=1), days)
     if as_json:
         print_json(lines)
     elif lines:

@@ -1,6 +1,6 @@
 """The page of the rehearsal top-level node: what it received, how complete that is, what it refused and decided."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def render_page(book: Book, now: datetime, language: str) -> str:
             dict(message) | {"at": format_time(message["at"])}
             for message in store.fetch_messages(book)[:MESSAGES_SHOWN]
         ],
-        scores=score(book, get_day(now), DAYS_SHOWN),
+        scores=score(book, get_day(now) - timedelta(days=1), DAYS_SHOWN),
         refusals=refusals,
         tasks=store.fetch_tasks(book),
         behaviour=changed,

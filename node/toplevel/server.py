@@ -85,7 +85,7 @@ async def _get_handle(request: Request, handle: str) -> Response:
 
 async def _get_score(request: Request) -> Response:
     state = _state(request)
-    return reply(200, score(state.book, get_day(state.clock())))
+    return reply(200, score(state.book, get_day(state.clock()) - timedelta(days=1)))
 
 
 async def _get_page(request: Request) -> Response:

@@ -102,3 +102,39 @@ CREATE TABLE reporting_marks (
     value text NOT NULL,
     at timestamptz NOT NULL
 );
+
+-- Enterprises' own nodes (domain.md §f.6) ---------------------------------------------------------------------------
+
+-- route: what the node says it can be reached under. It goes live after a probe has found it: state proposed, active,
+-- failed (it did not answer, or may not be probed) or waiting (the prefix is hosted here).
+CREATE TABLE enterprise_nodes (
+    prefix_id int4 PRIMARY KEY REFERENCES prefixes,
+    software text NOT NULL DEFAULT '',
+    route jsonb,
+    route_state text NOT NULL DEFAULT 'proposed' CHECK (route_state IN ('proposed', 'active', 'failed', 'waiting')),
+    trouble text NOT NULL DEFAULT '',
+    probed timestamptz,
+    attached timestamptz NOT NULL,
+    seen timestamptz NOT NULL
+);
+
+-- What those nodes say of their days; never part of our own counters.
+CREATE TABLE enterprise_node_days (
+    prefix_id int4 NOT NULL REFERENCES prefixes,
+    day date NOT NULL,
+    revision int4 NOT NULL,
+    registered_new bigint NOT NULL,
+    registered_total bigint NOT NULL,
+    resolutions bigint NOT NULL,
+    resolutions_ok bigint NOT NULL,
+    received timestamptz NOT NULL,
+    PRIMARY KEY (prefix_id, day)
+);
+
+-- Nonces of their calls, kept ten minutes.
+CREATE TABLE enterprise_node_nonces (
+    access_key text NOT NULL,
+    nonce text NOT NULL,
+    at timestamptz NOT NULL,
+    PRIMARY KEY (access_key, nonce)
+);

@@ -1,0 +1,117 @@
+"""SQL of enterprises' own nodes; the caller owns the transaction."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+from asyncpg import Connection, Record
+
+NONCES_KEPT = timedelta(minutes=10)
+
+
+async def take_nonce(conn: Connection, access_key: str, nonce: str, now: datetime) -> bool:
+    """Remember a nonce; False if it was seen within ten minutes."""
+    await conn.execute("DELETE FROM enterprise_node_nonces WHERE at < $1", now - NONCES_KEPT)
+    done: str = await conn.execute(
+        "INSERT INTO enterprise_node_nonces VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", access_key, nonce, now
+    )
+    return done.endswith(" 1")
+
+
+async def attach(conn: Connection, prefix_id: int, software: str, now: datetime) -> None:
+    await conn.execute(
+        "INSERT INTO enterprise_nodes (prefix_id, software, attached, seen) VALUES ($1, $2, $3, $3)"
+        " ON CONFLICT (prefix_id) DO UPDATE SET software = $2, seen = $3",
+        prefix_id,
+        software,
+        now,
+    )
+
+
+async def note_seen(conn: Connection, prefix_id: int, now: datetime) -> bool:
+    """False if no node is attached there."""
+    done: str = await conn.execute("UPDATE enterprise_nodes SET seen = $2 WHERE prefix_id = $1", prefix_id, now)
+    return done.endswith(" 1")
+
+
+async def propose_route(conn: Connection, prefix_id: int, route: str, now: datetime) -> bool:
+    """A route of JSON text, to be probed; one that is active already stays so. False if no node is attached there."""
+    done: str = await conn.execute(
+        "UPDATE enterprise_nodes SET seen = $3, route = $2::text::jsonb, route_state = CASE WHEN route_state = 'active'"
+        " AND route = $2::text::jsonb THEN 'active' ELSE 'proposed' END WHERE prefix_id = $1",
+        prefix_id,
+        route,
+        now,
+    )
+    return done.endswith(" 1")
+
+
+async def fetch_proposed(conn: Connection, limit: int = 20) -> list[Record]:
+    return await conn.fetch(
+        "SELECT n.prefix_id, x.prefix, x.hosting, n.route::text AS route FROM enterprise_nodes n"
+        " JOIN prefixes x USING (prefix_id) WHERE (n.route_state = 'proposed' OR (n.route_state = 'waiting'"
+        " AND x.hosting = 1)) AND n.route IS NOT NULL ORDER BY n.seen LIMIT $1",
+        limit,
+    )
+
+
+async def store_probe(conn: Connection, prefix_id: int, route: str, verdict: tuple[str, str], now: datetime) -> None:
+    """(state, trouble) of a route; nothing if another one was proposed meanwhile."""
+    await conn.execute(
+        "UPDATE enterprise_nodes SET route_state = $3, trouble = $4, probed = $5 WHERE prefix_id = $1"
+        " AND route = $2::text::jsonb",
+        prefix_id,
+        route,
+        *verdict,
+        now,
+    )
+
+
+async def store_day(conn: Connection, prefix_id: int, day: date, figures: Sequence[int], now: datetime) -> bool:
+    """(revision, new, total, resolutions, successful); False if a later revision is there, or the same one already."""
+    done: str = await conn.execute(
+        "INSERT INTO enterprise_node_days AS d VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (prefix_id, day)"
+        " DO UPDATE SET revision = $3, registered_new = $4, registered_total = $5, resolutions = $6,"
+        " resolutions_ok = $7, received = $8 WHERE d.revision < $3",
+        prefix_id,
+        day,
+        *figures,
+        now,
+    )
+    return done.endswith(" 1")
+
+
+async def find_day(conn: Connection, prefix_id: int, day: date) -> Record | None:
+    return await conn.fetchrow(
+        "SELECT revision, registered_new, registered_total, resolutions, resolutions_ok FROM enterprise_node_days"
+        " WHERE prefix_id = $1 AND day = $2",
+        prefix_id,
+        day,
+    )
+
+
+async def fetch_days(conn: Connection, prefix_ids: Sequence[int], day: date) -> dict[int, Record]:
+    rows = await conn.fetch(
+        "SELECT prefix_id, registered_new, registered_total, resolutions, resolutions_ok FROM enterprise_node_days"
+        " WHERE prefix_id = ANY($1) AND day = $2",
+        list(prefix_ids),
+        day,
+    )
+    return {row["prefix_id"]: row for row in rows}
+
+
+async def fetch_nodes(conn: Connection, day: date) -> list[Record]:
+    """All attached nodes, with what they say of a day beside what we counted ourselves."""
+    return await conn.fetch(
+        "SELECT x.prefix, e.name AS enterprise, n.software, n.route_state, n.trouble, n.seen,"
+        " d.registered_new AS node_registered_new, d.registered_total AS node_registered_total,"
+        " d.resolutions AS node_resolutions, d.resolutions_ok AS node_resolutions_ok,"
+        " coalesce((SELECT sum(r.resolutions)::int8 FROM resolution_days r WHERE r.prefix_id = n.prefix_id"
+        " AND r.day = $1), 0) AS resolutions,"
+        " coalesce((SELECT sum(c.registered + c.range_minted)::int8 FROM registration_counts c"
+        " WHERE c.prefix_id = n.prefix_id AND c.day = $1), 0) AS registered_new"
+        " FROM enterprise_nodes n JOIN prefixes x USING (prefix_id)"
+        " LEFT JOIN prefix_owners o ON o.prefix_id = n.prefix_id AND o.to_day IS NULL"
+        " LEFT JOIN enterprises e USING (enterprise_id)"
+        " LEFT JOIN enterprise_node_days d ON d.prefix_id = n.prefix_id AND d.day = $1 ORDER BY x.prefix",
+        day,
+    )
