@@ -25,11 +25,13 @@ from registry.store.accounts import (
     update_disabled,
     update_enterprise,
     update_password,
+    update_totp,
 )
 from registry.store.accounts import find_account as find_row
 from registry.store.audit import AuditEntry, append_audit
 from registry.store.enterprises import fetch_enterprise
 from registry.store.holders import Holder
+from registry.totp import format_address, make_secret
 from schemas.certificates import check_uscc
 from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound
 from schemas.identifiers import shorten
@@ -219,6 +221,36 @@ async def set_password(conn: Connection, ring: KeyRing, order: Order, user_name:
         await note_account(conn, order, "password_set", row.user_name)
 
 
+async def set_second_factor(conn: Connection, ring: KeyRing, order: Order, user_name: str) -> str:
+    """Ask for a code of an authenticator app from now on; what the app is to read (otpauth://…), this once.
+
+    For oneself, or as who manages the account. A second one replaces the first.
+    """
+    secret = make_secret()
+    async with conn.transaction():
+        row = await _get_own_or_managed(conn, order, user_name)
+        sealed = seal(ring, secret, format_totp_context(fold_user_name(row.user_name)))
+        await update_totp(conn, row.account_id, sealed, order.at)
+        await note_account(conn, order, "second_factor_set", row.user_name)
+    return format_address(secret, row.user_name)
+
+
+async def remove_second_factor(conn: Connection, order: Order, user_name: str) -> None:
+    """A password is enough again, such as after a telephone was lost. For who manages the account."""
+    async with conn.transaction():
+        row = await get_account(conn, user_name, for_update=True)
+        _check_may_manage_account(order.principal, row)
+        await update_totp(conn, row.account_id, None, order.at)
+        await note_account(conn, order, "second_factor_removed", row.user_name)
+
+
+async def _get_own_or_managed(conn: Connection, order: Order, user_name: str) -> AccountRow:
+    row = await get_account(conn, user_name, for_update=True)
+    if row.account_id != order.principal.account_id:
+        _check_may_manage_account(order.principal, row)
+    return row
+
+
 async def disable_account(conn: Connection, order: Order, user_name: str) -> AccountRow:
     """At once: its sessions end. Nobody disables himself. Raises NotFound, Forbidden or Conflict."""
     async with conn.transaction():
@@ -295,6 +327,11 @@ def make_account_principal(holder: Holder, session_id: UUID | None = None) -> Pr
 def format_signin_context(user_name_key: str) -> str:
     """Where the sealed sha256hex of an account's password belongs."""
     return f"account/{user_name_key}/signin"
+
+
+def format_totp_context(user_name_key: str) -> str:
+    """Where the sealed secret of the second factor belongs."""
+    return f"account/{user_name_key}/totp"
 
 
 def _format_personal_context(user_name_key: str) -> str:

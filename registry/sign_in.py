@@ -28,9 +28,11 @@ from registry.store.accounts import (
     delete_old_failures,
     find_failures,
     find_secrets,
+    take_totp_step,
 )
 from registry.store.audit import AuditEntry, append_audit
 from registry.store.holders import Holder, find_account_holder, find_key_holder
+from registry.totp import find_step
 from schemas.days import ZONE
 from schemas.errors import ServiceError, SlowDown, Unauthenticated
 from schemas.identifiers import shorten
@@ -75,9 +77,10 @@ Fits = Callable[[_Known], Awaitable[bool]]
 
 
 async def sign_in(connect: Connect, ring: KeyRing, visit: Visit, attempt: Attempt) -> Principal:
-    """Who this is; raises Unauthenticated (`sign_in_wrong`), SlowDown (`seconds`), Forbidden or Unavailable.
+    """Who this is; raises Unauthenticated, SlowDown (`seconds`), Forbidden or Unavailable.
 
-    `connect` gives connections outside of any transaction (`RegistryState.connect`): failures are written even
+    Codes of Unauthenticated: `sign_in_wrong`; `second_factor_missing` and `second_factor_wrong` where the password was
+    right. `connect` gives connections outside of any transaction (`RegistryState.connect`): failures are written even
     though the caller gets an error, and none is held while a password is hashed.
     """
 
@@ -138,7 +141,9 @@ async def _sign_in(
 ) -> Principal:
     if not _can_be_known(attempt):
         raise Unauthenticated("sign_in_wrong")
-    guess = _Guess(fold_user_name(attempt.user_name), group_address(visit.address), ring, attempt.password)
+    guess = _Guess(
+        fold_user_name(attempt.user_name), group_address(visit.address), ring, attempt.password, attempt.code
+    )
     async with connect() as conn:
         await _check_pace(conn, visit, guess)
         known = await _find_known(conn, attempt.user_name)
@@ -148,6 +153,8 @@ async def _sign_in(
             if not is_right:
                 raise Unauthenticated("sign_in_wrong")
             principal = await _make_principal(conn, known, visit)
+            if known.account is not None and known.account.totp_secret is not None:
+                await _check_code(conn, ring, visit, known.account, attempt.code)
         except ServiceError as error:
             await _note_failure(conn, visit, guess, error)
             raise
@@ -180,6 +187,19 @@ async def _make_principal(conn: Connection, known: _Known, visit: Visit) -> Prin
     return make_account_principal(holder)
 
 
+async def _check_code(conn: Connection, ring: KeyRing, visit: Visit, account: AccountSecrets, code: str) -> None:
+    """Of the second factor; raises Unauthenticated (`second_factor_missing`, `second_factor_wrong`)."""
+    if not code:
+        raise Unauthenticated("second_factor_missing", field="code")
+    context = accounts.format_totp_context(fold_user_name(account.user_name))
+    try:
+        step = find_step(unseal(ring, account.totp_secret or b"", context), code, visit.at)
+    except SealBroken:
+        step = None
+    if step is None or not await take_totp_step(conn, account.account_id, step):
+        raise Unauthenticated("second_factor_wrong", field="code")
+
+
 # Who guesses, waits -------------------------------------------------------------------------------------------------
 
 
@@ -188,11 +208,11 @@ class _Guess:
     user_name_key: str
     address: str
     ring: KeyRing
-    password: str
+    attempt: Attempt
 
     @property
     def wrong(self) -> bytes:
-        return hash_keyed(self.ring, "wrong password", self.password)
+        return hash_keyed(self.ring, "wrong password", f"{self.attempt.code}|{self.attempt.password}")
 
 
 async def _check_pace(conn: Connection, visit: Visit, guess: _Guess) -> None:
@@ -213,6 +233,8 @@ def compute_wait_seconds(failures: int) -> int:
 
 async def _note_failure(conn: Connection, visit: Visit, guess: _Guess, error: ServiceError) -> None:
     await delete_old_failures(conn, visit.at - FORGET_AFTER)
+    if error.code == "second_factor_missing":
+        return  # the password was right, and the page asks for the code now
     if isinstance(error, Unauthenticated):
         await add_failure(conn, guess.user_name_key, guess.address, guess.wrong, visit.at)
     subject = f"account:{shorten(guess.user_name_key, 60)}"

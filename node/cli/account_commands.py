@@ -35,6 +35,7 @@ accounts = typer.Typer(no_args_is_help=True, help="账号 / Accounts")
 def add_to(app: typer.Typer) -> None:
     commands: dict[str, Callable[..., None]] = {
         "add": add, "list": list_all, "disable": disable, "enable": enable, "reset-password": reset_password,
+        "second-factor": second_factor,
     }  # fmt: skip
     for name, function in commands.items():
         accounts.command(name)(function)
@@ -121,6 +122,29 @@ def reset_password(name: UserName, password_file: PasswordFile = None, as_json: 
             return await get_account(desk.conn, name)
 
     _print_made("password_set", run(work()), password if is_made else None, as_json)
+
+
+def second_factor(
+    name: UserName,
+    remove: Annotated[bool, typer.Option("--remove", help="关闭，只用密码 / the password alone again")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """登录时要求验证器应用的动态验证码 / Ask for a code of an authenticator app at sign-in"""
+    from registry.accounts import remove_second_factor, set_second_factor
+
+    async def work() -> str | None:
+        async with open_desk(writing=True) as desk:
+            if not remove:
+                return await set_second_factor(desk.conn, desk.rules.key_ring, desk.order(), name)
+            await remove_second_factor(desk.conn, desk.order(), name)
+            return None
+
+    address = run(work())
+    if as_json:
+        print_json({"user_name": name, "second_factor": address})
+    else:
+        label = LABELS["second_factor_removed" if remove else "second_factor_set"]
+        print(say(label, get_language(), user_name=name, address=address))
 
 
 def _change(

@@ -137,6 +137,22 @@ async def update_password(
     )  # fmt: skip
 
 
+async def update_totp(conn: Connection, account_id: int, sealed: bytes | None, at: datetime) -> None:
+    await conn.execute(
+        "UPDATE accounts SET totp_secret = $2, totp_counter = 0, changed = $3 WHERE account_id = $1",
+        account_id, sealed, at,
+    )  # fmt: skip
+
+
+async def take_totp_step(conn: Connection, account_id: int, step: int) -> bool:
+    """Whether the step was free: each opens once."""
+    taken: bool | None = await conn.fetchval(
+        "UPDATE accounts SET totp_counter = $2 WHERE account_id = $1 AND totp_counter < $2 RETURNING true",
+        account_id, step,
+    )  # fmt: skip
+    return taken is not None
+
+
 async def update_disabled(conn: Connection, account_id: int, disabled: datetime | None, at: datetime) -> None:
     await conn.execute(
         "UPDATE accounts SET disabled = $2, changed = $3 WHERE account_id = $1", account_id, disabled, at

@@ -29,6 +29,18 @@ TEXTS = {
         "请几秒后再试。",
         "Try again in a few seconds.",
     ),
+    "second_factor_missing": Text(
+        "该账号还需要动态验证码。",
+        "This account needs the code of its second factor, too.",
+        "请填写验证器应用显示的六位数字；手机遗失时由管理员用 idnode account second-factor --remove 关闭。",
+        "Give the six digits your authenticator shows; if it is lost: idnode account second-factor --remove.",
+    ),
+    "second_factor_wrong": Text(
+        "动态验证码不正确或已经用过。",
+        "The code of the second factor is wrong or was used before.",
+        "请等待下一个验证码，并检查手机时间。",
+        "Wait for the next one, and check the clock of your telephone.",
+    ),
     "token_wrong": Text(
         "令牌无效。",
         "The token is not valid.",
@@ -215,6 +227,11 @@ LABELS = {
         "Set a new password for {user_name}; its sessions ended",
     ),
     "password_made": ("密码（只显示这一次）：{password}", "Password, shown this once: {password}"),
+    "second_factor_set": (
+        "{user_name} 登录时还需要动态验证码。请在验证器应用中添加（只显示这一次）：{address}",
+        "{user_name} needs a code to sign in now. Add this to an authenticator, shown this once: {address}",
+    ),
+    "second_factor_removed": ("{user_name} 登录只需要密码", "{user_name} signs in with the password alone"),
     "partner_named": ("{organisation} 是 {prefix} 的合作方", "{organisation} is a partner of {prefix}"),
     "partner_revoked": ("{organisation} 不再是 {prefix} 的合作方", "{organisation} is no partner of {prefix} any more"),
     "chain_changed": ("{log} 第 {position} 条与其哈希不符", "{log}: entry {position} does not fit its hash"),
