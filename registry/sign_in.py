@@ -141,9 +141,7 @@ async def _sign_in(
 ) -> Principal:
     if not _can_be_known(attempt):
         raise Unauthenticated("sign_in_wrong")
-    guess = _Guess(
-        fold_user_name(attempt.user_name), group_address(visit.address), ring, attempt.password, attempt.code
-    )
+    guess = _Guess(fold_user_name(attempt.user_name), group_address(visit.address), ring, attempt)
     async with connect() as conn:
         await _check_pace(conn, visit, guess)
         known = await _find_known(conn, attempt.user_name)
