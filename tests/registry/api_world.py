@@ -74,9 +74,9 @@ class World:
 
 
 @asynccontextmanager
-async def serve(state: RegistryState) -> AsyncIterator[str]:
+async def serve(state: RegistryState, port: int = 0) -> AsyncIterator[str]:
     """The application on a socket of its own; its address."""
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = socket.create_server(("127.0.0.1", port))
     server = make_server(create_app(state, [statistics]), state.config)
     server.capture_signals = nullcontext  # the signals of this process stay pytest's
     running = asyncio.create_task(server.serve(sockets=[listening]))
