@@ -86,6 +86,7 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
     config = RegistryConfig(
         database_url=get_dsn(settings.database_url, settings.data_dir),
         public_url=settings.scan_url,
+        public_url_is_set=settings.public_url is not None,
         jobs_dir=settings.jobs_dir,
         log_dir=settings.resolution_log_dir,
         rules=NodeRules(

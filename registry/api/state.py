@@ -35,6 +35,7 @@ SERVER_SETTINGS = {
 class RegistryConfig:
     """`public_url` is what is printed on goods; `trusted_proxies` are networks whose X-Forwarded-For is believed.
 
+    `public_url_is_set`: false while it is this machine's own address, and no code may be printed.
     `snms_aliases`: older paths of the SNMS interface are served, too.
     """
 
@@ -45,6 +46,7 @@ class RegistryConfig:
     rules: NodeRules
     language: str = "zh"
     trusted_proxies: tuple[str, ...] = ()
+    public_url_is_set: bool = True
     snms_aliases: bool = True
     stats: StatsFile | None = None  # where the process says how it is
     tls: TlsFiles | None = None

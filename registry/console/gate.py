@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from registry.api.problems import get_status, translate
 from registry.api.state import RegistryState
+from registry.audit import note
 from registry.console.frame import ROOT, Frame
 from registry.console.security import HEADERS, LANGUAGE_COOKIE, SAFE_METHODS, check_origin
 from registry.console.visits import Visit, open_visit
@@ -19,6 +20,7 @@ from schemas.texts import LANGUAGES, choose_language
 
 MAX_FORM_BYTES = 2 * 1024 * 1024
 MAX_UPLOAD_BYTES = 256 * 1024 * 1024
+PRIVATE = ("/identifiers/one", "/identifiers/act", "/identifiers/change", "/imports/")  # values of enterprises
 YEAR_SECONDS = 31_536_000
 
 
@@ -40,6 +42,7 @@ class ConsoleGate:
         async def finish(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
+                await note_visit(visit, scope, message["status"])
                 started = True
                 add_headers(message, visit, asked)
             await send(message)
@@ -54,6 +57,19 @@ class ConsoleGate:
             if started:
                 raise
             await answer_error(visit, translate(error))(scope, receive, finish)
+
+
+async def note_visit(visit: Visit, scope: Scope, status: int) -> None:
+    """In the audit trail, before anything is answered: what was written, what was refused for lack of a right, and
+    looks of the operator's people at what belongs to others."""
+    principal, path = visit.principal, scope["path"].removeprefix(ROOT)
+    if principal is None or path.startswith("/resolve") or 400 <= status != 403:
+        return
+    is_write = scope["method"] not in SAFE_METHODS
+    if is_write or status == 403 or (principal.sees_all and path.startswith(PRIVATE)):
+        async with visit.connect() as conn:
+            outcome = "ok" if status < 400 else str(status)
+            await note(conn, visit.order(), f"{scope['method']} {ROOT}", scope["path"], outcome)
 
 
 def find_language(scope: Scope, headers: Headers, default: str) -> tuple[str, str]:
