@@ -21,7 +21,7 @@ Found = TypeVar("Found")
 async def get_rule_for_writing(conn: Connection, call: SnmsCall, prefix: str) -> PrefixRule:
     """A prefix under which the caller may register now; raises NotFound, Conflict or Refusal."""
     row = await name_owner(conn, prefix, get_writable_prefix(conn, call.get_principal(), prefix), writing=True)
-    return PrefixRule(row.prefix_id, row.prefix, row.folds_case, int(row.state), int(row.hosting))
+    return PrefixRule(row.prefix_id, row.prefix, row.folds_case, int(row.state), int(row.hosting), row.is_sandbox)
 
 
 async def get_known_template(conn: Connection, call: SnmsCall, prefix: str, version: str) -> Template:
