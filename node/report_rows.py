@@ -237,6 +237,29 @@ def make_prefix_state(prefix: Record) -> Row:
     return {"prefix": prefix["prefix"], "state": prefix["state"]} | reason
 
 
+# Monitoring -----------------------------------------------------------------------------------------------------
+
+# Alarms of these causes are faults of the network (1); all others are of the system (2).
+_NETWORK_CAUSES = frozenset({"database_away"})
+
+
+def list_events(alarm: Record) -> list[tuple[int, Row]]:
+    """M3: (a number of its own, row) of the fault, and of its end once it is over."""
+    begun = {
+        "eventId": f"A{alarm['alarm_id']}",
+        "type": "异常",
+        "at": alarm["raised"].isoformat(timespec="seconds"),
+        "class": 1 if alarm["cause"] in _NETWORK_CAUSES else 2,
+        "item": f"{alarm['cause']} {alarm['subject']}".strip()[:255],
+    }
+    events = [(2 * alarm["alarm_id"] - 1, begun)]
+    if alarm["cleared"] is not None:
+        ended = {"eventId": f"{begun['eventId']}R", "type": "恢复", "relatedEventId": begun["eventId"]}
+        at = alarm["cleared"].isoformat(timespec="seconds")
+        events.append((2 * alarm["alarm_id"], begun | ended | {"at": at}))
+    return events
+
+
 # Templates and master data --------------------------------------------------------------------------------------
 
 

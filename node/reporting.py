@@ -6,7 +6,7 @@ something in it has changed, and then whole.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
@@ -30,6 +30,8 @@ STATISTICS_PER_PART = 200  # with up to 1,000 sources each
 ROUTES_PER_PART = 500
 REQUESTS_PER_PART = 100
 TEMPLATES_PER_PART = 200
+ALARMS_PER_LOOK = 500
+EVENTS_MARK = "events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +216,28 @@ async def report_templates(conn: Connection, reporter: Reporter, now: datetime) 
     return written
 
 
+async def report_events(conn: Connection, reporter: Reporter, now: datetime) -> Written:
+    """M3: alarms that began or ended since the last look, each a message of its own."""
+    mark = await outbox_store.find_mark(conn, EVENTS_MARK)
+    since = datetime.fromisoformat(mark[0]) if mark else datetime(1970, 1, 1, tzinfo=UTC)
+    alarms = await store.fetch_alarms(conn, since, ALARMS_PER_LOOK)
+    reports = [
+        Report("M3", CURRENT, prefix, [row], number, number)
+        for prefix in reporter.prefixes
+        for alarm in alarms
+        for number, row in make.list_events(alarm)
+    ]
+    written = await write(conn, reports, now)
+    if alarms:
+        last = alarms[-1]["cleared"] or alarms[-1]["raised"]
+        await outbox_store.set_mark(conn, EVENTS_MARK, last.isoformat(), now)
+    return written
+
+
 REPORTS: dict[str, Callable[[Connection, Reporter, datetime], Awaitable[Written]]] = {
     "node": report_node,
     "enterprises": report_enterprises,
     "prefixes": report_prefixes,
     "templates": report_templates,
+    "events": report_events,
 }

@@ -200,6 +200,7 @@ SCHEDULE: tuple[tuple[str, float, Work], ...] = (
     ("enterprises", 300, lambda conn, link, now: _standing("enterprises", conn, link, now)),
     ("prefixes", 60, lambda conn, link, now: _standing("prefixes", conn, link, now)),
     ("templates", 60, lambda conn, link, now: _standing("templates", conn, link, now)),
+    ("events", 30, lambda conn, link, now: _standing("events", conn, link, now)),
     ("days", 60, _days),
     ("master", 600, _master),
     ("decisions", 300, _decisions),

@@ -131,9 +131,9 @@ async def find_latest(conn: Connection, key: MessageKey) -> Latest | None:
 
 
 async def insert_message(conn: Connection, new: NewMessage, at: datetime) -> UUID:
-    """Write a message that is due at once; older revisions that were not answered yet are replaced by it."""
+    """Write a message that is due at once; older revisions that were not accepted are replaced by it."""
     await conn.execute(
-        f"UPDATE outbox SET state = 'replaced' WHERE {_OF_KEY} AND state IN ('waiting', 'sent', 'dead')",  # noqa: S608
+        f"UPDATE outbox SET state = 'replaced' WHERE {_OF_KEY} AND state NOT IN ('accepted', 'replaced')",  # noqa: S608
         *new.key,
     )
     message_id: UUID = await conn.fetchval(
@@ -163,10 +163,10 @@ async def fetch_body(conn: Connection, message_id: UUID) -> bytes | None:
 
 
 async def store_outcome(conn: Connection, message_id: UUID, outcome: Outcome) -> None:
-    """One attempt more. A message that was replaced meanwhile stays replaced unless it was answered for good."""
+    """One attempt more. A message that was replaced meanwhile stays so unless it was accepted after all."""
     answered = outcome.at if outcome.status is not None else None
     await conn.execute(
-        "UPDATE outbox SET state = CASE WHEN state = 'replaced' AND $2 NOT IN ('accepted', 'refused') THEN state"
+        "UPDATE outbox SET state = CASE WHEN state = 'replaced' AND $2 <> 'accepted' THEN state"
         " ELSE $2 END, attempts = attempts + 1, attempted = $3, next_at = $4, answered = coalesce($5, answered),"
         " answer_status = $6, receipt_id = $7, code = $8, trouble = $9 WHERE message_id = $1",
         message_id, outcome.state, outcome.at, outcome.next_at, answered, outcome.status, outcome.receipt_id,

@@ -211,6 +211,16 @@ async def fetch_present(conn: Connection, prefix_id: int, keys: Sequence[str]) -
     return {row["suffix_key"]: row for row in rows}
 
 
+async def fetch_alarms(conn: Connection, since: datetime, limit: int) -> list[Record]:
+    """Alarms that were raised or ended since an instant, in that order. Refused reports are nothing to report."""
+    return await conn.fetch(
+        "SELECT alarm_id, cause, subject, raised, cleared FROM alarms WHERE greatest(raised, cleared) >= $1"
+        " AND cause <> 'report_refused' ORDER BY greatest(raised, cleared), alarm_id LIMIT $2",
+        since,
+        limit,
+    )
+
+
 # Decisions, tasks, reconciliations ------------------------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 -- One message: a table for a period, or one part of it, as absolute values. Its body is fixed when it is written; what
 -- changes later is a message of the next revision. state: waiting, sent (the receipt says "later"), accepted, refused
 -- (the whole, or some rows: see outbox_refusals), dead (72 hours without an answer), replaced (by a later revision,
--- before it was answered).
+-- before it was accepted).
 CREATE TABLE outbox (
     message_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),   -- the Idempotency-Key of every attempt
     number bigint GENERATED ALWAYS AS IDENTITY,

@@ -13,7 +13,15 @@ from asyncpg import Connection
 from node.master_data import expand, report_master
 from node.outbox import send_due
 from node.report_rows import make_sources
-from node.reporting import Reporter, report_day, report_enterprises, report_node, report_prefixes, report_templates
+from node.reporting import (
+    Reporter,
+    report_day,
+    report_enterprises,
+    report_events,
+    report_node,
+    report_prefixes,
+    report_templates,
+)
 from node.reporting_loop import step
 from node.store import outbox as store
 from node.store import reports as report_store
@@ -257,6 +265,23 @@ async def test_master_data_say_what_anyone_may_read_and_a_range_is_one_row(node:
     }  # fmt: skip
     assert [row["handle"] for row in expand(ranged)] == ["88.101.1/r007", "88.101.1/r008", "88.101.1/r009"]
     assert list(expand(created)) == [created]
+
+
+async def test_an_alarm_is_an_event_and_its_end_another_that_names_the_first(node: Connection, above: Above) -> None:
+    await node.execute(
+        "INSERT INTO alarms (machine, cause, subject, raised) VALUES ('m', 'disk_full', '/data', $1),"
+        " ('m', 'report_refused', '', $1)", above.clock(),
+    )  # fmt: skip
+    await report_events(node, REPORTER, above.clock())
+    above.clock.pass_(minutes=5)
+    await node.execute("UPDATE alarms SET cleared = $1", above.clock())
+    for _ in range(2):
+        await report_events(node, REPORTER, above.clock())
+    await send_all(node, above)
+    begun, ended = above.rows("M3", "current")
+    assert (begun["type"], begun["item"], begun["class"]) == ("异常", "disk_full /data", 2)
+    assert (ended["type"], ended["relatedEventId"]) == ("恢复", begun["eventId"])
+    assert ended["at"] > begun["at"]
 
 
 # The agent's steps ----------------------------------------------------------------------------------------------
