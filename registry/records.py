@@ -272,14 +272,19 @@ async def _write(conn: Connection, located: Located, kind: ChangeKind, new: NewR
     await overwrite(conn, located.rule, kind, [new], {stored.suffix_key: stored}, act)
 
 
-async def list_revisions(conn: Connection, located: Located) -> list[Revision]:
-    """All revisions, newest first; of a range's member without a record of its own, the present one only."""
+async def list_revisions(
+    conn: Connection, located: Located, before: int | None = None, limit: int = 1_000
+) -> list[Revision]:
+    """Revisions below a number, or all, newest first; of a range's member without a record of its own, the present."""
     stored = located.stored
-    present = Revision(stored.revision, to_record(located.rule.prefix_id, stored), stored.changed, None)
+    present = []
+    if before is None or stored.revision < before:
+        present = [Revision(stored.revision, to_record(located.rule.prefix_id, stored), stored.changed, None)]
     if stored.is_member:
-        return [present]
-    rows = await fetch_history(conn, located.rule.prefix_id, stored.suffix_key)
-    return [present] + [
+        return present
+    last = stored.revision if before is None else min(before, stored.revision)
+    rows = await fetch_history(conn, located.rule.prefix_id, stored.suffix_key, last, limit - len(present))
+    return present + [
         Revision(
             row["revision"],
             to_record(

@@ -153,6 +153,7 @@ class KeyBody(Body):
 
 class KeyPage(Body):
     keys: list[KeyBody]
+    next: Annotated[str | None, Field(examples=["ak_0a1b2c3d4e5f6a7b8c9d"])] = None
 
 
 class NewPartner(Request):

@@ -165,6 +165,7 @@ class HistoryBody(Body):
 
     identifier: IDENTIFIER
     revisions: list[RevisionBody]
+    next: Annotated[int | None, Field(description="Goes into `before` for the following page.")] = None
 
 
 Outcome = Literal["registered", "updated", "unchanged", "differs", "refused"]
@@ -228,6 +229,7 @@ class TemplateBody(Body):
 
 class TemplatePage(Body):
     templates: list[TemplateBody]
+    next: Annotated[str | None, Field(examples=["pump-1"])] = None
 
 
 class DeletedBody(Body):

@@ -241,6 +241,7 @@ class UnitBody(Body):
 
 class UnitPage(Body):
     units: list[UnitBody]
+    next: Annotated[str | None, Field(examples=["12"])] = None
 
 
 class TagBody(Body):
@@ -251,6 +252,7 @@ class TagBody(Body):
 
 class TagPage(Body):
     tags: list[TagBody]
+    next: Annotated[str | None, Field(examples=["pilot_batch/2024"])] = None
 
 
 class AttachmentBody(Body):

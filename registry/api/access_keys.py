@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 from registry.account_views import format_key
 from registry.api.calls import Answer, PathText, Reading, Writing
 from registry.api.enterprises import check_cursor
+from registry.api.paging import MAX_PAGE, After, Limit, cut
 from registry.api.targets import check_texts, is_storable
 from registry.keys import KeyTerms, add_key, list_keys, revoke_key
 from schemas.account_bodies import KeyBody, KeyPage, NewKey, NewKeyBody
@@ -44,14 +45,19 @@ async def post_key(call: Writing, body: NewKey) -> Response:
 
 @router.get("", response_model=KeyPage, summary="List access keys")
 async def get_keys(
-    call: Reading, enterprise_id: Annotated[int | None, Query(description="Only those of this enterprise.")] = None
+    call: Reading,
+    enterprise_id: Annotated[int | None, Query(description="Only those of this enterprise.")] = None,
+    after: After = "",
+    limit: Limit = MAX_PAGE,
 ) -> Response:
     """Without their secrets, revoked ones among them."""
     principal = call.get_principal()
     if enterprise_id is not None:
         principal.check_enterprise(check_cursor(enterprise_id))
     async with call.connect() as conn:
-        return call.reply({"keys": [format_key(key) for key in await list_keys(conn, principal, enterprise_id)]})
+        found = await list_keys(conn, principal, enterprise_id)
+    page, following = cut(found, lambda key: key.access_key, after, limit)
+    return call.reply({"keys": [format_key(key) for key in page], "next": following})
 
 
 @router.post("/{access_key}/revoke", response_model=KeyBody, summary="Revoke an access key")

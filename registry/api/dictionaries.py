@@ -6,6 +6,7 @@ from asyncpg import Connection
 from fastapi import APIRouter, Response
 
 from registry.api.calls import Answer, Reading, Writing
+from registry.api.paging import MAX_PAGE, After, Limit, cut
 from registry.api.targets import check_texts
 from registry.areas import add_unit
 from registry.store.enterprises import fetch_tag_dictionary
@@ -17,10 +18,11 @@ router = APIRouter(tags=["enterprises"])
 
 
 @router.get("/units", response_model=UnitPage, summary="Units enterprises report under")
-async def list_units(call: Reading) -> Response:
+async def list_units(call: Reading, after: After = "", limit: Limit = MAX_PAGE) -> Response:
     call.get_principal()
     async with call.connect() as conn:
-        return call.reply({"units": [_format(unit) for unit in await fetch_units(conn)]})
+        page, following = cut(await fetch_units(conn), lambda unit: str(unit.unit_id), after, limit)
+    return call.reply({"units": [_format(unit) for unit in page], "next": following})
 
 
 @router.post("/units", status_code=201, response_model=UnitBody, summary="Add a unit")
@@ -36,12 +38,14 @@ async def post_unit(call: Writing, body: NewUnit) -> Response:
 
 
 @router.get("/tags", response_model=TagPage, summary="The dictionary of tags")
-async def list_tags(call: Reading) -> Response:
+async def list_tags(call: Reading, after: After = "", limit: Limit = MAX_PAGE) -> Response:
     """With the number of enterprises that carry each."""
     call.get_operator()
     async with call.connect() as conn:
         found = await fetch_tag_dictionary(conn)
-    return call.reply({"tags": [{"kind": kind, "name": name, "enterprises": n} for kind, name, n in found]})
+    page, following = cut(found, lambda tag: f"{tag[0]}/{tag[1]}", after, limit)
+    tags = [{"kind": kind, "name": name, "enterprises": n} for kind, name, n in page]
+    return call.reply({"tags": tags, "next": following})
 
 
 def _format(unit: Unit) -> dict[str, Any]:

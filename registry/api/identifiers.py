@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from asyncpg import Connection
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.convertors import Convertor, register_url_convertor
 
 from registry.api.calls import (
@@ -14,6 +14,7 @@ from registry.api.calls import (
     Reading,
     Writing,
     WritingCall,
+    check_limit,
     decode_once,
     format_etag,
     parse_revision,
@@ -201,13 +202,20 @@ async def unfreeze_identifier(call: Writing, named: Named, body: Reason, if_matc
     return await call.write(effect)
 
 
-async def get_identifier_history(call: Reading, named: Named) -> Response:
+async def get_identifier_history(
+    call: Reading,
+    named: Named,
+    before: Annotated[int | None, Query(description="`next` of the page before.", ge=1, le=2**31 - 1)] = None,
+    limit: Annotated[int, Query(description="1 to 1,000.")] = 1_000,
+) -> Response:
     """All revisions, newest first, for the owner and the operator."""
+    check_limit(limit, 1_000)
     check_known_prefix(call, named.prefix)
     async with call.connect() as conn:
         located = await get_stored(conn, named)
-        revisions = await list_revisions(conn, located)
-        return call.reply(await format_history(call, Templates(conn), located, revisions))
+        revisions = await list_revisions(conn, located, before, limit + 1)
+        view = await format_history(call, Templates(conn), located, revisions[:limit])
+    return call.reply(view | {"next": revisions[limit - 1].revision if len(revisions) > limit else None})
 
 
 _ROUTES: tuple[tuple[str, str, Callable[..., Any], type[Body], str], ...] = (

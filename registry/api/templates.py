@@ -6,6 +6,7 @@ from asyncpg import Connection
 from fastapi import APIRouter, Body, Response
 
 from registry.api.calls import Answer, PathText, Reading, Writing
+from registry.api.paging import MAX_PAGE, After, Limit, cut
 from registry.api.targets import check_known_prefix, check_known_version, get_known_template
 from registry.templates import add_template, change_template, delete_template, list_templates
 from schemas.bodies import TEMPLATE_EXAMPLE, DeletedBody, TemplateBody, TemplatePage
@@ -30,12 +31,13 @@ async def post_template(call: Writing, prefix: PathText, document: Document) -> 
 
 
 @router.get("/prefixes/{prefix}/templates", response_model=TemplatePage, summary="Templates of a prefix")
-async def get_templates(call: Reading, prefix: PathText) -> Response:
+async def get_templates(call: Reading, prefix: PathText, after: After = "", limit: Limit = MAX_PAGE) -> Response:
     """Oldest first."""
     check_known_prefix(call, prefix)
     async with call.connect() as conn:
         found = await list_templates(conn, call.get_principal(), prefix)
-    return call.reply({"templates": [_format(template) for template in found]})
+    page, following = cut(found, lambda template: template.version, after, limit)
+    return call.reply({"templates": [_format(template) for template in page], "next": following})
 
 
 @router.get("/prefixes/{prefix}/templates/{version}", response_model=TemplateBody, summary="One template")

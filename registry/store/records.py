@@ -340,13 +340,17 @@ async def replace_records(
     )  # fmt: skip
 
 
-async def fetch_history(conn: Connection, prefix_id: int, suffix_key: str, limit: int = 1_000) -> list[Record]:
-    """Former revisions, newest first."""
+async def fetch_history(
+    conn: Connection, prefix_id: int, suffix_key: str, before: int = 2**31 - 1, limit: int = 1_000
+) -> list[Record]:
+    """Former revisions below a number, newest first."""
     return await conn.fetch(
         "SELECT revision, template_id, state, packed, coalesce(note, '') AS note, since, until, action, actor, reason"
-        " FROM record_history WHERE prefix_id = $1 AND suffix_key = $2 ORDER BY revision DESC LIMIT $3",
+        " FROM record_history WHERE prefix_id = $1 AND suffix_key = $2 AND revision < $3"
+        " ORDER BY revision DESC LIMIT $4",
         prefix_id,
         suffix_key,
+        before,
         limit,
     )
 
