@@ -38,7 +38,8 @@ CREATE, UPDATE, DELETE = (
 # What grows with identifiers or calls, by its design; all other tables stay as they are.
 GROWING = (
     "records", "record_history", "changes", "registration_", "counted_", "resolution_", "audit", "log_gaps", "sessions",
-    "job", "alarm", "totals", "rollup", "outbox", "prefix_totals", "sign_in_",
+    "job", "alarm", "totals", "rollup", "outbox", "prefix_totals", "prefix_days", "template_days", "node_days",
+    "sign_in_",
 )  # fmt: skip
 
 
