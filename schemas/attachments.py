@@ -2,7 +2,6 @@
 
 import re
 import struct
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from schemas.errors import InvalidInput, TooLarge
@@ -74,7 +73,7 @@ def _has_jpeg_frame(content: bytes) -> bool:
 
 def make_name(name: str, kind: str) -> str:
     """What a file is called when it is sent back: the last part of its name, with the ending of what it really is."""
-    last = PurePosixPath(name.replace("\\", "/")).name
+    last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
     # Unprintable characters, lone surrogates and those that turn the direction of writing, which would hide an ending.
     shown = "".join(c for c in last if c.isprintable() and c not in '"<>:|?*/').strip(" .")
     endings = KINDS[kind].endings
