@@ -8,8 +8,8 @@ from asyncpg import Connection, Record
 
 from schemas.resolution_log import UNCOUNTED_CLASSES
 
-# Prefixes of enterprises below the secondary prefix; its reserved one is the node's own.
-_BELOW = "starts_with(x.prefix, $1 || '.') AND x.prefix <> $1 || '.000000'"
+# Prefixes of enterprises below the secondary prefix; its reserved one is the node's own, and sandboxes count nowhere.
+_BELOW = "starts_with(x.prefix, $1 || '.') AND x.prefix <> $1 || '.000000' AND x.sandbox_of IS NULL"
 
 
 async def is_closed(conn: Connection, node_prefix: str, day: date) -> bool:
@@ -38,9 +38,9 @@ async def find_last_closed(conn: Connection, node_prefix: str) -> date | None:
 async def fetch_closed_firms(conn: Connection, node_prefix: str, day: date) -> list[Record]:
     """As `fetch_running_firms`, as the day was stated last."""
     return await conn.fetch(
-        "SELECT DISTINCT ON (prefix_id) prefix_id, prefix, registered_new, range_minted, registered_total,"
-        " registered_live, resolutions, resolutions_ok FROM closed_rows WHERE node_prefix = $1 AND day = $2"
-        " AND starts_with(prefix, $1 || '.') AND prefix <> $1 || '.000000' ORDER BY prefix_id, revision DESC",
+        "SELECT DISTINCT ON (prefix_id) prefix_id, x.prefix, registered_new, range_minted, registered_total,"
+        " registered_live, resolutions, resolutions_ok FROM closed_rows JOIN prefixes x USING (prefix_id)"
+        f" WHERE node_prefix = $1 AND day = $2 AND {_BELOW} ORDER BY prefix_id, revision DESC",
         node_prefix,
         day,
     )
@@ -176,7 +176,8 @@ async def fetch_changes(conn: Connection, after: int, limit: int) -> list[Record
     """Entries of the change log about identifiers and ranges, in order; of the others only the position counts."""
     return await conn.fetch(
         "SELECT c.position, c.kind, c.prefix_id, c.suffix_keys, c.members, c.at, x.prefix FROM changes c"
-        " LEFT JOIN prefixes x USING (prefix_id) WHERE c.position > $1 ORDER BY c.position LIMIT $2",
+        " LEFT JOIN prefixes x ON x.prefix_id = c.prefix_id AND x.sandbox_of IS NULL"
+        " WHERE c.position > $1 ORDER BY c.position LIMIT $2",
         after,
         limit,
     )
