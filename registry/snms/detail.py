@@ -8,8 +8,9 @@ from typing import Any
 from asyncpg import Connection
 
 from registry.api.targets import is_storable
+from registry.audit import note
 from registry.issuing import HOSTED_HERE, PREFIX_ENABLED
-from registry.principals import Principal
+from registry.principals import find_viewer
 from registry.records import Located, get_stored, to_record
 from registry.snms.calls import SnmsCall
 from registry.snms.edge import Route
@@ -22,7 +23,7 @@ from schemas.identifiers import Identifier, format_suffix_key, parse_any_identif
 from schemas.resolution_log import ClientClass, Outcome, Transport
 from schemas.templates import Template
 from schemas.values import Value
-from schemas.viewing import Verdict, Viewer, answer_record
+from schemas.viewing import Verdict, answer_record
 
 MAX_TEMPLATES = 1_000
 
@@ -40,6 +41,10 @@ async def get_detail(call: SnmsCall) -> object:
         count.append(outcome)
         raise NotFound("identifier_not_found", field="handle", identifier=shorten(str(named)))
     count.append(outcome)
+    principal = call.get_principal()
+    if principal.sees_all:  # the audit trail has who looks at what belongs to others
+        async with call.connect() as conn:
+            await note(conn, call.order(), "GET SNMS", str(named))
     return view
 
 
@@ -94,11 +99,6 @@ async def _find_template(
             known.clear()
         known[template_id] = (changed, template)
     return template
-
-
-def find_viewer(principal: Principal, prefix: str) -> Viewer:
-    """The owner of a prefix and the operator see everything under it, others what is public."""
-    return Viewer.OWNER if principal.is_operator or prefix in principal.prefixes else Viewer.PUBLIC
 
 
 def _format(handle: str, prefix: str, template: Template | None, values: list[Value]) -> dict[str, Any]:
