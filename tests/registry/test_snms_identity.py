@@ -145,6 +145,17 @@ async def test_a_token_is_taken_however_it_is_sent_and_nothing_else_is(world: Wo
     assert (await ask(world, "GET", f"{DATA}/detail?handle={PUMP}/seen", who="nobody")).status == -1
 
 
+async def test_a_key_that_is_revoked_writes_nothing_more_with_or_without_a_token(world: World) -> None:
+    made = (await world.ask("POST", "/api/v1/keys", {"note": "to be revoked"})).json
+    world.keys["ended"] = f"{made['access_key']}.{made['secret_key']}"
+    world.keys["ended-token"] = (await sign_in(world, made["access_key"], made["secret_key"])).data["token"]
+    for who in ("ended", "ended-token"):
+        assert (await ask(world, "POST", DATA, make_item(f"by-{who}"), who=who)).status == 1
+    await world.ask("POST", f"/api/v1/keys/{made['access_key']}/revoke")
+    for who in ("ended", "ended-token"):
+        assert (await ask(world, "POST", DATA, make_item(f"after-{who}"), who=who)).status == -1
+
+
 NEW_USER = {"userName": "wang.wu", "password": sha256(PASSWORD.encode()).hexdigest(), "email": "w@pump.example",
             "mobile": "13900000001", "openId": "o-1", "openUserName": "王五", "remarks": "MES"}  # fmt: skip
 
