@@ -99,7 +99,9 @@ async def get_table(call: Reading, asked: Asked) -> Response:
     response_class=Response,
     summary="The same as a file",
     responses={200: {"description": "CSV, XLSX or JSON", "content": {
-        "text/csv": {"example": "行政区划代码,行政区划,解析量 [Q1]\r\n321302,江苏省宿迁市宿城区,5210\r\n"}}}},
+        "text/csv": {"example": "行政区划代码,行政区划,解析量 [Q1]\r\n321302,江苏省宿迁市宿城区,5210\r\n"},
+        "application/json": {"example": {"by": "area", "rows": []}},
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": {"example": "(file)"}}}},
 )  # fmt: skip
 async def export_table(
     call: Reading,

@@ -61,6 +61,8 @@ def _complete(document: dict[str, Any], method: str, path: str, operation: dict[
     operation["security"] = [{}, {"access_key": []}] if is_public else [{"access_key": []}]
     responses = operation["responses"]
     responses.pop("422", None)
+    if "201" in responses:
+        responses.setdefault("200", {**responses["201"], "description": "As it would be (dry run), or is already"})
     responses["default"] = {
         "description": "Problem document (RFC 9457)",
         "content": {
