@@ -13,6 +13,7 @@ from registry.console import (
     account_pages,
     apply_pages,
     enterprise_pages,
+    firm_pages,
     identifier_pages,
     import_pages,
     key_pages,
@@ -30,8 +31,8 @@ from registry.console.sections import Section
 
 _SECTIONS = (
     start_pages.SECTION, identifier_pages.SECTION, import_pages.SECTION, label_pages.SECTION, template_pages.SECTION,
-    resolve_pages.SECTION, enterprise_pages.SECTION, partner_pages.SECTION, key_pages.SECTION, node_pages.SECTION,
-    account_pages.SECTION, sign_in_pages.SECTION, apply_pages.SECTION,
+    resolve_pages.SECTION, enterprise_pages.SECTION, firm_pages.SECTION, partner_pages.SECTION, node_pages.SECTION,
+    key_pages.SECTION, account_pages.SECTION, sign_in_pages.SECTION, apply_pages.SECTION,
 )  # fmt: skip
 
 

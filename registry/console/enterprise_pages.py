@@ -24,15 +24,16 @@ from schemas.errors import Forbidden, InvalidInput, NotFound, ServiceError
 router = APIRouter()
 
 
-def _sees_all(principal: Principal) -> bool:
-    return principal.sees_all
+def _sees_firms(principal: Principal) -> bool:
+    """The node's people; a regulator those of his area."""
+    return principal.sees_all or principal.kind == "regulator"
 
 
 SECTION = Section(
     router,
     (
         Entry("/enterprise", "my_enterprise", "group_firm", is_enterprise),
-        Entry("/enterprises", "enterprises", "group_node", _sees_all),
+        Entry("/enterprises", "enterprises", "group_node", _sees_firms),
     ),
 )
 Text = Annotated[str, Query(max_length=4_096)]
@@ -159,7 +160,7 @@ async def ask_for_prefix(post: Posting) -> Response:
 @router.get("/enterprises")
 async def list_all(visit: Visiting, text: Text = "", state: Text = "", division: Text = "", after: int = 0) -> Response:
     principal = visit.get_principal()
-    if not principal.sees_all:
+    if not _sees_firms(principal):
         raise Forbidden("operator_only")
     states = {one.name.lower(): int(one) for one in EnterpriseState}
     wanted = EnterpriseFilter(text.strip() or None, states.get(state), division.strip() or None)
@@ -194,7 +195,12 @@ _ACTIONS = {
 
 def _list_actions(visit: Visit, state: str) -> tuple[str, ...]:
     principal = visit.get_principal()
-    return _ACTIONS.get(state, ()) if principal.has_role("reviewer") or principal.is_operator else ()
+    reviews = {"review", "approve", "refuse"}
+    return tuple(
+        action
+        for action in _ACTIONS.get(state, ())
+        if (principal.has_role("reviewer") if action in reviews else principal.is_operator)
+    )
 
 
 @router.get("/enterprises/{enterprise_id}/act")
@@ -250,7 +256,7 @@ async def show_reveal(visit: Visiting, enterprise_id: int) -> Response:
     """Asks for the reason, which is recorded."""
     async with visit.connect() as conn:
         detail = await get_enterprise(conn, visit.get_principal(), _check_id(enterprise_id))
-    return visit.page("enterprise_personal.html", firm=format_detail(detail, visit.language), personal=None)
+    return visit.page("enterprise_personal.html", firm=format_detail(detail, visit.language), personal=None, reason="")
 
 
 @router.post("/enterprises/{enterprise_id}/personal")
@@ -266,5 +272,5 @@ async def reveal(post: Posting, enterprise_id: int) -> Response:
         problems = post.explain(error)
     return post.page(
         "enterprise_personal.html", status=400 if problems else 200, firm=format_detail(detail, post.language),
-        personal=personal, problems=problems,
+        personal=personal, problems=problems, reason=post.form.get_reason(),
     )  # fmt: skip

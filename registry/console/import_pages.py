@@ -280,6 +280,7 @@ async def start(post: Posting, job_id: str) -> Response:
 @router.post("/{job_id}/cancel")
 async def cancel(post: Posting, job_id: str) -> Response:
     """Rows that were registered stay registered."""
+    post.get_principal().check_scope("write")
     async with post.write() as conn:
         job = await get_own_job(conn, post, job_id)
         if not await cancel_job(conn, job.job_id, post.state.now()):

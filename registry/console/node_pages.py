@@ -35,6 +35,10 @@ def _sees_all(principal: Principal) -> bool:
     return principal.sees_all
 
 
+def _runs_node(principal: Principal) -> bool:
+    return principal.sees_all_figures
+
+
 def _is_operator(principal: Principal) -> bool:
     return principal.is_operator
 
@@ -45,7 +49,7 @@ SECTION = Section(
     (
         Entry("/prefixes", "prefixes", "group_node", _sees_all),
         Entry("/areas", "areas", "group_node", _is_operator),
-        Entry("/health", "health", "group_node", _sees_all),
+        Entry("/health", "health", "group_node", _runs_node),
     ),
 )
 Text = Annotated[str, Query(max_length=4_096)]
@@ -185,7 +189,7 @@ async def add(post: Posting) -> Response:
 @router.get("/health")
 async def show_health(visit: Visiting) -> Response:
     """What this process knows of itself, with what to do; `idnode doctor` looks further."""
-    if not visit.get_principal().sees_all:
+    if not visit.get_principal().sees_all_figures:
         raise Forbidden("operator_only")
     async with visit.connect() as conn:
         version = await conn.fetchval("SHOW server_version")

@@ -17,7 +17,7 @@ from registry.api.problems import InvalidBody, dump_json
 from registry.api.state import RegistryState
 from registry.api.targets import is_storable
 from registry.console.frame import ROOT, Frame
-from registry.console.security import SESSION_COOKIE, VISITOR_COOKIE, check_token, make_token
+from registry.console.security import SAFE_METHODS, SESSION_COOKIE, VISITOR_COOKIE, check_token, make_token
 from registry.principals import Principal
 from registry.sign_in import Visit as Origin
 from registry.tokens import find_session
@@ -178,10 +178,12 @@ def make_visit(request: Request) -> Visit:
 
 
 def make_signed_in_visit(request: Request) -> Visit:
-    """Raises Unauthenticated."""
+    """Raises Unauthenticated, or Forbidden for an access key that may not read."""
     visit = make_visit(request)
     if visit.principal is None:
         raise Unauthenticated("sign_in_needed")
+    if request.method in SAFE_METHODS:
+        visit.principal.check_scope("read")
     return visit
 
 

@@ -15,6 +15,7 @@ from registry.accounts import NewAccount, add_account
 from registry.console.security import SESSION_COOKIE, make_token
 from registry.keys import authenticate
 from registry.principals import Order, Principal
+from registry.sign_in import Attempt, sign_in
 from registry.sign_in import Visit as Origin
 from registry.tokens import open_session
 from tests.registry.api_world import Reply, World, open_world
@@ -111,3 +112,13 @@ async def enter(world: World, principal: Principal) -> str:
     """A session's cookie."""
     async with world.state.connect() as conn:
         return await open_session(conn, principal, Origin(datetime.now(UTC), "127.0.0.1", "test"))
+
+
+async def add_visitor(console: Console, wanted: NewAccount) -> Visitor:
+    """Somebody with a new account, who has signed in."""
+    state = console.world.state
+    async with state.connect() as conn:
+        await add_account(conn, RULES.key_ring, Order(CLERK, datetime.now(UTC)), wanted)
+    origin, attempt = Origin(datetime.now(UTC), "127.0.0.1", "test"), Attempt(wanted.user_name, wanted.password)
+    principal = await sign_in(state.connect, RULES.key_ring, origin, attempt)
+    return Visitor(console.world, await enter(console.world, principal))

@@ -11,6 +11,7 @@ import pytest_asyncio
 import zxingcpp
 from PIL import Image
 
+from registry.accounts import NewAccount
 from registry.console import apply_pages
 from registry.console.codes import draw_code, read_photo
 from registry.console.frame import Frame
@@ -19,7 +20,7 @@ from registry.console.security import make_token
 from schemas.errors import InvalidInput
 from schemas.texts.console import LABELS
 from tests.registry.api_world import PUBLIC_URL, PUMP
-from tests.registry.console_world import PASSWORD, ROOT, Console, Visitor, open_console
+from tests.registry.console_world import PASSWORD, ROOT, Console, Visitor, add_visitor, open_console
 from tests.registry.people import make_uscc
 
 CONSOLE = Path(__file__).parents[2] / "registry" / "console"
@@ -43,7 +44,8 @@ FIRM = (
     "/enterprise/edit", "/account", "/resolve", f"/resolve?text={PUMP}/seen", f"/prefixes/one?prefix={PUMP}",
 )  # fmt: skip
 NODE = (
-    "/", "/enterprises", "/enterprises/1", "/enterprises/1/act?action=suspend", "/enterprises/1/personal", "/prefixes",
+    "/", "/enterprises", "/enterprises/1", "/enterprises/1/act?action=suspend", "/enterprises/1/personal",
+    "/enterprises/1/manage", "/prefixes",
     f"/prefixes/one?prefix={PUMP}", f"/prefixes/act?prefix={PUMP}&action=stopped", "/areas", "/health", "/accounts",
     "/accounts/act?user_name=clerk&action=disable", "/accounts/act?user_name=clerk&action=password", "/keys",
 )  # fmt: skip
@@ -245,7 +247,64 @@ async def test_a_firm_applies_and_is_approved_by_somebody_else(console: Console)
     )
     approved = await console["reviewer"].post(f"/enterprises/{number}/act", {"action": "approve"})
     assert approved.status == 303, approved.shown
-    assert "approved" in (await console["operator"].get(f"/enterprises/{number}")).shown
+    shown = await console["operator"].get(f"/enterprises/{number}")
+    assert "approved" in shown.shown
+    licence_path = re.search(r"/files/\d+", shown.text)
+    assert licence_path
+    got = await console["reviewer"].get(licence_path[0])
+    assert (got.status, got.headers["Content-Type"]) == (200, "image/png")
+    assert got.headers["Content-Disposition"].startswith("attachment")
+    assert "sandbox" in got.headers["Content-Security-Policy"]
+    assert (await console["tofu"].get(licence_path[0])).status == 404
+
+
+async def test_the_node_verifies_moves_and_tags_a_firm(console: Console) -> None:
+    operator, firm = console["operator"], console.world.firms["pump"].enterprise_id
+    page = f"/enterprises/{firm}/manage"
+    for fields, field in (
+        ({"what": "verification", "result": "maybe"}, "result"),
+        ({"what": "move", "area": "nowhere"}, "area"),
+        ({"what": "tags", "tags": "no equals sign"}, "tags"),
+        ({"what": "transfer", "prefix": PUMP, "enterprise_id": "x"}, "enterprise_id"),
+    ):
+        refused = await operator.post(page, fields)
+        assert refused.status == 400
+        assert re.search(rf'name="{field}"[^>]*aria-invalid="true"', refused.text), field
+    assert (await operator.post(page, {"what": "verification", "result": "pass"})).status == 303
+    assert (await operator.post(page, {"what": "tags", "tags": "industrial_chain=高端装备"})).status == 303
+    assert (await operator.post(page, {"what": "move", "area": "321302", "industry": "C/34/344/3442"})).status == 303
+    shown = (await operator.get(f"/enterprises/{firm}")).shown
+    assert "verified" in shown
+    assert "高端装备" in shown
+    assert "C/34/344/3442" in shown
+    assert (await console["tofu"].post(page, {"what": "verification", "result": "fail"})).status == 404
+
+
+async def test_a_regulator_sees_the_firms_of_his_area_and_changes_nothing(console: Console) -> None:
+    here = await add_visitor(console, NewAccount("sucheng", ["regulator"], PASSWORD, area="321302"))
+    elsewhere = await add_visitor(console, NewAccount("beijing", ["regulator"], PASSWORD, area="110105"))
+    firm = console.world.firms["pump"].enterprise_id
+    assert "Firm 901" in (await here.get("/enterprises")).shown
+    assert (await here.get(f"/enterprises/{firm}")).status == 200
+    assert "Firm 901" not in (await elsewhere.get("/enterprises")).shown
+    assert (await elsewhere.get(f"/enterprises/{firm}")).status == 404
+    for action in ("approve", "suspend", "close"):
+        refused = await here.post(f"/enterprises/{firm}/act", {"action": action, "reason": "because"})
+        assert refused.status in (400, 403, 404)
+    assert (await here.post(f"/enterprises/{firm}/manage", {"what": "tags", "tags": ""})).status in (400, 403, 404)
+    assert (await here.get(f"/enterprises/{firm}/personal")).status in (200, 404)
+    assert (await here.post(f"/enterprises/{firm}/personal", {"reason": "curious"})).status in (400, 404)
+    assert "approved" in (await here.get(f"/enterprises/{firm}")).shown
+
+
+async def test_a_user_of_a_firm_registers_and_manages_nothing(console: Console) -> None:
+    firm = console.world.firms["pump"].enterprise_id
+    user = await add_visitor(console, NewAccount("user", ["enterprise_user"], PASSWORD, enterprise_id=firm))
+    assert (await register(user, "by-user")) == f"{PUMP}/by-user"
+    assert "by-user" in (await user.get(f"/identifiers?prefix={PUMP}&starts_with=by-user")).shown
+    for path in ("/keys", "/partners", "/enterprise/edit", "/accounts"):
+        assert (await user.get(path)).status == 403, path
+    assert (await user.post("/templates/starter", {"prefix": PUMP, "starter": "carbon-1"})).status == 403
 
 
 def make_png() -> bytes:

@@ -1,0 +1,107 @@
+"""What the node does with one enterprise beside its application: real-name check, place, tags, files, prefixes."""
+
+import re
+from datetime import date
+from typing import Annotated, Any
+
+from asyncpg import Connection
+from fastapi import APIRouter, Query, Response
+
+from registry.api.attachments import make_download
+from registry.attachments import read_attachment
+from registry.console.sections import Section
+from registry.console.visits import Post, Posting, Problem, Visit, Visiting
+from registry.enterprise_views import format_detail, get_enterprise
+from registry.enterprises import move, set_tags, set_verification
+from registry.prefixes import transfer_prefix
+from schemas.enterprises import Verification
+from schemas.errors import InvalidInput, ServiceError
+
+router = APIRouter()
+SECTION = Section(router)
+
+Text = Annotated[str, Query(max_length=4_096)]
+RESULTS = ("pass", "fail", "unavailable", "pending")
+
+
+@router.get("/enterprises/{enterprise_id}/manage")
+async def show_manage(visit: Visiting, enterprise_id: int) -> Response:
+    return await _show(visit, enterprise_id, {}, {})
+
+
+async def _show(visit: Visit, enterprise_id: int, fields: dict[str, str], problems: dict[str, Problem]) -> Response:
+    visit.get_principal().check_sees_enterprise(enterprise_id)
+    async with visit.connect() as conn:
+        detail = await get_enterprise(conn, visit.get_principal(), enterprise_id)
+    firm = format_detail(detail, visit.language)
+    filled = {
+        "area": firm["unit"] or firm["division_code"],
+        "industry": firm["industry"],
+        "tags": "\n".join(f"{kind}={name}" for kind, name in firm["tags"].items()),
+        "result": firm["verification"],
+    }
+    return visit.page(
+        "enterprise_manage.html", status=400 if problems else 200, firm=firm, results=RESULTS, fields=filled | fields,
+        problems=problems,
+    )  # fmt: skip
+
+
+@router.post("/enterprises/{enterprise_id}/manage")
+async def manage(post: Posting, enterprise_id: int) -> Response:
+    """One form at a time; who may do what is decided by the decisions."""
+    post.get_principal().check_sees_enterprise(enterprise_id)
+    try:
+        async with post.write() as conn:
+            await _do(conn, post, enterprise_id, post.form["what"])
+    except ServiceError as error:
+        return await _show(
+            post, enterprise_id, post.form.to_dict(), post.explain(error, {"enterprise": "enterprise_id"})
+        )
+    return post.redirect(f"/enterprises/{enterprise_id}", "firm_managed")
+
+
+async def _do(conn: Connection, post: Post, enterprise_id: int, what: str) -> None:
+    form, order = post.form, post.order(post.form.get_reason())
+    if what == "verification":
+        if form["result"] not in RESULTS:
+            raise InvalidInput("field_not_a_choice", field="result", choices=", ".join(RESULTS))
+        await set_verification(conn, order, enterprise_id, Verification[form["result"].upper()])
+    elif what == "move":
+        await move(conn, order, enterprise_id, _read_day(post), area=form["area"], industry=form["industry"])
+    elif what == "tags":
+        await set_tags(conn, order, enterprise_id, _read_tags(form["tags"]))
+    elif what == "transfer":
+        await transfer_prefix(conn, order, form["prefix"], _read_number(form["enterprise_id"]), _read_day(post))
+    else:
+        raise InvalidInput("field_not_a_choice", field="what", choices="verification, move, tags, transfer")
+
+
+def _read_day(post: Post) -> date:
+    text = post.form["day"]
+    try:
+        return date.fromisoformat(text) if text else post.order().day
+    except ValueError:
+        raise InvalidInput("day_malformed", field="day", text=text[:40]) from None
+
+
+def _read_number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise InvalidInput("field_invalid", field="enterprise_id")
+    return int(text)
+
+
+def _read_tags(text: str) -> dict[str, str]:
+    """`kind=name` in lines."""
+    lines: list[Any] = [re.split("[=＝]", line, maxsplit=1) for line in text.split("\n") if line.strip()]
+    if any(len(parts) != 2 for parts in lines):
+        raise InvalidInput("tag_malformed", field="tags", kind=text[:40])
+    return {kind.strip(): name.strip() for kind, name in lines}
+
+
+@router.get("/files/{attachment_id}")
+async def download(visit: Visiting, attachment_id: int, reason: Text = "") -> Response:
+    """A file of a dossier, to be saved; of identity documents with a reason, which is recorded."""
+    async with visit.write() as conn:
+        storage = visit.state.config.attachments
+        row, content = await read_attachment(conn, storage, visit.order(reason[:1_000]), attachment_id)
+    return make_download(row, content)
