@@ -26,7 +26,7 @@ from schemas.toplevel_envelope import encode_canonical
 from schemas.toplevel_tables import CURRENT, MAX_SOURCES
 
 FIRMS_PER_PART = 500
-STATISTICS_PER_PART = 200  # with up to 1,000 sources each
+STATISTICS_PER_PART = 50  # with up to 1,000 sources each
 ROUTES_PER_PART = 500
 REQUESTS_PER_PART = 100
 TEMPLATES_PER_PART = 200

@@ -59,8 +59,8 @@ async def run_reporting(settings: ReportSettings, stop: asyncio.Event) -> None:
             try:
                 async with open_link(conn, settings, started) as link:
                     while not stop.is_set():
-                        await step(conn, link, lambda: datetime.now(UTC))
-                        await _pause(stop, STEP_SECONDS)
+                        more = await step(conn, link, lambda: datetime.now(UTC))
+                        await _pause(stop, 0.0 if more else STEP_SECONDS)
             finally:
                 await conn.close(timeout=5)
         except (OSError, TimeoutError, ServiceError, asyncpg.PostgresError, asyncpg.InterfaceError,
@@ -100,8 +100,8 @@ def make_reporter(settings: ReportSettings) -> Reporter:
 # One step -------------------------------------------------------------------------------------------------------
 
 
-async def step(conn: Connection, link: Link, clock: Callable[[], datetime]) -> None:
-    """Write what is due, then send what waits; the clock is the caller's."""
+async def step(conn: Connection, link: Link, clock: Callable[[], datetime]) -> bool:
+    """Write what is due, then send some of what waits; whether there is more of it. The clock is the caller's."""
     for name, seconds, work in SCHEDULE:
         now = clock()
         mark = await outbox_store.find_mark(conn, f"due:{name}")
@@ -113,7 +113,8 @@ async def step(conn: Connection, link: Link, clock: Callable[[], datetime]) -> N
             await work(conn, link, now)
         except ServiceError as error:
             log.error("%s: %s", name, error)
-    await send_due(conn, link.toplevel, clock, SENT_PER_STEP)
+    sent, _ = await send_due(conn, link.toplevel, clock, SENT_PER_STEP)
+    return sent == SENT_PER_STEP
 
 
 async def _beat(conn: Connection, link: Link, now: datetime) -> None:
