@@ -274,7 +274,7 @@ async def verify_seals(conn: Connection, first: date | None = None, last: date |
             if closes:
                 found["chains"].append(_describe_chain(closes))
                 found["problems"] += await _find_broken_seals(conn, closes, first, last)
-        period = (first or date.min, last or date.max)
+        period = await store.find_closed_period(conn, first or date.min, last or date.max)
         for row in await store.fetch_unsealed_rows(conn, *period):
             named = {"node_prefix": row["node_prefix"], "day": row["day"].isoformat(), "revision": row["revision"]}
             found["problems"].append(named | {"problem": "rows_unsealed", "rows": row["rows"]})

@@ -51,8 +51,8 @@ async def stats(
     """The counters of a period (first and last day; None: since the beginning), one dict per group, ready for JSON.
 
     Every dict has registered_new, range_minted (of these, members of ranges), registered_total, registered_live and
-    retired_total (at the end of the period), resolutions, resolutions_ok, resolutions_uncounted (self, probe,
-    sandbox: not in resolutions). Foreign prefixes are shown by day only, in columns of their own. Beside that, by
+    retired_total (at the end of the period), resolutions, resolutions_ok, resolutions_uncounted (self and probe:
+    not in resolutions). Foreign prefixes are shown by day only, in columns of their own. Beside that, by
 
     - enterprise: one for each enterprise and prefix: enterprise_id, enterprise, certificate_code, prefix, unit_id,
       unit, division_code, area, industry, connected_on, standing (connected, suspended, departed or null);

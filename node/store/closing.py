@@ -78,10 +78,10 @@ async def forget_late_day(conn: Connection, day: date) -> None:
 
 
 async def fetch_prefix_days(conn: Connection) -> list[Record]:
-    """prefix_id, prefix, and the day (UTC+8) on which it was made, of all prefixes."""
+    """prefix_id, prefix, and the day (UTC+8) on which it was made, of all prefixes but sandboxes."""
     return await conn.fetch(
         "SELECT prefix_id, prefix, enabled_on, (created AT TIME ZONE 'UTC' + interval '8 hours')::date AS created_on"
-        " FROM prefixes ORDER BY prefix"
+        " FROM prefixes WHERE sandbox_of IS NULL ORDER BY prefix"
     )
 
 
@@ -180,6 +180,17 @@ async def fetch_unsealed_rows(conn: Connection, first: date, last: date) -> list
         first,
         last,
     )
+
+
+async def find_closed_period(conn: Connection, first: date, last: date) -> tuple[date, date]:
+    """The first and the last day of a period with a statement or rows; reversed if there are none."""
+    (row,) = await conn.fetch(
+        "SELECT coalesce(min(day), 'infinity'), coalesce(max(day), '-infinity') FROM"
+        " (SELECT day FROM day_closes UNION ALL SELECT day FROM closed_rows) AS d WHERE day BETWEEN $1 AND $2",
+        first,
+        last,
+    )
+    return row[0], row[1]
 
 
 # What is said last of each prefix and day, against the counters of that day.

@@ -10,7 +10,7 @@ from asyncpg import Connection
 from node.store.closing import mark_late_days
 from node.store.rollups import add_rollups, lock_rollups
 from node.tally import OTHERS, AnswerKey, ClientKey
-from schemas.resolution_log import OK_OUTCOMES, UNCOUNTED_CLASSES
+from schemas.resolution_log import OK_OUTCOMES, UNCOUNTED_CLASSES, ClientClass
 
 NAMED_ADDRESSES = 1_000
 AGENT_LOCK = 7241002  # number_changes() takes 7241001
@@ -74,6 +74,8 @@ def sum_days(answers: Mapping[AnswerKey, int]) -> dict[tuple[int, date, int], tu
     """(prefix_id, day, template_id) → resolutions, resolutions_ok, uncounted."""
     sums: dict[tuple[int, date, int], tuple[int, int, int]] = {}
     for (prefix_id, day, _, template_id, _, outcome, client_class), count in answers.items():
+        if client_class == ClientClass.SANDBOX:  # stands in the hourly counters, by its class, and nowhere else
+            continue
         resolutions, succeeded, uncounted = sums.get((prefix_id, day, template_id), (0, 0, 0))
         if client_class in UNCOUNTED_CLASSES:
             uncounted += count

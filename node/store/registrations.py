@@ -125,7 +125,13 @@ def _read_entry(row: Record) -> Entry:
 async def add_registrations(conn: Connection, sums: Registrations) -> None:
     """Add to the counters and to the rollups."""
     await lock_rollups(conn)
-    await insert_registrations(conn, sums)
+    await conn.executemany(
+        "INSERT INTO registration_counts AS c (prefix_id, day, template_id, registered, range_minted, retired,"
+        " restored, moved) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (prefix_id, day, template_id)"
+        " DO UPDATE SET registered = c.registered + $4, range_minted = c.range_minted + $5,"
+        " retired = c.retired + $6, restored = c.restored + $7, moved = c.moved + $8",
+        [(*key, *counts) for key, counts in sorted(sums.items())],
+    )
     added = {
         key: (rows + minted, minted, retired - restored, moved, 0, 0, 0)
         for key, (rows, minted, retired, restored, moved) in sums.items()
@@ -134,19 +140,14 @@ async def add_registrations(conn: Connection, sums: Registrations) -> None:
     await mark_late_days(conn, {key[1] for key in sums}, "registrations")
 
 
-async def insert_registrations(conn: Connection, sums: Registrations) -> None:
-    """Add to the counters alone; the rollups are made again afterwards."""
-    await conn.executemany(
-        "INSERT INTO registration_counts AS c (prefix_id, day, template_id, registered, range_minted, retired,"
-        " restored, moved) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (prefix_id, day, template_id)"
-        " DO UPDATE SET registered = c.registered + $4, range_minted = c.range_minted + $5,"
-        " retired = c.retired + $6, restored = c.restored + $7, moved = c.moved + $8",
-        [(*key, *counts) for key, counts in sorted(sums.items())],
-    )
-
-
-async def clear_registrations(conn: Connection) -> None:
+async def replace_registrations(conn: Connection, sums: Registrations) -> None:
+    """Make the counters what is given; the rollups are made again afterwards."""
     await conn.execute("DELETE FROM registration_counts")
+    await conn.copy_records_to_table(
+        "registration_counts",
+        columns=("prefix_id", "day", "template_id", "registered", "range_minted", "retired", "restored", "moved"),
+        records=[(*key, *counts) for key, counts in sums.items()],
+    )
 
 
 async def fetch_registrations(conn: Connection, day: date) -> Registrations:

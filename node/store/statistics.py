@@ -276,11 +276,11 @@ async def fetch_enterprises(conn: Connection, day: date) -> list[Record]:
 
 
 async def fetch_ownerships(conn: Connection, prefix_ids: Sequence[int] | None) -> list[Record]:
-    """Who owned which prefix when, and the prefix's present state."""
+    """Who owned which prefix when, and the prefix's present state; sandboxes are none."""
     return await conn.fetch(
         "SELECT o.prefix_id, x.prefix, x.state, o.enterprise_id, o.from_day, o.to_day"
         " FROM prefix_owners o JOIN prefixes x USING (prefix_id)"
-        " WHERE $1::int4[] IS NULL OR o.prefix_id = ANY($1) ORDER BY x.prefix, o.from_day",
+        " WHERE x.sandbox_of IS NULL AND ($1::int4[] IS NULL OR o.prefix_id = ANY($1)) ORDER BY x.prefix, o.from_day",
         None if prefix_ids is None else list(prefix_ids),
     )
 
