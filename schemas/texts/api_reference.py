@@ -4,7 +4,10 @@ from schemas.texts.account_reference import ACCOUNTS
 from schemas.texts.native_reference import NATIVE
 from schemas.texts.statistics_reference import STATISTICS
 
-CHINESE: dict[str, str] = NATIVE | ACCOUNTS | STATISTICS | {
+CHINESE: dict[str, str] = {
+    **NATIVE,
+    **ACCOUNTS,
+    **STATISTICS,
     # Groups of routes
     "node": "节点",
     "identifiers": "标识",
