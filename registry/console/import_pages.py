@@ -225,6 +225,7 @@ async def show_import(visit: Visiting, job_id: str, draft: Text = "") -> Respons
         examples={name: [_describe_example(visit, one) for one in rows] for name, rows in examples.items()},
         is_dry=bool(job.options.get("dry_run")), draft=draft, error=_describe_error(visit, job),
         refresh_seconds=REFRESH_SECONDS if job.is_open else 0,
+        **({} if job.is_open else {"done": ""}),  # "has started" is old news by then
     )  # fmt: skip
 
 
