@@ -40,7 +40,7 @@ async def run_jobs(database_url: str, jobs_dir: Path, job_added: asyncio.Event) 
             while await runner.run_next():
                 pass
         except DATABASE_AWAY as error:
-            log.warning("jobs wait for the database: %s", error or type(error).__name__)
+            log.warning("jobs wait for the database: %s", str(error) or type(error).__name__)
         if runner.pause_seconds:
             pause = runner.pause_seconds
         with suppress(TimeoutError):

@@ -90,7 +90,7 @@ class Filler:
         try:
             entries = list(await self._ask_twice([fill.lookup for fill in fills]))
         except DATABASE_TROUBLE as error:
-            _log.warning("the database does not answer: %s", error or type(error).__name__)
+            _log.warning("the database does not answer: %s", str(error) or type(error).__name__)
         except (ServiceError, ValueError):
             _log.exception("a record or a template cannot be read")
         finally:

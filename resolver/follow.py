@@ -57,7 +57,7 @@ class Follower:
                 self.disconnect()
                 if attempt == 2 or not self._cache.is_current:
                     if self._cache.is_current:
-                        _log.warning("the change log cannot be read: %s", error or type(error).__name__)
+                        _log.warning("the change log cannot be read: %s", str(error) or type(error).__name__)
                     self._cache.mark_away()
                     return
 
