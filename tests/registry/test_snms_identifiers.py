@@ -238,6 +238,17 @@ async def test_every_look_is_counted_once_by_who_asked_and_what_came_of_it(world
     assert sum(a.client_class == ClientClass.SELF for a in seen) == 12
 
 
+async def test_a_sandbox_is_written_and_read_like_any_prefix_and_counted_apart(world: World) -> None:
+    prefix = (await world.ask("POST", f"{V1}/sandboxes", {})).json["prefix"]
+    assert (await ask(world, "POST", V5, TEMPLATE | {"prefix": prefix})).data is True
+    assert (await ask(world, "POST", DATA, make_item("try", prefix=prefix))).data is True
+    said = await ask(world, "POST", f"{DATA}/batchCreate", [make_item(f"try-{n}", prefix=prefix) for n in range(9)])
+    assert {row["msg"] for row in said.data} == {"success"}
+    assert (await ask(world, "GET", f"{DATA}/detail?handle={prefix}/try")).data["prefix"] == prefix
+    assert world.read_log()[-1].client_class == ClientClass.SANDBOX
+    assert (await ask(world, "POST", DATA, make_item("theirs", prefix=prefix), who="tofu")).status == -3
+
+
 async def test_of_200_clients_who_create_one_identifier_one_wins(world: World) -> None:
     said = await asyncio.gather(*(ask(world, "POST", DATA, make_item("race", f"M{n}")) for n in range(200)))
     won = [n for n, one in enumerate(said) if one.status == 1]
