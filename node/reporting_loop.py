@@ -38,6 +38,7 @@ from schemas.errors import ServiceError, SetupError
 
 STEP_SECONDS = 2.0
 RETRY_SECONDS = 10.0
+KEPT_ALIVE_SECONDS = 3.0
 SENT_PER_STEP = 50
 NOT_CLOSED_AFTER = time(1, 0)  # then a day that is not closed yet is reported as it stands, marked provisional
 MASTER_AFTER = time(0, 20)
@@ -83,7 +84,9 @@ async def open_link(conn: Connection, settings: ReportSettings, started: datetim
     ring = load_key_ring(settings.secret_key_path)
     signer = await get_signer(conn, ring, settings.toplevel_app_id, settings.toplevel_algorithm, started)
     rules = NodeRules(settings.prefixes, ring, settings.toplevel_approval == "required")
-    async with aiohttp.ClientSession() as session:
+    # Shorter than servers wait: a connection they are about to close is not used again.
+    connector = aiohttp.TCPConnector(keepalive_timeout=KEPT_ALIVE_SECONDS)
+    async with aiohttp.ClientSession(connector=connector) as session:
         toplevel = TopLevel(url, session, signer)
         if settings.toplevel_url is None:  # our own rehearsal node learns our key from us
             await enrol(url, toplevel, settings.prefixes, session)

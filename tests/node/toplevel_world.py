@@ -81,7 +81,8 @@ async def run_above(directory: Path, algorithm: Algorithm = "ED25519", prefix: s
     with store.transaction(book):
         store.enrol(book, APP, prefix, store.Key(format_key_id(public), algorithm, public, "active"), 0)
     try:
-        async with aiohttp.ClientSession() as above.session:
+        # A server that shares our loop may close an idle connection while we are about to use it.
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as above.session:
             yield above
     finally:
         server.should_exit = True
