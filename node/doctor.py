@@ -24,6 +24,7 @@ from node.segment_keeping import KEPT, choose_reserve_bytes
 from node.settings import NodeSettings
 from node.store.counting import fetch_gaps, fetch_kept, fetch_progress
 from node.table import format_table
+from node.tls import read_end
 from node.toplevel_health import judge_reports
 from node.wording import say
 from schemas.days import get_day
@@ -31,7 +32,6 @@ from schemas.errors import ServiceError
 from schemas.texts import format_message, format_remedy
 from schemas.texts.doctor import LABELS
 from schemas.texts.toplevel import LABELS as TOPLEVEL_LABELS
-from schemas.tls import read_end
 
 State = Literal["ok", "warning", "error"]
 MARKS: dict[State, str] = {"ok": "✓", "warning": "!", "error": "✗"}

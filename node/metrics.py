@@ -19,8 +19,8 @@ from node.backup import BACKUP_FACT, find_version
 from node.segment_files import get_free_bytes
 from node.settings import SharedSettings
 from node.store import alarms, monitoring
+from node.tls import read_end
 from schemas.process_stats import FRESH_SECONDS, read_stats
-from schemas.tls import read_end
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

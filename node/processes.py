@@ -8,12 +8,16 @@ import argparse
 import os
 import socket
 import sys
+from collections.abc import Coroutine
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from node.logs import set_up_logging
 from registry.parent_process import die_with
 
 if TYPE_CHECKING:
+    import ssl
+
     from node.settings import AgentSettings, RegistrySettings, ResolverSettings
 
 PLACES = ("registry", "http", "handle-tcp", "handle-udp", "toplevel", "toplevel-tcp", "toplevel-udp")
@@ -78,6 +82,7 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
     from node.postgres import get_dsn
     from node.secret_key import load_key_ring
     from node.statistics_api import router as statistics
+    from node.tls import serve_renewing
     from registry.api.state import RegistryConfig
     from registry.app import serve_registry
     from registry.prefixes import NodeRules
@@ -95,17 +100,21 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
         language=settings.language,
         trusted_proxies=tuple(map(str, settings.trusted_proxies)),
         stats=StatsFile(settings.stats_dir, "registry"),
-        tls=settings.tls,
         snms_aliases=settings.snms_aliases,
     )
     at_root = [make_metrics_router(settings), enterprise_nodes]
-    uvloop.run(serve_registry(config, list(sockets.values()), [statistics], at_root))
+
+    def serve(tls: "ssl.SSLContext | None") -> Coroutine[None, None, None]:
+        return serve_registry(replace(config, tls=tls), list(sockets.values()), [statistics], at_root)
+
+    uvloop.run(serve_renewing(serve, settings.tls))
 
 
 def run_resolver(settings: "ResolverSettings", worker: int, sockets: dict[str, socket.socket]) -> None:
     import uvloop
 
     from node.postgres import get_dsn
+    from node.tls import serve_renewing
     from resolver.upstream import UpstreamSettings
     from resolver.worker import WorkerConfig, make_site, serve_worker
     from schemas.process_stats import StatsFile
@@ -131,9 +140,8 @@ def run_resolver(settings: "ResolverSettings", worker: int, sockets: dict[str, s
         trusted_proxies=settings.trusted_proxies,
         upstream=upstream,
         stats=StatsFile(settings.stats_dir, f"resolver-{worker}"),
-        tls=settings.tls,
     )
-    uvloop.run(serve_worker(config))
+    uvloop.run(serve_renewing(lambda tls: serve_worker(replace(config, tls=tls)), settings.tls))
 
 
 def run_toplevel(settings: "RegistrySettings", sockets: dict[str, socket.socket]) -> None:

@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from schemas.errors import SetupError
 
 if TYPE_CHECKING:
-    from schemas.tls import TlsFiles
+    from node.tls import TlsFiles
 
 PREFIX = "IDNODE_"
 CONFIG_VARIABLE = "IDNODE_CONFIG"
@@ -165,7 +165,7 @@ class SharedSettings(BaseSettings):
 
     @property
     def tls(self) -> "TlsFiles | None":
-        from schemas.tls import TlsFiles  # most processes need no TLS
+        from node.tls import TlsFiles  # most processes need no TLS
 
         if self.tls_certificate is None or self.tls_key is None:
             return None

@@ -51,7 +51,8 @@ class Track(Generic[Value]):
 
 def make_track(events: Iterable[tuple[date, tuple[Value, Value]]], present: Value) -> Track[Value]:
     """From (day, (value after, value before)) in their order; without events it is what it is now."""
-    days, values = [], [present]
+    days: list[date] = []
+    values = [present]
     for day, (after, before) in events:
         if not days:
             values = [before]

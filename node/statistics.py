@@ -67,38 +67,76 @@ async def stats(
 
     Enterprises stand as on the last day. Raises InvalidInput for an unknown grouping, level or a reversed period.
     """
-    if by not in GROUPINGS:
-        raise InvalidInput("statistics_grouping_unknown", field="by", by=by[:40], groupings=", ".join(GROUPINGS))
-    if level is not None and level not in LEVELS.get(by, (level,)):
-        raise InvalidInput("statistics_level_unknown", field="level", level=level, levels=LEVELS[by][-1])
+    _check_grouping(by, level)
     bounds = await _find_bounds(conn, limits)
-    if by == "day":
-        return await _list_days(conn, await _find_period(conn, period), bounds)
-    _check_period(period)
-    first, last = period[0] or store.BEGINNING, period[1]
-    if by == "template":
-        return [dict(row) for row in await store.fetch_templates(conn, (first, last), bounds)]
-    if by == "stage":
-        return _list_stages(await store.fetch_stages(conn, (first, last), bounds))
-    figures = await read_figures(conn, (first, last), bounds)
-    if by == "enterprise":
-        return _list_enterprises(figures)
-    return await _list_groups(conn, figures, by, level or LEVELS.get(by, (0,))[-1])
+    found = await _find_period(conn, period)
+    if by in ("template", "stage"):
+        return await _list_templates(conn, by, found, bounds)
+    return await _list_rows(conn, await read_figures(conn, found, bounds), by, found, level)
+
+
+async def stats_and_totals(
+    conn: Connection,
+    by: str,
+    period: tuple[date | None, date],
+    limits: Limits = EVERYTHING,
+    level: int | None = None,
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """What `stats` and `totals` say, in one reading."""
+    _check_grouping(by, level)
+    bounds = await _find_bounds(conn, limits)
+    found = await _find_period(conn, period)
+    figures = await read_figures(conn, found, bounds)
+    if by in ("template", "stage"):
+        rows = await _list_templates(conn, by, found, bounds)
+    else:
+        rows = await _list_rows(conn, figures, by, found, level)
+    return rows, await _sum_figures(conn, figures, found)
 
 
 async def totals(conn: Connection, period: tuple[date | None, date], limits: Limits = EVERYTHING) -> dict[str, Any]:
     """The figures of a period: from, to, the measures, ENTERPRISE_MEASURES, enterprises_new, and the resolutions of
     foreign prefixes where nothing is limited."""
     bounds = await _find_bounds(conn, limits)
-    first, last = await _find_period(conn, period)
-    figures = await read_figures(conn, (first, last), bounds)
-    summed: dict[str, Any] = {"from": first.isoformat(), "to": last.isoformat()} | _sum_shares(figures.shares)
-    foreign = await _fetch_foreign(conn, (first, last), bounds)
-    summed["resolutions_foreign"] = sum(row["resolutions"] for row in foreign.values())
-    summed["resolutions_foreign_ok"] = sum(row["resolutions_ok"] for row in foreign.values())
-    changes = count_connected(figures.members.values(), (first, last))
-    summed["enterprises_new"] = sum(new for _, new in changes.values())
-    return summed | _sum_counts(figures.counts.values())
+    found = await _find_period(conn, period)
+    return await _sum_figures(conn, await read_figures(conn, found, bounds), found)
+
+
+async def _sum_figures(conn: Connection, figures: "Figures", period: tuple[date, date]) -> dict[str, Any]:
+    summed: dict[str, Any] = {"from": period[0].isoformat(), "to": period[1].isoformat()}
+    foreign = await _fetch_foreign(conn, period, figures.bounds)
+    changes = count_connected(figures.members.values(), period)
+    return {
+        **summed,
+        **_sum_shares(figures.shares),
+        "resolutions_foreign": sum(row["resolutions"] for row in foreign.values()),
+        "resolutions_foreign_ok": sum(row["resolutions_ok"] for row in foreign.values()),
+        "enterprises_new": sum(new for _, new in changes.values()),
+        **_sum_counts(figures.counts.values()),
+    }
+
+
+def _check_grouping(by: str, level: int | None) -> None:
+    if by not in GROUPINGS:
+        raise InvalidInput("statistics_grouping_unknown", field="by", by=by[:40], groupings=", ".join(GROUPINGS))
+    if level is not None and level not in LEVELS.get(by, (level,)):
+        raise InvalidInput("statistics_level_unknown", field="level", level=level, levels=LEVELS[by][-1])
+
+
+async def _list_rows(
+    conn: Connection, figures: "Figures", by: str, period: tuple[date, date], level: int | None
+) -> list[dict[str, Any]]:
+    if by == "day":
+        return await _list_days(conn, figures, period)
+    if by == "enterprise":
+        return _list_enterprises(figures)
+    return await _list_groups(conn, figures, by, level or LEVELS.get(by, (0,))[-1])
+
+
+async def _list_templates(conn: Connection, by: str, period: tuple[date, date], bounds: Bounds) -> list[dict[str, Any]]:
+    if by == "stage":
+        return _list_stages(await store.fetch_stages(conn, period, bounds))
+    return [dict(row) for row in await store.fetch_templates(conn, period, bounds)]
 
 
 async def _find_bounds(conn: Connection, limits: Limits) -> Bounds:
@@ -117,14 +155,9 @@ async def _find_period(conn: Connection, period: tuple[date | None, date]) -> tu
     first, last = period
     if first is None:
         first = min(await store.find_first_day(conn) or last, last)
-    _check_period((first, last))
-    return first, last
-
-
-def _check_period(period: tuple[date | None, date]) -> None:
-    first, last = period
-    if first is not None and first > last:
+    if first > last:
         raise InvalidInput("statistics_period_reversed", field="from", first=first, last=last)
+    return first, last
 
 
 # Whose the figures are ------------------------------------------------------------------------------------------
@@ -325,9 +358,9 @@ def _list_stages(rows: list[Record]) -> list[dict[str, Any]]:
 # By day ---------------------------------------------------------------------------------------------------------
 
 
-async def _list_days(conn: Connection, period: tuple[date, date], bounds: Bounds) -> list[dict[str, Any]]:
+async def _list_days(conn: Connection, figures: Figures, period: tuple[date, date]) -> list[dict[str, Any]]:
     first, last = period
-    figures = await read_figures(conn, period, bounds)
+    bounds = figures.bounds
     most = 2 * len(figures.within) > len(figures.rows)
     added = await store.fetch_days_added(conn, period, bounds, most)
     foreign = await _fetch_foreign(conn, period, bounds)

@@ -13,7 +13,7 @@ from asyncpg import Connection
 
 from node.closing import find_status
 from node.definitions import DEFINITIONS, define_counters, name_column
-from node.statistics import AT_END, ENTERPRISE_MEASURES, EVERYTHING, Limits, stats, totals
+from node.statistics import AT_END, ENTERPRISE_MEASURES, EVERYTHING, Limits, stats_and_totals
 from node.store.statistics import MEASURES
 from schemas.industries import format_division
 
@@ -113,8 +113,7 @@ async def read_table(conn: Connection, question: Question, now: datetime) -> Tab
         snapshot = conn.transaction(isolation="repeatable_read", readonly=True)
     period = (question.first, question.last)
     async with snapshot:
-        rows = await stats(conn, question.by, period, question.limits, question.level)
-        expected = await totals(conn, period, question.limits)
+        rows, expected = await stats_and_totals(conn, question.by, period, question.limits, question.level)
         status = await find_status(conn, period)
     columns = (*_MORE_FIGURES.get(question.by, ()), *MEASURES)
     sums = sum_rows(rows, columns, by_day=question.by == "day")

@@ -17,8 +17,8 @@ from node.segment_files import get_free_bytes
 from node.segment_keeping import choose_reserve_bytes
 from node.settings import WatchSettings
 from node.store import monitoring
+from node.tls import read_end
 from schemas.process_stats import FRESH_SECONDS
-from schemas.tls import read_end
 
 AWAY_SECONDS = 10.0
 WINDOW_SECONDS = 300.0  # for the share of misses

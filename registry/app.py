@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 import uvicorn
 from asyncpg import Connection
@@ -62,7 +63,6 @@ from registry.tokens import forget_old_sessions
 from schemas.errors import Unavailable
 from schemas.process_stats import PUBLISH_SECONDS
 from schemas.segments import SegmentWriter
-from schemas.tls import renew_certificate
 
 __all__ = ["RegistryConfig", "RegistryState", "create_app", "serve_registry"]
 
@@ -119,8 +119,7 @@ async def serve_registry(
     try:
         async with open_pool(config.database_url) as pool:
             state = RegistryState(config, pool, segments)
-            context = config.tls.make_context() if config.tls else None
-            server = make_server(create_app(state, more, at_root, sections), config, context)
+            server = make_server(create_app(state, more, at_root, sections), config)
             # What is there now stays: going through it again with every large request doubles what that costs.
             gc.collect()
             gc.freeze()
@@ -130,7 +129,6 @@ async def serve_registry(
                 asyncio.create_task(clear_old_things(state)),
                 asyncio.create_task(keep_numbering(state.connect)),
                 asyncio.create_task(publish_stats(state)),
-                asyncio.create_task(renew_certificate(context, config.tls)),
             ]
             try:
                 await server.serve(sockets=list(sockets))
@@ -182,7 +180,7 @@ async def publish_stats(state: RegistryState) -> None:
         file.remove()
 
 
-def make_server(app: FastAPI, config: RegistryConfig, context: ssl.SSLContext | None = None) -> uvicorn.Server:
+def make_server(app: FastAPI, config: RegistryConfig) -> uvicorn.Server:
     """Uvicorn as we run it; it takes sockets and opens none."""
     return _Server(
         uvicorn.Config(
@@ -198,7 +196,7 @@ def make_server(app: FastAPI, config: RegistryConfig, context: ssl.SSLContext | 
             forwarded_allow_ips=list(config.trusted_proxies),
             timeout_keep_alive=75,
             timeout_graceful_shutdown=STOP_SECONDS,
-            ssl_context_factory=(lambda *_: context) if context else None,
+            ssl_context_factory=(lambda *_: cast(ssl.SSLContext, config.tls)) if config.tls else None,
         )
     )
 

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import signal
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,6 @@ from schemas.handle_values import (
 )
 from schemas.process_stats import StatsFile
 from schemas.segments import SegmentWriter
-from schemas.tls import TlsFiles, renew_certificate
 
 CONNECTIONS = 2  # that ask for misses; a third one follows the change log
 SHUTDOWN_SECONDS = 10
@@ -74,7 +74,7 @@ class WorkerConfig:
     upstream: UpstreamSettings | None = None
     short_cut: bool = True
     stats: StatsFile | None = None  # where the worker says how it is
-    tls: TlsFiles | None = None
+    tls: ssl.SSLContext | None = None  # who gave it renews its certificate
 
 
 def make_site(address: str, handle_port: int, http_port: int, *, names: Sequence[str] = (), serial: int = 1) -> bytes:
@@ -146,7 +146,6 @@ async def _run(work: Any) -> AsyncIterator[None]:
 async def _serve_http(http: HttpSite, config: WorkerConfig) -> AsyncIterator[None]:
     """uvicorn with our protocol on the sockets handed down; leaving ends it gracefully."""
     short = ShortCut(http, config.short_cut)
-    context = config.tls.make_context() if config.tls else None
     settings = uvicorn.Config(
         cast(Any, http),
         http=cast(Any, partial(ResolverProtocol, short)),
@@ -158,12 +157,11 @@ async def _serve_http(http: HttpSite, config: WorkerConfig) -> AsyncIterator[Non
         proxy_headers=False,
         timeout_keep_alive=int(IDLE_SECONDS),
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        ssl_context_factory=(lambda *_: context) if context else None,
+        ssl_context_factory=(lambda *_: cast(ssl.SSLContext, config.tls)) if config.tls else None,
     )
     server = _Server(settings)
     serving = asyncio.ensure_future(server.serve(sockets=list(config.http_sockets)))
     ticking = asyncio.ensure_future(_tick(short))
-    renewing = asyncio.ensure_future(renew_certificate(context, config.tls))
     try:
         while not server.started and not serving.done():  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.01)
@@ -171,9 +169,8 @@ async def _serve_http(http: HttpSite, config: WorkerConfig) -> AsyncIterator[Non
     finally:
         server.should_exit = True
         await serving
-        for task in (ticking, renewing):
-            task.cancel()
-        await asyncio.gather(ticking, renewing, return_exceptions=True)
+        ticking.cancel()
+        await asyncio.gather(ticking, return_exceptions=True)
 
 
 class _Server(uvicorn.Server):

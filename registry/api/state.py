@@ -1,6 +1,7 @@
 """What a registry process is given, and what it holds while it runs."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,6 @@ from registry.store import DATABASE_AWAY
 from schemas.errors import Unavailable
 from schemas.process_stats import StatsFile
 from schemas.segments import SegmentWriter
-from schemas.tls import TlsFiles
 
 ACQUIRE_SECONDS = 2.0
 POOL_SIZE = 8
@@ -49,7 +49,7 @@ class RegistryConfig:
     public_url_is_set: bool = True
     snms_aliases: bool = True
     stats: StatsFile | None = None  # where the process says how it is
-    tls: TlsFiles | None = None
+    tls: ssl.SSLContext | None = None  # who gave it renews its certificate
 
     @property
     def attachments(self) -> Storage:

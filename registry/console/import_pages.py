@@ -220,12 +220,13 @@ async def show_import(visit: Visiting, job_id: str, draft: Text = "") -> Respons
         template = await Templates(conn).find(job.template_id)
         examples = {} if job.is_open else await _find_examples(conn, job)
     counts = {str(outcome): job.counts.get(str(outcome), 0) for outcome in Outcome}
+    news: dict[str, Any] = {} if job.is_open else {"done": ""}  # "has started" is old news by then
     return visit.page(
         "job.html", job=job, template=template, prefix=template.prefix if template else "", counts=counts,
         examples={name: [_describe_example(visit, one) for one in rows] for name, rows in examples.items()},
         is_dry=bool(job.options.get("dry_run")), draft=draft, error=_describe_error(visit, job),
         refresh_seconds=REFRESH_SECONDS if job.is_open else 0,
-        **({} if job.is_open else {"done": ""}),  # "has started" is old news by then
+        **news,
     )  # fmt: skip
 
 

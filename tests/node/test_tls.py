@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-import schemas.tls
+import node.tls
+from node.tls import TlsFiles, read_end, renew_certificate, serve_renewing
 from registry.api.state import RegistryState, open_pool
 from registry.app import create_app, make_server
 from resolver.worker import WorkerConfig, serve_worker
 from schemas.segments import SegmentWriter
-from schemas.tls import TlsFiles, read_end, renew_certificate
 from tests.certificates import make_certificate
 from tests.node.serving import serve_app
 from tests.registry.api_world import make_config
@@ -75,8 +76,8 @@ async def run_worker(dsn: str, directory: Path, files: TlsFiles) -> AsyncIterato
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setblocking(False)
     ready = asyncio.Event()
-    config = WorkerConfig(dsn, directory / "log", http_sockets=[listening], tls=files)
-    task = asyncio.create_task(serve_worker(config, ready))
+    config = WorkerConfig(dsn, directory / "log", http_sockets=[listening])
+    task = asyncio.create_task(serve_renewing(lambda tls: serve_worker(replace(config, tls=tls), ready), files))
     try:
         await asyncio.wait_for(ready.wait(), PATIENCE_SECONDS)
         yield listening.getsockname()[1]
@@ -133,16 +134,17 @@ async def registry(database_url: str, files: TlsFiles, tmp_path: Path) -> AsyncI
     config = make_config(database_url, tmp_path)
     segments = SegmentWriter(config.log_dir, "registry-test", 1 << 16)
     async with open_pool(database_url) as opened:
-        app = create_app(RegistryState(config, opened, segments))
         context = files.make_context()
-        async with serve_app(make_server(app, config, context)) as port:
+        config = replace(config, tls=context)
+        app = create_app(RegistryState(config, opened, segments))
+        async with serve_app(make_server(app, config)) as port:
             yield port, context
     segments.close()
 
 
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(schemas.tls, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(node.tls, "LOOK_SECONDS", 0.02)
     yield
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import ssl
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -49,6 +50,19 @@ async def renew_certificate(context: ssl.SSLContext | None, files: TlsFiles | No
         else:
             log.info("the certificate %s was loaded anew", files.certificate)
         loaded = found
+
+
+async def serve_renewing(
+    serve: Callable[[ssl.SSLContext | None], Coroutine[None, None, None]], files: TlsFiles | None
+) -> None:
+    """Serve with these files, which are looked at again and again; without them, in plain."""
+    context = files.make_context() if files else None
+    renewing = asyncio.create_task(renew_certificate(context, files))
+    try:
+        await serve(context)
+    finally:
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
 
 
 def _find_times(files: TlsFiles) -> tuple[int, int] | None:
