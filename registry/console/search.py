@@ -11,7 +11,7 @@ from asyncpg import Connection
 
 from registry.store.records import StoredRecord
 
-# A page is given up after this many rows, with a cursor to go on from: about 40 ms, at any size of the table.
+# A page is given up after this many rows, with a cursor to go on from, so that it is quick at any size of the table.
 SCANNED_ROWS = 20_000
 
 
