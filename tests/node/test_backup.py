@@ -31,7 +31,7 @@ from schemas.errors import ServiceError
 from schemas.segments import SegmentWriter
 from schemas.templates import bind_template, parse_template
 from tests import database
-from tests.node.counting_world import DAY, NOON, answer, count_all, write_segment
+from tests.node.counting_world import DAY, NOON, TABLES, answer, count_all, write_segment
 from tests.registry.issuing_world import DOCUMENT, make_prefix, make_template
 from tests.registry.people import add_firm
 
@@ -81,7 +81,8 @@ async def conn(database_url: str, settings: NodeSettings) -> AsyncIterator[async
     write_segment(settings.resolution_log_dir, [answer(prefix_id=1) for _ in range(50)])
     await count_all(connection, settings.resolution_log_dir)
     yield connection
-    await connection.execute("TRUNCATE counted_segments, resolution_counts, resolution_days, resolution_clients")
+    await connection.execute(f"TRUNCATE {TABLES} RESTART IDENTITY CASCADE")
+    await connection.execute("UPDATE change_log SET log_id = gen_random_uuid(), position = 0, link = ''")
     await connection.close()
 
 
