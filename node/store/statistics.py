@@ -26,7 +26,6 @@ MEASURES = (
     "resolutions_ok",
     "resolutions_uncounted",
 )
-BEGINNING = date.min  # stands before every day; asyncpg knows it as -infinity
 
 
 @dataclass(frozen=True, slots=True)
