@@ -6,10 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from node.cli.frame import AsJson, load, print_json, run, show_progress
+from node.cli.identifier_commands import Reason
+from node.cli.identifier_commands import restore as restore_identifier
 from node.wording import say
 
 Words = Annotated[list[str], typer.Argument(metavar="DIR | verify DIR", help="空目录 / an empty directory")]
-Source = Annotated[Path, typer.Argument(metavar="DIR", help="备份所在的目录 / where the backup is")]
+What = Annotated[str, typer.Argument(metavar="ID | DIR", help="标识，或备份所在的目录 / an identifier, or a backup")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -43,16 +45,26 @@ def backup(words: Words, as_json: AsJson = False) -> None:
     print(say(LABELS["backup_key"], settings.language, path=target))
 
 
-def restore(source: Source, as_json: AsJson = False) -> None:
-    """由备份恢复到空的机器 / Make the node again from a backup, on an empty machine"""
+def restore(what: What, reason: Reason = "", as_json: AsJson = False) -> None:
+    """恢复停用的标识，或由备份恢复节点 / Restore a retired identifier, or a node from its backup"""
+    if not is_place(what):
+        restore_identifier(what, reason, as_json)
+        return
     from node.restore import restore as make_again
 
     settings = load()
-    made = make_again(settings, source.expanduser().absolute())
+    made = make_again(settings, Path(what).expanduser().absolute())
     if as_json:
         print_json(made)
     else:
         _print_restored(made, settings.data_dir, settings.language)
+
+
+def is_place(what: str) -> bool:
+    """Whether this names a directory and no identifier, which may look like a relative path."""
+    from node.backup_files import MANIFEST
+
+    return what.startswith(("/", ".", "~")) or "/" not in what or (Path(what) / MANIFEST).is_file()
 
 
 def _print_restored(made: dict[str, Any], data_dir: Path, language: str) -> None:

@@ -23,7 +23,7 @@ ranges = typer.Typer(no_args_is_help=True, help="号段：一条记录代表许�
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (register, update, retire, restore, freeze, unfreeze, history):
+    for command in (register, update, retire, freeze, unfreeze, history):
         app.command()(command)
     ranges.command("add")(add_range)
     ranges.command("list")(list_ranges)
@@ -102,7 +102,7 @@ def retire(
     )
 
 
-def restore(identifier: Identifier, reason: Reason = "", as_json: AsJson = False) -> None:
+def restore(identifier: Identifier, reason: Reason, as_json: AsJson) -> None:
     """恢复停用的标识 / Restore a retired identifier"""
     from registry.records import restore as restore_one
 
