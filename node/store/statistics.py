@@ -209,13 +209,16 @@ def _find_templates(bounded: bool) -> str:
     if bounded:
         points = f"""{_points("'-infinity', $1, $2::date + 1")}, {_WHOSE}"""
         pieces = "pieces JOIN whose USING (prefix_id, point)"
+        # Of prefixes that lie outside nothing is looked up.
+        inside = "WHERE c.prefix_id <> 0 AND c.prefix_id IN (SELECT prefix_id FROM whose)"
+        pieces_of = _TEMPLATE_PIECES.replace("WHERE c.prefix_id <> 0", inside)
     else:
         points = """
 points AS (SELECT DISTINCT prefix_id, unnest(ARRAY['-infinity', $1, $2::date + 1]::date[]) AS point
            FROM counted_templates)"""
-        pieces = "pieces WHERE next IS NOT NULL"
+        pieces, pieces_of = "pieces WHERE next IS NOT NULL", _TEMPLATE_PIECES
     return f"""
-WITH {points}, {_TEMPLATE_PIECES},
+WITH {points}, {pieces_of},
 found AS (SELECT prefix_id, template_id, {_MEASURED} FROM {pieces} GROUP BY 1, 2)"""
 
 
