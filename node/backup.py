@@ -107,7 +107,7 @@ async def _write(
 ) -> dict[str, Any]:
     staged, writer = places
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(_snapshot(conn, settings, staged))
+        await stack.enter_async_context(_Snapshot(conn, settings, staged))
         manifest = await _describe(conn, settings)
         manifest["tables"] = await _dump(conn, writer, report)
         manifest["sequences"] = await tables.fetch_sequences(conn)  # never behind the snapshot
@@ -115,7 +115,7 @@ async def _write(
     return manifest
 
 
-class _snapshot:
+class _Snapshot:
     """A transaction that sees one instant; the files of that instant are linked when it begins."""
 
     def __init__(self, conn: Connection, settings: NodeSettings, staged: dict[str, Path]) -> None:
@@ -175,7 +175,7 @@ def list_settings(settings: NodeSettings) -> dict[str, str]:
     for name in sorted(settings.model_fields_set):
         value = getattr(settings, name)
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        secret = name in SECRETS or any(word in name for word in ("password", "secret", "token"))
+        secret = name in SECRETS or any(word in name for word in ("password", "secret", "token", "webhook"))
         is_path = isinstance(value, Path)
         shown[PREFIX + name.upper()] = HIDDEN if secret and not is_path else text
     return shown
