@@ -79,6 +79,7 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
 
     from node.enterprise_nodes_api import router as enterprise_nodes
     from node.metrics_api import make_metrics_router
+    from node.plans_api import router as plans
     from node.postgres import get_dsn
     from node.secret_key import load_key_ring
     from node.statistics_api import router as statistics
@@ -100,12 +101,13 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
         language=settings.language,
         trusted_proxies=tuple(map(str, settings.trusted_proxies)),
         stats=StatsFile(settings.stats_dir, "registry"),
+        link=settings.link_path,
         snms_aliases=settings.snms_aliases,
     )
     at_root = [make_metrics_router(settings), enterprise_nodes]
 
     def serve(tls: "ssl.SSLContext | None") -> Coroutine[None, None, None]:
-        return serve_registry(replace(config, tls=tls), list(sockets.values()), [statistics], at_root)
+        return serve_registry(replace(config, tls=tls), list(sockets.values()), [statistics, plans], at_root)
 
     uvloop.run(serve_renewing(serve, settings.tls))
 
@@ -140,6 +142,7 @@ def run_resolver(settings: "ResolverSettings", worker: int, sockets: dict[str, s
         trusted_proxies=settings.trusted_proxies,
         upstream=upstream,
         stats=StatsFile(settings.stats_dir, f"resolver-{worker}"),
+        link=settings.link_path,
     )
     uvloop.run(serve_renewing(lambda tls: serve_worker(replace(config, tls=tls)), settings.tls))
 

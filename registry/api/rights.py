@@ -9,6 +9,7 @@ _REVIEWS = re.compile(r"/api/v1/(enterprises/[^/]+/(review|approve|refuse|verifi
 _TEMPLATES = re.compile(r"/api/v1/prefixes/[^/]+/templates(/|$)")
 _EXPORT = re.compile(r"/api/v1/export(/|$)")  # everything an enterprise has, documents of its dossier among it
 _STATISTICS = re.compile(r"/api/v1/statistics(/|$)")
+_PLANS = re.compile(r"/api/v1/plans(/|$)")  # their figures; loading them is an administrator's
 _WRITES = re.compile(r"/api/v1/(identifiers|ranges|jobs|batches)(/|$)")
 _QUESTIONS = re.compile(r"/api/v1/identifiers/resolve$")  # asked by POST, for their size
 # Anybody may see and end what he has opened, whatever else he may do.
@@ -17,7 +18,7 @@ _OWN = re.compile(r"/api/v1/(sessions|me|tokens|accounts/[^/]+/password)(/|$)")
 
 def find_scope(method: str, path: str) -> Scope:
     """`path` as it was sent. What is neither data, templates nor figures is an administrator's: manage."""
-    if _STATISTICS.match(path):
+    if _STATISTICS.match(path) or (method in _SAFE and _PLANS.match(path)):
         return "statistics"
     if _EXPORT.match(path):
         return "manage"

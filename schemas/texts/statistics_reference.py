@@ -35,4 +35,30 @@ STATISTICS: dict[str, str] = {
     "Only this division and what lies below it.": "只看该行政区划及其下级。",
     "Only this unit.": "只看该上报单位。",
     "As it was known then; now if left out.": "按当时所知；不填则为现在。",
+    # Plans
+    "plans": "计划",
+    "List plans": "列出计划",
+    "In the order in which they were loaded first; `targets`: how many of them the caller sees.": (
+        "按首次载入的顺序；`targets` 为调用者可见的目标数。"
+    ),
+    "Load a plan": "载入计划",
+    "All targets or none: 200 if nothing changed, or if a row was refused; `refused` says why.": (
+        "全部写入或全部不写：没有变化或有行被拒绝时返回 200，`refused` 说明原因。"
+    ),
+    "Targets against actual figures": "目标与实际",
+    "A target whose deadline has passed is ended and shows the figure of that day; others have a forecast.": (
+        "期限已过的目标为已结束，显示期限当日的数字；其余的附预测。"
+    ),
+    "The firms behind a figure": "数字背后的企业",
+    "Of a target the node measures; the largest figure first.": "仅限节点计量的目标；数字大的在前。",
+    "The sheet of the annex as a file": "附件表，导出为文件",
+    "Its units in its order with totals; it names day, status, seal, definitions and checks of sums.": (
+        "按附件的单位和顺序，含合计；写明日期、性质、封印、口径和合计核对。"
+    ),
+    "Enter a figure by hand": "人工录入数字",
+    "Of an indicator the node does not measure; author and time are kept, and so is what was entered before.": (
+        "仅限节点不计量的指标；记下录入人和时间，此前录入的也保留。"
+    ),
+    "As it stood at the end of that day; today if left out.": "该日结束时的情况；不填则为今天。",
+    "As the plan names it.": "计划中的名称。",
 }

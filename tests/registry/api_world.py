@@ -12,6 +12,7 @@ import aiohttp
 import asyncpg
 from yarl import URL
 
+from node.plans_api import router as plans
 from node.statistics_api import router as statistics
 from registry.api.state import RegistryConfig, RegistryState, open_pool
 from registry.app import create_app, make_server
@@ -77,7 +78,7 @@ class World:
 async def serve(state: RegistryState, port: int = 0) -> AsyncIterator[str]:
     """The application on a socket of its own; its address."""
     listening = socket.create_server(("127.0.0.1", port))
-    server = make_server(create_app(state, [statistics]), state.config)
+    server = make_server(create_app(state, [statistics, plans]), state.config)
     server.capture_signals = nullcontext  # the signals of this process stay pytest's
     running = asyncio.create_task(server.serve(sockets=[listening]))
     try:

@@ -29,6 +29,8 @@ REASON = {"reason": "because"}
 DOSSIER = {"name": "New Firm", "certificate_code": make_uscc(77)}
 PARTNER = make_uscc(500)
 TEMPLATES = f"{V1}/prefixes/{PUMP}/templates"
+TARGET = {"area": "321302", "deadline": "2030-12-31", "target": 60}
+PLAN = {"name": "now", "targets": [TARGET | {"indicator": name} for name in ("enterprises_connected", "sites")]}
 TEMPLATE = {"version": "t-2", "items": [{"type": "a", "name": "甲"}]}
 
 # method, path, body, rights
@@ -129,6 +131,12 @@ ROUTES: list[tuple[str, str, Any, str]] = [
     ("GET", f"{V1}/statistics", None, "each"),
     ("GET", f"{V1}/statistics/totals", None, "each"),
     ("GET", f"{V1}/statistics/definitions", None, "each"),
+    ("GET", f"{V1}/plans", None, OPERATOR),
+    ("POST", f"{V1}/plans", PLAN | {"name": "next"}, OPERATOR),
+    ("GET", f"{V1}/plans/now", None, OPERATOR),
+    ("GET", f"{V1}/plans/now/annex", None, OPERATOR),
+    ("GET", f"{V1}/plans/now/firms?area=321302&indicator=enterprises_connected", None, OPERATOR),
+    ("POST", f"{V1}/plans/now/entries", {"area": "321302", "indicator": "sites", "value": 3}, OPERATOR),
 ]  # fmt: skip
 
 # 409 and 410 say "you may, but not now": the table is about rights, not about states.
@@ -153,6 +161,7 @@ async def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
         serials = {"prefix": PUMP, "template": "pump-1", "first": "S0001", "last": "S0009", "values": {"model": "A"}}
         assert (await made.ask("POST", f"{V1}/ranges", serials)).status == 201
         assert (await made.ask("POST", TEMPLATES, TEMPLATE | {"version": "unused"})).status == 201
+        assert (await made.ask("POST", f"{V1}/plans", PLAN, who="operator")).status == 201
         yield made
 
 
@@ -233,7 +242,11 @@ async def test_no_route_is_missing_from_the_table(world: World) -> None:
         path = path.replace(f"/ranges/{PUMP}/S0001", "/ranges/{first}")
         return "/".join(places.get(part, part) for part in path.split("/"))
 
-    tested = {(method, generalise(path)) for method, path, _, _ in ROUTES if "/statistics" not in path}
+    tested = {
+        (method, generalise(path))
+        for method, path, _, _ in ROUTES
+        if "/statistics" not in path and "/plans" not in path
+    }
     assert {(method, path) for method, path, _ in list_operations(document)} == tested
 
 
