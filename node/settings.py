@@ -71,6 +71,13 @@ def make_absolute(value: Path) -> Path:
     return value.expanduser().absolute()
 
 
+def check_socket_path(value: object) -> object:
+    """A relative path would be another one for each process; `host:port` is not spoken."""
+    if isinstance(value, str) and not value.startswith(("/", "~")):
+        raise ValueError("expected the absolute path of a Unix socket")
+    return value
+
+
 def find_default_data_dir() -> Path:
     return Path("/var/lib/idnode") if os.geteuid() == 0 else Path("~/.local/share/idnode")
 
@@ -82,6 +89,7 @@ def find_default_language() -> Literal["zh", "en"]:
 
 
 Directory = Annotated[Path, AfterValidator(make_absolute)]
+SocketPath = Annotated[Path, BeforeValidator(check_socket_path), AfterValidator(make_absolute)]
 WebAddress = Annotated[str, AfterValidator(check_web_address)]
 DatabaseUrl = Annotated[str, AfterValidator(check_database_url)]
 SmtpUrl = Annotated[str, AfterValidator(check_smtp_url)]
@@ -111,6 +119,7 @@ class SharedSettings(BaseSettings):
     toplevel_port: Port = 9100  # of the rehearsal node, HTTP
     toplevel_handle_port: Port = 9641  # of the rehearsal node, TCP and UDP
     trusted_proxies: Annotated[tuple[Network, ...], *CommaList] = ()
+    registry_link: SocketPath | None = None  # where workers ask the registry about viewers; None: in run_dir
     log_dir: Directory | None = None
     log_format: Literal["text", "json"] = "text"  # of what processes print
     log_megabytes: Annotated[int, Field(ge=1)] = 10  # of each process's log; one older file is kept beside it
@@ -157,6 +166,11 @@ class SharedSettings(BaseSettings):
     def run_dir(self) -> Path:
         """Sockets and pid files; nothing that must survive."""
         return self.data_dir / "run"
+
+    @property
+    def link_path(self) -> Path:
+        """The Unix socket between registry and resolvers."""
+        return self.registry_link or self.run_dir / "registry.sock"
 
     @property
     def stats_dir(self) -> Path:

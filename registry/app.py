@@ -53,6 +53,7 @@ from registry.console.app import make_console
 from registry.console.sections import Section
 from registry.job_runner import run_jobs
 from registry.jobs import clear_old_jobs
+from registry.link import serve_link
 from registry.sandbox import reset_due_sandboxes
 from registry.snms.edge import SnmsEdge
 from registry.snms.routes import make_routes
@@ -131,7 +132,8 @@ async def serve_registry(
                 asyncio.create_task(publish_stats(state)),
             ]
             try:
-                await server.serve(sockets=list(sockets))
+                async with serve_link(state, config.link):
+                    await server.serve(sockets=list(sockets))
             finally:
                 for task in tasks:
                     task.cancel()

@@ -16,7 +16,7 @@ from asyncpg import Connection
 
 from registry.accounts import make_account_principal
 from registry.keyed_hashes import derive_key
-from registry.keys import make_key_principal
+from registry.keys import authenticate, make_key_principal, read_bearer, split_bearer
 from registry.principals import Order, Principal
 from registry.sign_in import Visit
 from registry.store.accounts import (
@@ -79,6 +79,19 @@ async def authenticate_token(conn: Connection, ring: KeyRing, token: str, visit:
         raise Unauthenticated("token_expired")
     await _note_seen(conn, found[1], visit.at)
     return principal
+
+
+async def authenticate_bearer(conn: Connection, ring: KeyRing, header: str | None, visit: Visit) -> Principal:
+    """Of a token, or of an access key with its secret, as an Authorization header gives them.
+
+    Raises Unauthenticated, or Forbidden from an address the key does not work from.
+    """
+    bearer = read_bearer(header)
+    if not bearer.isascii() or not bearer.isprintable():
+        raise Unauthenticated("key_wrong")
+    if is_token(bearer):
+        return await authenticate_token(conn, ring, bearer, visit)
+    return await authenticate(conn, *split_bearer(header), visit.at, visit.address)
 
 
 def is_token(text: str) -> bool:

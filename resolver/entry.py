@@ -13,7 +13,7 @@ from schemas.records import Record, RecordState, unpack
 from schemas.resolution_log import Outcome
 from schemas.templates import Template
 from schemas.values import Value
-from schemas.viewing import Answer, Verdict, answer_record
+from schemas.viewing import Answer, Verdict, Viewer, answer_record
 
 _VERDICTS = {
     Outcome.FOUND: Verdict.FOUND,
@@ -114,13 +114,17 @@ class Entry:
         return self._handle_tail
 
     def answer(
-        self, indexes: list[int] | None = None, types: list[str] | None = None, public_only: bool = True
+        self,
+        indexes: list[int] | None = None,
+        types: list[str] | None = None,
+        public_only: bool = True,
+        viewer: Viewer = Viewer.PUBLIC,
     ) -> Answer:
-        """Answer any question about it, for a viewer without rights."""
+        """Answer any question about it; nothing of what a viewer with rights sees is kept."""
         if self.outcome in (Outcome.NOT_FOUND, Outcome.REFERRAL):
             return Answer(Verdict.NOT_FOUND, [])
         record = self._unpack()
-        return answer_record(record, self.template, indexes=indexes, types=types, public_only=public_only)
+        return answer_record(record, self.template, viewer, indexes, types, public_only)
 
     def _list_tail_values(self) -> list[Value] | None:
         """The values of the plain answer; None where the answer has no list of values at all."""

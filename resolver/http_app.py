@@ -7,11 +7,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from ipaddress import ip_address
 from logging import getLogger
 from typing import Any
 from urllib.parse import quote
 
-from resolver.cache import RecordCache
+from resolver.cache import Entry, RecordCache
 from resolver.http_request import (
     Judge,
     Parameters,
@@ -22,16 +23,18 @@ from resolver.http_request import (
     parse_path,
     parse_query,
 )
+from resolver.link import RegistryLink
 from resolver.pages import Pages, choose_target
 from resolver.qr import FORMATS, draw_code
 from resolver.reply import MAX_HANDLE_BYTES, Finding, Reply, choose_status, find, make_error, make_json, make_rest
 from resolver.rest_json import format_site
 from resolver.upstream import Upstream, UpstreamAnswer
-from schemas.errors import InvalidInput, ServiceError
+from schemas.errors import Forbidden, InvalidInput, ServiceError, Unauthenticated, Unavailable
 from schemas.handle_messages import ResponseCode
 from schemas.identifiers import format_scan_url
+from schemas.link_messages import ViewerAnswer, ViewerQuestion
 from schemas.request_ids import HEADER, REQUEST_ID, choose_request_id
-from schemas.resolution_log import Outcome, Transport
+from schemas.resolution_log import ClientClass, Outcome, Transport
 from schemas.segments import SegmentWriter
 from schemas.texts import format_message
 
@@ -50,6 +53,14 @@ _PREFLIGHT = (
 )
 VARY = (b"vary", b"Accept, Accept-Language")
 NOSNIFF = (b"x-content-type-options", b"nosniff")
+NOT_KEPT = (b"cache-control", b"private, no-store")
+# How it is said that somebody was not believed: response code, HTTP status, header.
+_REFUSALS: dict[type[ServiceError], tuple[int, int, tuple[bytes, bytes]]] = {
+    Unauthenticated: (ResponseCode.AUTHENTICATION_FAILED, 401, (b"www-authenticate", b'Bearer realm="idnode"')),
+    Forbidden: (ResponseCode.AUTHENTICATION_NEEDED, 403, NOT_KEPT),
+    Unavailable: (ResponseCode.SERVER_TOO_BUSY, 503, (b"retry-after", b"5")),
+}
+_ANYBODY = ViewerAnswer(0)
 
 _log = getLogger(__name__)
 
@@ -66,6 +77,17 @@ class Request:
     traits: Traits
     receive: Receive
 
+    @property
+    def has_bearer(self) -> bool:
+        """Whether it carries credentials of the registry: a token or an access key."""
+        return self.headers.get(b"authorization", b"").lower().split(b" ")[0] == b"bearer"
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody on the way can read it: TLS, or this machine."""
+        address = self.traits.address
+        return self.traits.is_secure or (bool(address) and ip_address(address).is_loopback)
+
 
 @dataclass(slots=True)
 class HttpSite:
@@ -79,6 +101,7 @@ class HttpSite:
     public_url: str
     public_url_is_set: bool
     upstream: Upstream | None = None
+    link: RegistryLink | None = None
     drawing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,6 +112,8 @@ class HttpSite:
         REQUEST_ID.set(request_id)  # of this request's own task
         try:
             reply = await self._answer(request)
+        except (Unauthenticated, Forbidden, Unavailable) as error:
+            reply = refuse_viewer(request, error)
         except ServiceError as error:
             reply = self._put_error(request, error)
         except Exception:
@@ -160,13 +185,12 @@ class HttpSite:
         except InvalidInput:
             self._count(request, raw, Outcome.MALFORMED)
             raise
-        if request.traits.is_secure and b"authorization" in request.headers:
+        if request.traits.is_secure and b"authorization" in request.headers and not request.has_bearer:
             self._count(request, raw, Outcome.DENIED)
             return Reply(401, b"", headers=((b"www-authenticate", b'Basic realm="handle"'),))
-        finding = await self._find(raw, parameters)
-        self._count(request, raw, finding.outcome, finding)
+        finding = await self._find(request, raw, parameters)
         reply = make_rest(raw, finding, parameters, "en", request.traits.is_secure)
-        return self._mark_stale(reply, finding)
+        return self._mark(request, reply, finding)
 
     def _refuse_credentials(self, request: Request, raw: bytes) -> Reply:
         """Everything that needs proof of identity; over plain HTTP none is ever taken (6.1)."""
@@ -200,8 +224,7 @@ class HttpSite:
             if traits.wants_page:
                 return self.pages.show_error(400, "malformed", code, language)
             return make_error(ResponseCode.INVALID_HANDLE, format_message(code, "en"), parameters)
-        finding = await self._find(raw, parameters)
-        self._count(request, raw, finding.outcome, finding)
+        finding = await self._find(request, raw, parameters)
         target = choose_target(finding, raw) if parameters.follow else None
         if target is not None:
             headers = ((b"location", target), (b"cache-control", b"no-store"))
@@ -210,7 +233,7 @@ class HttpSite:
             reply = self.pages.show(raw, finding, language, self.cache.stale_seconds())
         else:
             reply = make_program(raw, finding, parameters, language)
-        return self._mark_stale(reply, finding)
+        return self._mark(request, reply, finding)
 
     async def _answer_code(self, raw: bytes, kind: str, language: str) -> Reply:
         if kind not in FORMATS:
@@ -238,30 +261,62 @@ class HttpSite:
 
     # Shared
 
-    async def _find(self, raw: bytes, parameters: Parameters) -> Finding:
+    async def _find(self, request: Request, raw: bytes, parameters: Parameters) -> Finding:
+        """Answered and counted. Raises what `_identify` raises, counted too."""
         entry = await self.cache.get(raw)
+        viewer = _ANYBODY
+        if request.has_bearer:
+            try:
+                viewer = await self._identify(request, raw, entry)
+            except ServiceError as error:
+                outcome = Outcome.UNAVAILABLE if isinstance(error, Unavailable) else Outcome.DENIED
+                self._count(request, raw, outcome, entry)
+                raise
         if entry is not None and entry.is_foreign and self.upstream is not None:
             indexes, types = list(parameters.indexes), list(parameters.types)
-            return to_finding(await self.upstream.resolve(raw, indexes, types))
-        return find(entry, parameters)
+            finding = to_finding(await self.upstream.resolve(raw, indexes, types))
+        else:
+            finding = find(entry, parameters, viewer.viewer)
+        self._count(request, raw, finding.outcome, finding.entry, viewer.is_owner)
+        return finding
 
-    def _count(self, request: Request, raw: bytes, outcome: Outcome, finding: Finding | None = None) -> None:
+    async def _identify(self, request: Request, raw: bytes, entry: Entry | None) -> ViewerAnswer:
+        """Asked after the record was read, so that no right is older than it. Raises Unauthenticated, Forbidden
+        (also where others could read the credentials on their way), Unavailable."""
+        if not request.is_private:
+            raise Forbidden("credentials_in_clear")
+        if self.link is None:
+            raise Unavailable("link_away")
+        has_values = entry is not None and entry.outcome in (Outcome.FOUND, Outcome.NO_VALUES)
+        prefix = self.cache.prefixes.find_by_id(entry.prefix_id) if entry is not None and has_values else None
+        question = ViewerQuestion(
+            0, request.headers[b"authorization"].decode("latin-1"), str(ip_address(request.traits.address)),
+            prefix.name if prefix else "", raw.decode("utf-8", "replace"),
+        )  # fmt: skip
+        return await self.link.identify(question)
+
+    def _count(
+        self, request: Request, raw: bytes, outcome: Outcome, entry: Entry | None = None, is_owner: bool = False
+    ) -> None:
         """One answered question; before its answer is handed to the kernel."""
-        entry = finding.entry if finding else None
         if entry is not None:
             prefix_id, template_id = entry.prefix_id, entry.template_id
         else:
             prefix_id, template_id = self.cache.find_prefix_id(raw) if outcome is Outcome.UNAVAILABLE else 0, 0
         traits = request.traits
-        client_class = self.cache.prefixes.choose_class(prefix_id, traits.client_class)
+        client_class = ClientClass.SELF if is_owner else traits.client_class
+        client_class = self.cache.prefixes.choose_class(prefix_id, client_class)
         self.log.append(raw, prefix_id, template_id, Transport.HTTP, outcome, client_class, traits.address)
 
-    def _mark_stale(self, reply: Reply, finding: Finding) -> Reply:
+    def _mark(self, request: Request, reply: Reply, finding: Finding) -> Reply:
+        """How old it is, and whether it is for one pair of eyes only."""
+        if request.has_bearer:
+            reply = replace(reply, headers=(*reply.headers, NOT_KEPT))
         stale = self.cache.stale_seconds()
         if stale is None or finding.entry is None or finding.entry.is_foreign:
             return reply
         headers = (*reply.headers, *format_stale(stale))
-        return Reply(reply.status, reply.body, reply.content_type, reply.outcome, headers)
+        return replace(reply, headers=headers)
 
     def _put_error(self, request: Request, error: ServiceError) -> Reply:
         language = "en" if request.path.startswith(b"api/") else request.traits.language
@@ -270,6 +325,14 @@ class HttpSite:
         status_code = ResponseCode.PROTOCOL_ERROR
         message = format_message(error.code, language, **error.details)
         return make_error(status_code, message, Parameters())
+
+
+def refuse_viewer(request: Request, error: ServiceError) -> Reply:
+    """Why the holder of these credentials is not answered; credentials come from programs, so in JSON."""
+    code, status, header = next(refusal for kind, refusal in _REFUSALS.items() if isinstance(error, kind))
+    language = "en" if request.path.startswith(b"api/") else request.traits.language
+    message = format_message(error.code, language, **error.details)
+    return make_json(status, {"responseCode": int(code), "message": message}, Parameters(), headers=(header,))
 
 
 def make_program(raw: bytes, finding: Finding, parameters: Parameters, language: str) -> Reply:

@@ -13,7 +13,7 @@ from schemas.handle_messages import ResponseCode
 from schemas.resolution_log import Outcome
 from schemas.texts import format_message
 from schemas.values import Value
-from schemas.viewing import Verdict
+from schemas.viewing import Verdict, Viewer
 
 JSON_TYPE = b"application/json;charset=utf-8"
 SCRIPT_TYPE = b"application/javascript;charset=utf-8"
@@ -76,8 +76,8 @@ def choose_status(code: int, is_secure: bool) -> int:
     return _STATUS.get(code, 500)
 
 
-def find(entry: Entry | None, parameters: Parameters) -> Finding:
-    """What an entry answers to a question; None: the database is away and nothing is known."""
+def find(entry: Entry | None, parameters: Parameters, viewer: Viewer = Viewer.PUBLIC) -> Finding:
+    """What an entry answers to a question of this viewer; None: the database is away and nothing is known."""
     if entry is None:
         return Finding(ResponseCode.SERVER_TOO_BUSY, Outcome.UNAVAILABLE, message="database_away")
     if entry.outcome is Outcome.REFERRAL:
@@ -85,7 +85,7 @@ def find(entry: Entry | None, parameters: Parameters) -> Finding:
         return Finding(ResponseCode.SERVICE_REFERRAL, Outcome.REFERRAL, sites, entry=entry)
     if entry.is_foreign:
         return Finding(ResponseCode.SERVER_NOT_RESPONSIBLE, Outcome.NOT_FOUND, message="prefix_not_here", entry=entry)
-    answer = entry.answer(list(parameters.indexes), list(parameters.types), parameters.public_only)
+    answer = entry.answer(list(parameters.indexes), list(parameters.types), parameters.public_only, viewer)
     message = entry.note if entry.outcome is Outcome.NOT_FOUND else ""
     successor = entry.note if answer.verdict is Verdict.RETIRED else ""
     return Finding(_CODES[answer.verdict], OUTCOMES[answer.verdict], answer.values, message, entry, successor)

@@ -25,6 +25,7 @@ from resolver.handle_transports import serve_handle
 from resolver.http_app import HttpSite
 from resolver.http_protocol import IDLE_SECONDS, SWEEP_SECONDS, ResolverProtocol, ShortCut
 from resolver.http_request import Judge, Network
+from resolver.link import RegistryLink
 from resolver.pages import Pages
 from resolver.prefixes import PrefixTable
 from resolver.stats import Sources, publish
@@ -75,6 +76,7 @@ class WorkerConfig:
     short_cut: bool = True
     stats: StatsFile | None = None  # where the worker says how it is
     tls: ssl.SSLContext | None = None  # who gave it renews its certificate
+    link: Path | None = None  # the registry's Unix socket, for requests with credentials
 
 
 def make_site(address: str, handle_port: int, http_port: int, *, names: Sequence[str] = (), serial: int = 1) -> bytes:
@@ -111,6 +113,9 @@ async def serve_worker(config: WorkerConfig, ready: asyncio.Event | None = None)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(log.close)
         upstream = await stack.enter_async_context(Upstream(config.upstream)) if config.upstream else None
+        link = RegistryLink(config.link) if config.link else None
+        if link is not None:
+            stack.push_async_callback(link.close)
         for task in (follower.run(), *(filler.run() for filler in fillers)):
             await stack.enter_async_context(_run(task))
         with contextlib.suppress(TimeoutError):  # without a database it serves too: "not now"
@@ -118,7 +123,7 @@ async def serve_worker(config: WorkerConfig, ready: asyncio.Event | None = None)
         http = HttpSite(
             cache, log, Judge(config.language, config.probe_token, config.trusted_proxies),
             Pages(prefixes, config.public_url is not None), site, config.public_url or config.fallback_url,
-            config.public_url is not None, upstream,
+            config.public_url is not None, upstream, link,
         )  # fmt: skip
         await stack.enter_async_context(_serve_http(http, config))
         handle_sockets = config.handle_tcp_sockets, config.handle_udp_sockets

@@ -49,6 +49,7 @@ class RegistryConfig:
     public_url_is_set: bool = True
     snms_aliases: bool = True
     stats: StatsFile | None = None  # where the process says how it is
+    link: Path | None = None  # the Unix socket on which resolver workers ask who their viewers are
     tls: ssl.SSLContext | None = None  # who gave it renews its certificate
 
     @property

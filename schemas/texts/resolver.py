@@ -69,6 +69,18 @@ TEXTS: dict[str, Text] = {
         "写入和管理请访问注册服务的地址。",
         "Write and administer at the address of the registry.",
     ),
+    "credentials_in_clear": Text(
+        "凭据经未加密的 HTTP 发来，未予处理。",
+        "Credentials came over plain HTTP and were not looked at.",
+        "请改用 HTTPS；该凭据可能已泄露，请考虑更换。",
+        "Use HTTPS; consider new credentials, others may have read these.",
+    ),
+    "link_away": Text(
+        "登记服务暂时无法核实凭据。",
+        "The registry cannot check credentials at the moment.",
+        "请稍后重试；不带凭据仍可查询公开内容。",
+        "Try again soon; without credentials the public content is answered.",
+    ),
     "qr_too_long": Text(
         "标识太长，无法放入二维码。",
         "The identifier is too long for a QR code.",
