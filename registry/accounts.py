@@ -22,6 +22,7 @@ from registry.store.accounts import (
     fetch_accounts,
     find_taken,
     insert_account,
+    take_totp_step,
     update_disabled,
     update_enterprise,
     update_password,
@@ -31,9 +32,9 @@ from registry.store.accounts import find_account as find_row
 from registry.store.audit import AuditEntry, append_audit
 from registry.store.enterprises import fetch_enterprise
 from registry.store.holders import Holder
-from registry.totp import format_address, make_secret
+from registry.totp import find_step, format_address, make_secret
 from schemas.certificates import check_uscc
-from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound
+from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
 from schemas.identifiers import shorten
 from schemas.sealing import KeyRing, SealBroken, seal, unseal
 
@@ -233,6 +234,27 @@ async def set_second_factor(conn: Connection, ring: KeyRing, order: Order, user_
         await update_totp(conn, row.account_id, sealed, order.at)
         await note_account(conn, order, "second_factor_set", row.user_name)
     return format_address(secret, row.user_name)
+
+
+async def confirm_second_factor(conn: Connection, ring: KeyRing, order: Order, secret: bytes, code: str) -> None:
+    """As `set_second_factor` for oneself, once the app has shown a code of `secret`; raises Unauthenticated."""
+    step = find_step(secret, code, order.at)
+    if step is None:
+        raise Unauthenticated("second_factor_wrong", field="code")
+    async with conn.transaction():
+        row = await get_account(conn, order.principal.user_name, for_update=True)
+        sealed = seal(ring, secret, format_totp_context(fold_user_name(row.user_name)))
+        await update_totp(conn, row.account_id, sealed, order.at)
+        await take_totp_step(conn, row.account_id, step)
+        await note_account(conn, order, "second_factor_set", row.user_name)
+
+
+async def give_up_second_factor(conn: Connection, order: Order) -> None:
+    """As `remove_second_factor` for oneself; the caller has checked password and code just now."""
+    async with conn.transaction():
+        row = await get_account(conn, order.principal.user_name, for_update=True)
+        await update_totp(conn, row.account_id, None, order.at)
+        await note_account(conn, order, "second_factor_removed", row.user_name)
 
 
 async def remove_second_factor(conn: Connection, order: Order, user_name: str) -> None:

@@ -21,6 +21,7 @@ from registry.console import (
     node_pages,
     partner_pages,
     resolve_pages,
+    second_factor_pages,
     sign_in_pages,
     start_pages,
     template_pages,
@@ -32,7 +33,8 @@ from registry.console.sections import Section
 _SECTIONS = (
     start_pages.SECTION, identifier_pages.SECTION, import_pages.SECTION, label_pages.SECTION, template_pages.SECTION,
     resolve_pages.SECTION, enterprise_pages.SECTION, firm_pages.SECTION, partner_pages.SECTION, node_pages.SECTION,
-    key_pages.SECTION, account_pages.SECTION, sign_in_pages.SECTION, apply_pages.SECTION,
+    key_pages.SECTION, account_pages.SECTION, second_factor_pages.SECTION, sign_in_pages.SECTION,
+    apply_pages.SECTION,
 )  # fmt: skip
 
 

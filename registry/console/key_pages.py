@@ -1,14 +1,17 @@
 """Access keys: for MES, ERP and printers. A secret is shown once."""
 
+from datetime import date, datetime, time, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
 from registry.console.sections import Entry, Section
-from registry.console.visits import Posting, Problem, Visit, Visiting
-from registry.keys import add_key, list_keys, revoke_key
-from registry.principals import Principal
-from schemas.errors import ServiceError
+from registry.console.visits import Post, Posting, Visit, Visiting
+from registry.keys import KeyTerms, add_key, list_keys, revoke_key
+from registry.principals import SCOPES, Principal
+from schemas.days import ZONE
+from schemas.errors import InvalidInput, ServiceError
+from schemas.identifiers import shorten
 
 
 def _may(principal: Principal) -> bool:
@@ -23,27 +26,70 @@ Text = Annotated[str, Query(max_length=4_096)]
 
 @router.get("")
 async def list_all(visit: Visiting) -> Response:
-    return await _show_list(visit, {})
-
-
-async def _show_list(visit: Visit, problems: dict[str, Problem]) -> Response:
     visit.get_principal().check_scope("manage")
     async with visit.connect() as conn:
         keys = await list_keys(conn, visit.get_principal())
-    return visit.page("keys.html", status=400 if problems else 200, keys=keys, problems=problems)
+    return visit.page("keys.html", keys=keys, now=visit.state.now())
+
+
+@router.get("/new")
+async def show_new(visit: Visiting) -> Response:
+    visit.get_principal().check_scope("manage")
+    offered = _list_scopes(visit)
+    return visit.page("key_new.html", fields={}, chosen=offered, scopes=offered)
+
+
+def _list_scopes(visit: Visit) -> list[str]:
+    """Firms review nothing."""
+    return [scope for scope in SCOPES if scope != "review" or visit.get_principal().is_operator]
 
 
 @router.post("")
 async def make(post: Posting) -> Response:
     """The answer is the page with the secret; it is not shown again."""
-    principal = post.get_principal()
+    principal, note = post.get_principal(), post.form["note"]
     principal.check_scope("manage")
     try:
+        terms = _read_terms(post)
         async with post.write() as conn:
-            access_key, secret_key = await add_key(conn, post.order(), principal.enterprise_id, post.form["note"])
+            access_key, secret_key = await add_key(conn, post.order(), _read_owner(post), note, terms)
     except ServiceError as error:
-        return await _show_list(post, post.explain(error))
-    return post.page("key_made.html", access_key=access_key, secret_key=secret_key, note=post.form["note"])
+        return post.page(
+            "key_new.html", status=400, fields=post.form.to_dict(), chosen=post.form.get_all("scope"),
+            scopes=_list_scopes(post), problems=post.explain(error, {"scopes": "scope", "enterprise": "enterprise_id"}),
+        )  # fmt: skip
+    return post.page("key_made.html", access_key=access_key, secret_key=secret_key, note=note)
+
+
+def _read_owner(post: Post) -> int | None:
+    """The enterprise it acts for; the operator names one, a partner organisation, or none for the node itself."""
+    principal, text = post.get_principal(), post.form["enterprise_id"]
+    if not principal.is_operator:
+        return principal.enterprise_id
+    if text and post.form["organisation"]:
+        raise InvalidInput("key_for_whom", field="organisation")
+    if text and not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise InvalidInput("field_invalid", field="enterprise_id")
+    return int(text) if text else None
+
+
+def _read_terms(post: Post) -> KeyTerms:
+    """No scope would be all of them to `add_key`: who ticks nothing is asked instead."""
+    form, scopes = post.form, post.form.get_all("scope")
+    if not scopes:
+        raise InvalidInput("scope_needed", field="scopes")
+    organisation = form["organisation"] if post.get_principal().is_operator else ""
+    given = () if set(scopes) >= set(_list_scopes(post)) else tuple(scopes)
+    return KeyTerms(given, tuple(form["networks"].split()), _read_end(form["expires"]), organisation,
+                    post.state.config.rules.key_ring)  # fmt: skip
+
+
+def _read_end(text: str) -> datetime | None:
+    """The end of a day at UTC+8."""
+    try:
+        return datetime.combine(date.fromisoformat(text), time(), ZONE) + timedelta(days=1) if text else None
+    except (ValueError, OverflowError):
+        raise InvalidInput("day_malformed", field="expires", text=shorten(text, 40)) from None
 
 
 @router.get("/revoke")

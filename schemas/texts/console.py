@@ -1,6 +1,7 @@
 """Words and sentences of the console: Chinese, English. Errors have a remedy, as everywhere."""
 
 from schemas.texts.console_node import NODE_LABELS
+from schemas.texts.console_people import PEOPLE_LABELS
 from schemas.texts.table import Text
 
 TEXTS: dict[str, Text] = {
@@ -62,6 +63,20 @@ TEXTS: dict[str, Text] = {
         "Too many applications came from this address.",
         "请在 {minutes} 分钟后再试，或请运营单位代为登记。",
         "Try again in {minutes} minutes, or ask the operator to enter the firms.",
+    ),
+    "scope_needed": Text(
+        "没有勾选任何操作。", "The key may do nothing.", "请至少勾选一项。", "Tick at least one line.",
+    ),
+    "second_factor_on_already": Text(
+        "动态验证码已经启用。", "The second factor is on already.",
+        "需要更换手机时，请先停用，再重新启用。", "To change the telephone, switch it off and on again.",
+    ),
+    "second_factor_not_on": Text(
+        "动态验证码没有启用。", "The second factor is not on.", "不需要停用。", "There is nothing to switch off.",
+    ),
+    "account_needed": Text(
+        "访问密钥没有动态验证码。", "An access key has no second factor.",
+        "请用账户登录。", "Sign in with an account.",
     ),
     "password_repeated_wrong": Text(
         "两次输入的新密码不一致。", "The two new passwords differ.", "请重新输入。", "Enter them again.",
@@ -495,4 +510,5 @@ LABELS: dict[str, tuple[str, str]] = {
     "done_import_started": ("导入已开始。", "The import has started."),
     "done_import_cancelled": ("已停止；已登记的标识保留。", "Stopped; what was registered stays."),
     **NODE_LABELS,
+    **PEOPLE_LABELS,
 }

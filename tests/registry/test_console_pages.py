@@ -39,7 +39,7 @@ FIRM = (
     f"/identifiers/act?{ONE}&action=retire", "/templates", "/templates/new",
     f"/templates/one?prefix={PUMP}&version=pump-1",
     f"/templates/edit?prefix={PUMP}&version=pump-1", f"/templates/act?prefix={PUMP}&version=pump-1&action=delete",
-    "/imports", "/imports/new", "/labels", f"/labels/sheet?prefix={PUMP}&carrier=both", "/keys",
+    "/imports", "/imports/new", "/labels", f"/labels/sheet?prefix={PUMP}&carrier=both", "/keys", "/keys/new",
     "/keys/revoke?access_key=ak_1", "/partners", f"/partners/revoke?prefix={PUMP}&organisation=X", "/enterprise",
     "/enterprise/edit", "/account", "/resolve", f"/resolve?text={PUMP}/seen", f"/prefixes/one?prefix={PUMP}",
 )  # fmt: skip
@@ -48,6 +48,7 @@ NODE = (
     "/enterprises/1/manage", "/prefixes",
     f"/prefixes/one?prefix={PUMP}", f"/prefixes/act?prefix={PUMP}&action=stopped", "/areas", "/health", "/accounts",
     "/accounts/act?user_name=clerk&action=disable", "/accounts/act?user_name=clerk&action=password", "/keys",
+    "/keys/new",
 )  # fmt: skip
 EVERYBODY = ("/sign-in", "/apply", "/resolve")
 
@@ -195,11 +196,11 @@ async def test_the_template_editor_keeps_rows_and_says_what_is_wrong(console: Co
 
 async def test_a_key_is_shown_once_and_ends_when_it_is_revoked(console: Console) -> None:
     tofu = console["tofu"]
-    page = await tofu.post("/keys", {"note": "MES of line 1"})
+    page = await tofu.post("/keys", {"note": "MES of line 1", "scope": "write"})
     access_key, secret = re.findall(r'<code class="secret">([^<]+)</code>', page.text)[:2]
     assert secret not in (await tofu.get("/keys")).text
     assert (await tofu.post("/keys/revoke", {"access_key": access_key})).location.endswith("done=key_revoked")
-    assert (await tofu.post("/keys", {"note": "x" * 201})).status == 400
+    assert (await tofu.post("/keys", {"note": "x" * 201, "scope": "write"})).status == 400
 
 
 async def test_signing_in_is_slowed_down_and_a_new_session_can_be_ended(console: Console) -> None:

@@ -38,7 +38,8 @@ async def console(database_url: str, tmp_path_factory: pytest.TempPathFactory) -
 
 PAGES = (
     "/", "/identifiers", "/identifiers/new", f"/identifiers/one?identifier={PUMP}/own", "/templates", "/templates/new",
-    f"/templates/one?prefix={PUMP}&version=pump-1", "/imports", "/imports/new", "/labels", "/keys", "/partners",
+    f"/templates/one?prefix={PUMP}&version=pump-1", "/imports", "/imports/new", "/labels", "/keys", "/keys/new",
+    "/partners",
     "/enterprise", "/enterprise/edit", "/account", "/accounts", "/enterprises", "/prefixes", "/areas", "/health",
 )  # fmt: skip
 
@@ -52,7 +53,8 @@ async def test_who_has_not_signed_in_is_led_to_the_sign_in_and_back(console: Con
 
 FORMS = (
     "/identifiers/new", "/identifiers/act", "/templates/save", "/keys", "/imports/new", "/enterprise/edit", "/apply",
-    "/sign-in", "/sign-out", "/accounts", "/areas", "/prefixes/act", "/partners",
+    "/sign-in", "/sign-out", "/accounts", "/areas", "/prefixes/act", "/partners", "/account/second-factor",
+    "/account/second-factor/off",
 )  # fmt: skip
 
 

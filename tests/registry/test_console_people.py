@@ -1,0 +1,105 @@
+"""Second factors and the terms of access keys, as people set them in the console."""
+
+import re
+from base64 import b32decode
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from registry.accounts import NewAccount
+from registry.console.security import make_token
+from registry.totp import STEP_SECONDS, compute_code
+from tests.registry.console_world import PASSWORD, Console, Page, Visitor, add_visitor, open_console
+from tests.registry.people import make_uscc
+
+
+@pytest_asyncio.fixture(scope="module")
+async def console(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Console]:
+    async with open_console(database_url, Path(tmp_path_factory.mktemp("registry"))) as made:
+        yield made
+
+
+def read_hidden(page: Page, name: str) -> str:
+    found = re.search(rf'type="hidden" name="{name}" value="([^"]*)"', page.text)
+    assert found, page.shown[:300]
+    return found[1]
+
+
+def make_code(secret: str, later: int = 0) -> str:
+    """Of now, or of so many steps later; one is still taken."""
+    return compute_code(b32decode(secret), int(datetime.now(UTC).timestamp()) // STEP_SECONDS + later)
+
+
+async def test_a_second_factor_is_switched_on_asked_for_and_switched_off(console: Console) -> None:
+    olga = await add_visitor(console, NewAccount("olga", ["operator"], PASSWORD))
+    path = "/account/second-factor"
+    secret = read_hidden(await olga.get(path), "secret")
+    right = {"secret": secret, "code": make_code(secret), "password": PASSWORD}
+    for change, field in (({"code": "000000 1"}, "code"), ({"password": "wrong"}, "password")):
+        refused = await olga.post(path, right | change)
+        assert refused.status == 400
+        assert re.search(rf'name="{field}"[^>]*aria-invalid="true"', refused.text), field
+        assert read_hidden(refused, "secret") == secret, "the app has read it already"
+    assert (await olga.post(path, right | {"secret": "AAAA"})).status == 400
+    assert (await olga.post(path, right)).location.endswith("done=second_factor_on")
+    assert secret not in (await olga.get("/account")).text
+    assert (await olga.get(path)).status == 409
+
+    visitor = Visitor(console.world, "", headers={"Cookie": "idnode_visitor=" + "c" * 32})
+    token = make_token("c" * 32)
+    asked = await visitor.post("/sign-in", {"user_name": "olga", "password": PASSWORD}, token=token)
+    assert asked.status == 401
+    assert PASSWORD not in asked.text
+    kept = {"user_name": "olga", "kept": read_hidden(asked, "kept")}
+    used = await visitor.post("/sign-in", kept | {"code": right["code"]}, token=token)
+    assert used.status == 401, "the code that switched it on opens nothing more"
+    other = Visitor(console.world, "", headers={"Cookie": "idnode_visitor=" + "d" * 32})
+    stolen = await other.post("/sign-in", kept | {"code": make_code(secret, 1)}, token=make_token("d" * 32))
+    assert stolen.status == 401, "what the form carries is worth nothing to another visitor"
+    entered = await visitor.post("/sign-in", kept | {"code": make_code(secret, 1)}, token=token)
+    assert entered.status == 303, entered.shown
+
+    assert (await olga.post(f"{path}/off", {"password": PASSWORD})).status == 400, "a password is not enough"
+    off = {"password": PASSWORD, "code": "123"}
+    assert (await olga.post(f"{path}/off", off)).status == 400
+    assert "Switch the second factor off" in (await olga.get("/account")).shown
+    assert (await console["pump"].get(path)).status == 403, "access keys have none"
+
+
+async def test_a_key_does_what_was_ticked_from_where_and_until_when_was_said(console: Console) -> None:
+    firm = console["tofu"]
+    fields = {"note": "printer", "scope": "read", "networks": "192.0.2.0/24\n127.0.0.1", "expires": "2099-12-31"}
+    for change, field in (({"scope": "everything"}, "scope"), ({"networks": "the plant"}, "networks"),
+                          ({"expires": "2001-01-01"}, "expires"), ({"expires": "soon"}, "expires"),
+                          ({"note": "n" * 201}, "note")):  # fmt: skip
+        refused = await firm.post("/keys", fields | change)
+        assert refused.status == 400
+        assert f'id="f-{field}-problem"' in refused.text, refused.shown
+    assert (await firm.post("/keys", {"note": "printer"})).status == 400, "nothing was ticked"
+    made = await firm.post("/keys", fields)
+    header = re.search(r"Authorization: (Bearer [^<]+)<", made.text)
+    assert header
+    assert (await ask(console, header[1], "GET", "/api/v1/me"))["scopes"] == ["read"]
+    listed = (await firm.get("/keys")).shown
+    assert "192.0.2.0/24, 127.0.0.1/32" in listed
+    assert "until 2100-01-01 00:00" in listed
+
+
+async def ask(console: Console, header: str, method: str, path: str) -> Any:
+    reply = await console.world.ask(method, path, who="", headers={"Authorization": header})
+    return reply.json
+
+
+async def test_the_operator_makes_keys_for_partners_and_firms_and_firms_for_themselves(console: Console) -> None:
+    operator, code = console["operator"], make_uscc(501)
+    assert (await operator.post("/keys", {"note": "p", "scope": "read", "organisation": code})).status == 200
+    assert code in (await operator.get("/keys")).text
+    both = {"note": "b", "scope": "read", "organisation": code, "enterprise_id": "1"}
+    assert (await operator.post("/keys", both)).status == 400
+    assert (await operator.post("/keys", {"note": "n", "scope": "read", "enterprise_id": "999999"})).status == 400
+    assert (await console["pump"].post("/keys", {"note": "own", "scope": "read", "organisation": code})).status == 200
+    assert code not in (await console["pump"].get("/keys")).text
