@@ -83,6 +83,7 @@ def list_tries(settings: NodeSettings, urls: dict[str, str], example: str | None
     elif "http" in urls:
         rows.append((say(LABELS["try_first"], language), f"{program} enterprise add --help"))
     if "registry" in urls:
+        rows.append((say(LABELS["try_console"], language), f"{urls['registry']}/console/"))
         rows.append((say(LABELS["try_openapi"], language), f"{urls['registry']}/docs"))
         rows.append((say(LABELS["try_doctor"], language), f"{program} doctor"))
     return rows

@@ -125,6 +125,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "try_resolve": ("Handle 协议解析", "Resolve over Handle"),
     "try_page": ("扫码页面", "Page of one product"),
     "try_first": ("登记第一家企业", "Add a first enterprise"),
+    "try_console": ("控制台（账户 admin）", "Console (account admin)"),
     "try_openapi": ("接口文档", "OpenAPI"),
     "try_doctor": ("检查节点", "Examine the node"),
     "public_url_missing": (
