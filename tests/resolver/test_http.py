@@ -355,6 +355,25 @@ async def test_credentials_over_plain_http_are_not_looked_at(site: Site) -> None
     assert answer.json == PLAIN
 
 
+CARRIED = [
+    # client behind the trusted proxy, its scheme, status, code
+    ("203.0.113.7", "http", 403, 402),  # others could read them
+    ("2001:db8::7", "http", 403, 402),
+    ("203.0.113.7", "https", 503, 3),  # would be handed to the registry, which is not there
+    ("127.0.0.1", "http", 503, 3),
+]
+
+
+@pytest.mark.parametrize(("client", "scheme", "status", "code"), CARRIED)
+async def test_tokens_are_looked_at_where_nobody_can_overhear_them(
+    site: Site, client: str, scheme: str, status: int, code: int
+) -> None:
+    sent = {"Authorization": "Bearer a.b.c", "X_Forwarded_For": client, "X_Forwarded_Proto": scheme}
+    for target in ("/api/handles/88.101.5/pump-1", "/88.101.5/pump-1"):
+        answer = await site.ask_twice(target, **sent)
+        assert (answer.status, answer.json["responseCode"], "values" in answer.json) == (status, code, False)
+
+
 # Pages
 
 
