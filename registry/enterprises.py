@@ -6,7 +6,7 @@ Every function opens its own transaction, locks the enterprise first, and names 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from asyncpg import Connection
@@ -310,6 +310,16 @@ async def reveal_personal(conn: Connection, rules: NodeRules, order: Order, ente
             unseal(rules.key_ring, row.personal, _context(enterprise_id, "personal"))
         )
         return personal
+
+
+def open_change(rules: NodeRules, row: EnterpriseRow) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The personal part in force, and the proposed dossier; either may be empty. Not to be shown without masking."""
+
+    def open_part(sealed: bytes | None, part: str) -> dict[str, Any]:
+        text = b"{}" if sealed is None else unseal(rules.key_ring, sealed, _context(row.enterprise_id, part))
+        return cast(dict[str, Any], orjson.loads(text))
+
+    return open_part(row.personal, "personal"), open_part(row.proposed, "proposed")
 
 
 def _context(enterprise_id: int, part: str) -> str:

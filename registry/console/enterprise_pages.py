@@ -9,10 +9,11 @@ from fastapi import APIRouter, Query, Response
 from registry import enterprises as decisions
 from registry.areas import get_area
 from registry.attachments import Upload, keep_attachment
+from registry.console.dossier_changes import list_differences
 from registry.console.dossier_form import list_form, merge_form
 from registry.console.sections import Entry, Section, is_enterprise
-from registry.console.visits import Post, Posting, Visit, Visiting
-from registry.enterprise_views import format_detail, format_listed, get_enterprise, list_enterprises
+from registry.console.visits import Post, Posting, Problem, Visit, Visiting
+from registry.enterprise_views import EnterpriseDetail, format_detail, format_listed, get_enterprise, list_enterprises
 from registry.enterprises import reveal_personal
 from registry.prefixes import request_prefix
 from registry.principals import Order, Principal
@@ -62,6 +63,7 @@ async def _show(visit: Visit, enterprise_id: int, problems: dict[str, Any] | Non
         "enterprise.html", status=400 if problems else 200, firm=firm, actions=_list_actions(visit, firm["state"]),
         is_own=visit.get_principal().enterprise_id == enterprise_id, problems=problems or {},
         fields=list_form(detail.row.dossier),
+        differences=list_differences(visit.state.config.rules, visit.get_principal(), detail),
     )  # fmt: skip
 
 
@@ -207,9 +209,18 @@ def _list_actions(visit: Visit, state: str) -> tuple[str, ...]:
 async def show_act(visit: Visiting, enterprise_id: int, action: Text) -> Response:
     async with visit.connect() as conn:
         detail = await get_enterprise(conn, visit.get_principal(), _check_id(enterprise_id))
-    firm = format_detail(detail, visit.language)
     _check_action(action)
-    return visit.page("enterprise_act.html", firm=firm, action=action, fields={})
+    return _show_act(visit, detail, action, {}, {})
+
+
+def _show_act(
+    visit: Visit, detail: EnterpriseDetail, action: str, fields: dict[str, str], problems: dict[str, Problem]
+) -> Response:
+    return visit.page(
+        "enterprise_act.html", status=400 if problems else 200, firm=format_detail(detail, visit.language),
+        action=action, fields=fields, problems=problems,
+        differences=list_differences(visit.state.config.rules, visit.get_principal(), detail),
+    )  # fmt: skip
 
 
 def _check_action(action: str) -> None:
@@ -228,11 +239,8 @@ async def act(post: Posting, enterprise_id: int) -> Response:
             await _decide(conn, action, rules, order, _check_id(enterprise_id))
     except ServiceError as error:
         async with post.connect() as conn:
-            firm = format_detail(await get_enterprise(conn, post.get_principal(), enterprise_id), post.language)
-        return post.page(
-            "enterprise_act.html", status=400, firm=firm, action=action, fields=post.form.to_dict(),
-            problems=post.explain(error),
-        )  # fmt: skip
+            detail = await get_enterprise(conn, post.get_principal(), enterprise_id)
+        return _show_act(post, detail, action, post.form.to_dict(), post.explain(error))
     return post.redirect(f"/enterprises/{enterprise_id}", f"{action}_enterprise")
 
 

@@ -48,8 +48,16 @@ def check_origin(headers: Headers) -> None:
     origin = headers.get("origin")
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Forbidden("form_foreign")
-    if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+    if origin is not None and _find_netloc(origin) != headers.get("host", "").lower():
         raise Forbidden("form_foreign")
+
+
+def _find_netloc(origin: str) -> str | None:
+    """None for what is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def find_own_path(text: str, default: str) -> str:

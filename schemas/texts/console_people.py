@@ -1,4 +1,4 @@
-"""Words of the console about second factors, the terms of access keys and the audit trail: Chinese, English."""
+"""Words of the console about second factors, access keys, dossier changes, the audit trail: Chinese, English."""
 
 PEOPLE_LABELS: dict[str, tuple[str, str]] = {
     # second factor
@@ -34,7 +34,7 @@ PEOPLE_LABELS: dict[str, tuple[str, str]] = {
     # access keys
     "key_scopes": ("允许的操作", "What it may do"),
     "key_scope_read": ("查看标识、模板、回执", "See identifiers, templates, receipts"),
-    "key_scope_write": ("登记、修改、冻结、停用标识，导入文件", "Register, change, freeze, retire and import identifiers"),
+    "key_scope_write": ("登记、修改、冻结、停用标识，导入文件", "Register, change, freeze, retire, import identifiers"),
     "key_scope_templates": ("建立与修改模板", "Make and change templates"),
     "key_scope_statistics": ("查看统计", "See figures"),
     "key_scope_manage": (
@@ -67,4 +67,12 @@ PEOPLE_LABELS: dict[str, tuple[str, str]] = {
     "key_may_review": ("审核", "review"),
     "key_until": ("至 {day}", "until {day}"),
     "key_expired": ("已过期", "expired"),
+    # a change of the dossier that waits
+    "what_changes": ("变更内容", "What changes"),
+    "in_force": ("现行", "In force"),
+    "proposed": ("申请变更为", "Proposed"),
+    "changes_masked": (
+        "个人信息只显示首尾字符；需要原文时，请说明原因后查看。",
+        "Of persons the first and last characters are shown; give a reason to see more.",
+    ),
 }

@@ -103,3 +103,22 @@ async def test_the_operator_makes_keys_for_partners_and_firms_and_firms_for_them
     assert (await operator.post("/keys", {"note": "n", "scope": "read", "enterprise_id": "999999"})).status == 400
     assert (await console["pump"].post("/keys", {"note": "own", "scope": "read", "organisation": code})).status == 200
     assert code not in (await console["pump"].get("/keys")).text
+
+
+async def test_who_decides_on_a_changed_dossier_sees_old_and_new_and_no_personal_data(console: Console) -> None:
+    tofu, firm = console["tofu"], console.world.firms["tofu"].enterprise_id
+    form = await tofu.get("/enterprise/edit")
+    sent = dict(re.findall(r'name="([\w.]+)" type="\w+" value="([^"]*)"', form.text))
+    change = {"main_products": "臭豆腐", "contact.name": "王小明", "contact.phone": "13912345678"}
+    assert (await tofu.post("/enterprise/edit", sent | change)).status == 303
+    for who, path in (("reviewer", f"/enterprises/{firm}"), ("operator", f"/enterprises/{firm}/act?action=approve"),
+                      ("tofu", "/enterprise")):  # fmt: skip
+        page = (await console[who].get(path)).shown
+        changes = page.partition("What changes")[2]
+        assert "臭豆腐" in changes.partition("Of persons")[0], (who, page)
+        assert "1***8" in changes
+        assert "13912345678" not in page
+        assert "王小明" not in page
+        assert "Address" not in changes.partition("Of persons")[0], "what stays is not repeated"
+    assert (await console["reviewer"].post(f"/enterprises/{firm}/act", {"action": "approve"})).status == 303
+    assert "What changes" not in (await console["reviewer"].get(f"/enterprises/{firm}")).shown
