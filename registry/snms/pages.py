@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from registry.principals import Principal
@@ -14,7 +14,13 @@ from schemas.days import ZONE
 DEFAULT_PAGE = 10
 MAX_PAGE = 500  # a larger page is answered with so many, as `size` says
 MAX_PAGE_NUMBER = 10**9
-_FORMS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M")
+_SECOND = timedelta(seconds=1)
+# Forms of a time, each with how much of time it stands for.
+_FORMS = (
+    ("%Y-%m-%d", timedelta(days=1)), ("%Y-%m-%d %H:%M:%S", _SECOND), ("%Y-%m-%dT%H:%M:%S", _SECOND),
+    ("%Y-%m-%d %H:%M", _SECOND),
+)  # fmt: skip
+_EARLIEST, _LATEST = datetime(2, 1, 1), datetime(9998, 12, 31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +62,13 @@ def _read_time(fields: Fields, name: str, *, is_end: bool) -> datetime | None:
     text = _find_trimmed(fields, name, 32)
     if text is None:
         return None
-    try:
-        day = datetime.strptime(text, "%Y-%m-%d").date()
-        return datetime.combine(day, time(), ZONE) + timedelta(days=is_end)
-    except (ValueError, OverflowError):
-        pass
-    for form in _FORMS:
+    for form, step in _FORMS:
         try:
-            return datetime.strptime(text, form).replace(tzinfo=ZONE) + timedelta(seconds=is_end)
-        except (ValueError, OverflowError):
+            at = datetime.strptime(text, form)
+        except ValueError:
             continue
+        # Some mean "ever" by the first or the last day there is, next to which no time can be computed.
+        return min(max(at, _EARLIEST), _LATEST).replace(tzinfo=ZONE) + (step if is_end else timedelta())
     raise Refusal(texts.TIME_WRONG.format(name=name, text=text))
 
 
