@@ -43,6 +43,7 @@ SENT_PER_STEP = 50
 NOT_CLOSED_AFTER = time(1, 0)  # then a day that is not closed yet is reported as it stands, marked provisional
 MASTER_AFTER = time(0, 20)
 RECONCILED_DAYS = 3
+HURRIED_FOR = timedelta(minutes=2)  # what began to wait longer ago was reported at its own turn
 BODIES_KEPT = timedelta(days=62)
 
 log = logging.getLogger("idnode.toplevel")
@@ -135,6 +136,19 @@ async def _decisions(conn: Connection, link: Link, now: datetime) -> None:
     await apply_decisions(conn, link, now)
 
 
+async def _waiting(conn: Connection, link: Link, now: datetime) -> None:
+    """Where the node above must agree: while prefixes wait for it, they are reported and asked about without delay."""
+    if not link.rules.toplevel_approval_required:
+        return
+    since = await store.find_last_waiting(conn)
+    if since is None:
+        return
+    if now - since < HURRIED_FOR:
+        for name in ("enterprises", "prefixes"):
+            await _standing(name, conn, link, now)
+    await _decisions(conn, link, now)
+
+
 async def _rotation(conn: Connection, link: Link, now: datetime) -> None:
     """A key the operator asked for."""
     if await find_new_key(conn) is not None:
@@ -207,6 +221,7 @@ SCHEDULE: tuple[tuple[str, float, Work], ...] = (
     ("events", 30, lambda conn, link, now: _standing("events", conn, link, now)),
     ("days", 60, _days),
     ("master", 600, _master),
+    ("waiting", 5, _waiting),
     ("decisions", 300, _decisions),
     ("reconciliation", 1_800, _reconcile),
     ("forgetting", 3_600, _forget),

@@ -260,6 +260,12 @@ async def fetch_decided(conn: Connection) -> list[Record]:
     )
 
 
+async def find_last_waiting(conn: Connection) -> datetime | None:
+    """When the last of the prefixes that wait for the top-level node began to; None if none waits."""
+    found: datetime | None = await conn.fetchval("SELECT max(changed) FROM prefixes WHERE state = 5")
+    return found
+
+
 async def store_task(conn: Connection, task_id: str, kind: str, document: str, now: datetime) -> bool:
     """Whether it is a new one."""
     done: str = await conn.execute(
