@@ -13,7 +13,7 @@ ScopeName = Literal["read", "write", "templates", "statistics", "manage", "revie
 UserName = Annotated[str, Field(max_length=50, examples=["wang.li"])]
 Password = Annotated[str, Field(max_length=128, examples=["correct horse battery"])]
 ORGANISATION = Annotated[str, Field(max_length=18, description="Unified social credit code.",
-                                    examples=["91321302MA1PUMP02M"])]  # fmt: skip
+                                    examples=["91321302MA1PUMP02Y"])]  # fmt: skip
 
 
 class SignIn(Request):

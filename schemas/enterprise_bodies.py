@@ -11,7 +11,7 @@ from pydantic import Field
 from schemas.bodies import PREFIX, REASON, Body, Request
 
 Id = Annotated[int, Field(examples=[17])]
-Code = Annotated[str, Field(examples=["91321302MA1PUMP02M"])]
+Code = Annotated[str, Field(examples=["91321302MA1PUMP02Y"])]
 AREA = Annotated[str, Field(max_length=255, description="A unit, or a division's name or code.", examples=["陈集镇"])]
 INDUSTRY = Annotated[str, Field(max_length=64, examples=["C/34/344/3441"])]
 EnterpriseStateName = Literal[
@@ -22,7 +22,7 @@ Day = Annotated[date, Field(strict=False, examples=["2024-06-04"])]
 
 DOSSIER_EXAMPLE: dict[str, Any] = {
     "name": "宿城水泵有限公司",
-    "certificate_code": "91321302MA1PUMP02M",
+    "certificate_code": "91321302MA1PUMP02Y",
     "nature": 2,
     "province": "320000",
     "city": "321300",
@@ -38,7 +38,7 @@ class NewEnterprise(Request):
     """An enterprise the operator enters and, with `approve`, approves in one step; an access key comes with it."""
 
     name: Annotated[str, Field(max_length=255, examples=["宿城水泵有限公司"])]
-    certificate_code: Annotated[str, Field(max_length=32, examples=["91321302MA1PUMP02M"])]
+    certificate_code: Annotated[str, Field(max_length=32, examples=["91321302MA1PUMP02Y"])]
     area: AREA
     industry: INDUSTRY
     prefix: Annotated[PREFIX | None, Field(description="The next free one if it is left out.")] = None

@@ -65,6 +65,7 @@ async def test_a_form_without_its_token_or_from_another_site_changes_nothing(con
         assert (await visitor.post(path, token=token)).status == 403
     assert (await visitor.post(path, Origin="https://evil.example")).status == 403
     assert (await visitor.post(path, Origin="null")).status == 403
+    assert (await visitor.post(path, Origin="http://[")).status == 403
     assert (await visitor.post(path, **{"Sec-Fetch-Site": "cross-site"})).status == 403
 
 
