@@ -239,6 +239,7 @@ class Load:
         """What was asked, what was answered, who was killed, and every question that got no answer."""
         names = [kill.name for kill in self.kills]
         lines = [f"{len(names)} kills: " + ", ".join(f"{name} {names.count(name)}×" for name in sorted(set(names)))]
+        lines += [f"  {_format_time(kill.at)} {kill.name}" for kill in self.kills]
         for prefix in PREFIXES:
             registered, minted = self.count_registered(prefix)
             again = self.writers[prefix].sent_again
@@ -247,8 +248,12 @@ class Load:
                 ledger = asker.ledger
                 lines.append(f"  {asker.name}: {ledger.asked} asked, {ledger.answered} answered, codes "
                              f"{dict(ledger.codes)}, {len(ledger.lost)} in flight")  # fmt: skip
-                lines += [f"    {datetime.fromtimestamp(at, UTC):%H:%M:%S.%f} {what}" for at, what in ledger.lost]
+                lines += [f"    {_format_time(at)} {what}" for at, what in ledger.lost]
         return "\n".join([*lines, f"datagrams dropped by the kernel (whole machine): {self.dropped}"])
+
+
+def _format_time(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S.%f}"
 
 
 def _find_surprises(thread: Any) -> list[Any]:
