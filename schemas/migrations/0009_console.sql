@@ -1,1 +1,2 @@
-SELECT 1;  -- (being written)
+-- The console keeps nothing of its own: this number stands for no change.
+SELECT 1;

@@ -17,7 +17,7 @@ import pytest
 from tests.system.accounts import ROOT
 from tests.system.asking import Asker, Ledger, Writer, ask_all
 from tests.system.running_node import wait_until
-from tests.system.world import World
+from tests.system.world import World, locate
 
 LOADED, IMPORTED = "88.101.301", "88.101.302"
 KNOWN = [f"{LOADED}/K{n}" for n in range(200)]
@@ -227,3 +227,26 @@ def test_what_was_acknowledged_is_there_and_what_was_answered_is_counted(scene: 
     print(f"{total.answered} answered, {counted} counted, {total.asked} asked, {len(total.lost)} in flight when cut")
     assert total.answered <= counted <= total.asked
     assert total.asked - total.answered == len(total.lost)
+
+
+def test_an_owner_is_known_again_as_soon_as_the_registry_is_back_and_nobody_else_waits(world: World) -> None:
+    prefix, identifier = "88.101.303", "88.101.303/MINE"
+    world.add_enterprise(prefix)
+    world.command("template", "add", ROOT / "data" / "products-pump-works.template.json", "--prefix", prefix)
+    values = {"product_code": "K", "model": "WQ15", "produced_on": "2024-06-04", "line": "L1"}
+    body = {"identifier": identifier, "template": "product-1", "values": values}
+    assert world.api("POST", "/identifiers", prefix, body)[0] == 201
+    mine = f"Authorization: {world.keys[prefix]}"
+    with world.connect_http() as client:
+        assert client.ask(locate(identifier), "GET", mine).values["line"] == "L1"
+        before = world.find_processes()["registry"]
+        os.kill(before, signal.SIGKILL)
+
+        def is_back() -> bool:
+            shown = client.ask(locate(identifier)).values
+            assert shown["model"] == "WQ15" and "line" not in shown
+            return client.ask(locate(identifier), "GET", mine).status == 200
+
+        wait_until(is_back)
+        assert client.ask(locate(identifier), "GET", mine).values["line"] == "L1"
+    world.wait_for_successor("registry", before)
