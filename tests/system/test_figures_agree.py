@@ -50,6 +50,16 @@ def register(node: World, identifier: str) -> bool:
     return status == 201
 
 
+def test_a_platforms_key_reads_figures_and_nothing_else(node: World) -> None:
+    made = node.command("key", "add", "--operator", "--scope", "statistics")
+    node.keys["platform"] = f"Bearer {made['access_key']}.{made['secret_key']}"
+    status, table = node.api("GET", "/statistics/table?by=enterprise", "platform")
+    assert (status, table["status"]) == (200, "provisional")
+    assert table["definitions"]
+    refused = {node.api("GET", path, "platform")[0] for path in ("/enterprises", "/identifiers", "/accounts")}
+    assert refused == {403}
+
+
 def test_registered_resolved_stated_reported_and_received_are_equal(node: World) -> None:
     seed = find_seed()
     load = Load(node, seed)
