@@ -79,10 +79,12 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
 
     from node.enterprise_nodes_api import router as enterprise_nodes
     from node.metrics_api import make_metrics_router
+    from node.plan_pages import SECTION as PLANS
     from node.plans_api import router as plans
     from node.postgres import get_dsn
     from node.secret_key import load_key_ring
     from node.statistics_api import router as statistics
+    from node.statistics_pages import SECTION as STATISTICS
     from node.tls import serve_renewing
     from registry.api.state import RegistryConfig
     from registry.app import serve_registry
@@ -107,7 +109,8 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
     at_root = [make_metrics_router(settings), enterprise_nodes]
 
     def serve(tls: "ssl.SSLContext | None") -> Coroutine[None, None, None]:
-        return serve_registry(replace(config, tls=tls), list(sockets.values()), [statistics, plans], at_root)
+        served = replace(config, tls=tls)
+        return serve_registry(served, list(sockets.values()), [statistics, plans], at_root, [STATISTICS, PLANS])
 
     uvloop.run(serve_renewing(serve, settings.tls))
 

@@ -20,6 +20,7 @@ from node.store.registrations import add_registrations
 from registry.enterprise_file import load_enterprises, read_enterprise_file
 from registry.principals import Principal
 from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound, ServiceError
+from tests.node.test_cli_data import Node
 from tests.registry.people import CLERK, RULES, order
 
 DATA = Path(__file__).parents[2] / "data"
@@ -286,3 +287,22 @@ async def test_the_view_is_ready_for_json(connection: asyncpg.Connection) -> Non
     assert (total["units_target"], total["units_actual"], total["division_actual"]) == (66, 66, 66)
     assert (shown["as_of"], datetime.fromisoformat(shown["loaded"]).tzinfo) == (str(TODAY), UTC)
     assert CLERK.actor == shown["actor"]
+
+
+def test_the_command_line_loads_shows_enters_and_exports(database_url: str, tmp_path: Path) -> None:
+    node = Node(database_url, tmp_path)
+    assert node.get("plan", "load", TARGETS, "--name", NAME) == {
+        "name": NAME, "targets": 54, "written": True, "refused": [],
+    }  # fmt: skip
+    assert (
+        node.get("plan", "enter", NAME, "--area", "陈集镇", "--indicator", "green_projects", "--value", "2")["value"]
+        == 2
+    )
+    shown = node.get("plan", "show", NAME, "--as-of", "2024-12-31")
+    assert (shown["totals"][0]["units_actual"], shown["targets"][0]["actual"]) == (66, 3)
+    found = node.get("plan", "firms", NAME, "--area", "陈集镇", "--indicator", NEW)
+    assert len(found["firms"]) == 3
+    told = node.run("plan", "show", NAME, "--as-of", "2024-06-30")
+    assert (told.returncode, "linear, from the last 90 days" in told.stdout) == (0, True), told.stderr
+    assert node.run("plan", "export", NAME, "annex.csv").returncode == 0
+    assert (tmp_path / "annex.csv").read_text(encoding="utf-8-sig").count("\n") > 15

@@ -12,8 +12,10 @@ import aiohttp
 import asyncpg
 from yarl import URL
 
+from node.plan_pages import SECTION as PLANS
 from node.plans_api import router as plans
 from node.statistics_api import router as statistics
+from node.statistics_pages import SECTION as STATISTICS
 from registry.api.state import RegistryConfig, RegistryState, open_pool
 from registry.app import create_app, make_server
 from registry.enterprises import AddedEnterprise
@@ -78,7 +80,7 @@ class World:
 async def serve(state: RegistryState, port: int = 0) -> AsyncIterator[str]:
     """The application on a socket of its own; its address."""
     listening = socket.create_server(("127.0.0.1", port))
-    server = make_server(create_app(state, [statistics, plans]), state.config)
+    server = make_server(create_app(state, [statistics, plans], sections=[STATISTICS, PLANS]), state.config)
     server.capture_signals = nullcontext  # the signals of this process stay pytest's
     running = asyncio.create_task(server.serve(sockets=[listening]))
     try:

@@ -1,0 +1,190 @@
+"""Pages of figures: for the node's people all, for a regulator his area's, for an enterprise its own."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Response
+from jinja2 import PackageLoader
+
+from node.charts import draw_rank, draw_trend
+from node.definitions import define_counters, name_column
+from node.statistics import AT_END
+from node.statistics_api import find_limits
+from node.statistics_files import FORMATS, describe_check, make_file, name_file
+from node.statistics_tables import Question, Table, read_table
+from registry.console.sections import Entry, Section
+from registry.console.visits import Visit, Visiting
+from registry.principals import Principal
+from registry.store.placements import fetch_units
+from schemas.days import get_day
+from schemas.errors import InvalidInput
+from schemas.texts.figure_pages import PAGES
+
+
+def _sees_figures(principal: Principal) -> bool:
+    return principal.kind != "partner"
+
+
+router = APIRouter()
+SECTION = Section(
+    router, (Entry("/statistics", "figures", "group_figures", _sees_figures),), PackageLoader("node", "pages"), PAGES
+)
+Text = Annotated[str, Query(max_length=100)]
+GROUPINGS = (
+    "enterprise", "unit", "area_3", "area_2", "area_1", "industry_1", "industry_2", "industry_3", "industry_4", "tag",
+    "template", "stage", "day",
+)  # fmt: skip
+OWN_GROUPINGS = ("enterprise", "template", "stage", "day")  # of one enterprise
+CHARTED = ("resolutions", "resolutions_ok", "registered_new", "registered_total", "enterprises_connected")
+TILES = ("enterprises_connected", "enterprises_new", "registered_new", "registered_total", "resolutions",
+         "resolutions_ok")  # fmt: skip
+# What names a row on the page; the files have numbers and codes besides.
+NAMED = {
+    "enterprise": ("enterprise", "prefix", "unit", "standing"), "unit": ("unit",), "area": ("area",),
+    "industry": ("industry", "industry_name"), "tag": ("kind", "tag"), "template": ("version", "stage", "prefix"),
+    "stage": ("stage",), "day": ("day",),
+}  # fmt: skip
+MAX_ROWS = 500
+DEFAULT_DAYS = 30
+
+
+def parse_day(text: str, field: str) -> date | None:
+    """None for an empty one; raises InvalidInput."""
+    if not text.strip():
+        return None
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        raise InvalidInput("day_malformed", field=field, text=text[:40]) from None
+
+
+def make_question(visit: Visit, asked: Mapping[str, str]) -> Question:
+    """What the page's fields ask for; raises Forbidden, NotFound and InvalidInput."""
+    principal = visit.get_principal()
+    principal.check_scope("statistics")
+    by, _, level = asked["by"].partition("_")
+    unit = asked["unit"]
+    if (level and not level.isdecimal()) or (unit and not (unit.isdecimal() and len(unit) < 10)):
+        raise InvalidInput("statistics_grouping_unknown", field="by", by=asked["by"][:40], groupings="—")
+    limits = find_limits(principal, unit_id=int(unit) if unit else None)
+    last = parse_day(asked["to"], "to") or get_day(visit.state.now())
+    first = parse_day(asked["from"], "from") or last - timedelta(days=DEFAULT_DAYS - 1)
+    return Question(by, first, last, limits, int(level) if level else None)
+
+
+@router.get("/statistics")
+async def show_figures(
+    visit: Visiting,
+    by: Text = "",
+    first: Annotated[str, Query(alias="from", max_length=20)] = "",
+    last: Annotated[str, Query(alias="to", max_length=20)] = "",
+    unit: Text = "",
+    measure: Text = "",
+) -> Response:
+    principal = visit.get_principal()
+    is_own = principal.kind == "enterprise"
+    asked = {"by": by or ("template" if is_own else "unit"), "from": first, "to": last, "unit": unit}
+    question = make_question(visit, asked)
+    asked |= {"from": str(question.first), "to": str(question.last)}
+    days_question = Question("day", question.first, question.last, question.limits)
+    async with visit.connect() as conn:
+        units = [] if is_own else await fetch_units(conn)
+        now = visit.state.now()
+        async with conn.transaction(isolation="repeatable_read", readonly=True):
+            days = await read_table(conn, days_question, now)
+            table = days if question.by == "day" else await read_table(conn, question, now)
+    charted = measure if measure in CHARTED else CHARTED[0]
+    return visit.page(
+        "statistics.html", asked=asked, query=urlencode(asked), measure=charted, table=table,
+        groupings=OWN_GROUPINGS if is_own else GROUPINGS, measures=_name_all(CHARTED, visit),
+        units=[one for one in units if _is_of(principal, one)], tiles=_list_tiles(days, visit, is_own=is_own),
+        trend=draw_trend(days.rows, charted, at_end=charted in AT_END), charted=name_column(charted, visit.language),
+        rank=_rank(table, charted, visit), heads=_list_heads(table, visit), rows=_list_rows(table, visit),
+        sums=[table.sums[name] for name in table.figure_columns], check=describe_check(table, visit.language),
+        max_rows=MAX_ROWS, links_firms=principal.sees_all or principal.kind == "regulator",
+    )  # fmt: skip
+
+
+def _is_of(principal: Principal, unit: Any) -> bool:
+    """Whether a unit may be chosen: a regulator's lies in his area, unless that is one unit already."""
+    if principal.kind != "regulator":
+        return True
+    head = principal.division_code.rstrip("0")
+    return principal.unit_id is None and bool(unit.division_code.startswith(head))
+
+
+def _name_all(names: tuple[str, ...], visit: Visit) -> list[tuple[str, str]]:
+    return [(name, name_column(name, visit.language)) for name in names]
+
+
+def _list_tiles(days: Table, visit: Visit, *, is_own: bool) -> list[tuple[str, int]]:
+    """What stands above: the whole period's sums, and states at its end."""
+    shown = [name for name in TILES if not (is_own and name.startswith("enterprises"))]
+    return [(name_column(name, visit.language), days.sums[name]) for name in shown if name in days.sums]
+
+
+def _list_heads(table: Table, visit: Visit) -> list[tuple[str, bool]]:
+    """(heading, whether numbers stand below it)."""
+    named, figures = NAMED[table.question.by], table.figure_columns
+    return [(name_column(one, visit.language), one in figures) for one in (*named, *figures)]
+
+
+def _list_rows(table: Table, visit: Visit) -> list[dict[str, Any]]:
+    """name cells, numbers, and the firm's number for its link."""
+    named, figures = NAMED[table.question.by], table.figure_columns
+    return [
+        {
+            "names": [_say_cell(visit, column, row[column]) for column in named],
+            "numbers": [row[column] for column in figures],
+            "enterprise_id": row.get("enterprise_id") if table.question.by == "enterprise" else None,
+        }
+        for row in table.rows[:MAX_ROWS]
+    ]
+
+
+def _say_cell(visit: Visit, column: str, value: Any) -> str:
+    if value is None:
+        if column in ("stage", "version"):
+            return visit.say("fig_without_template")
+        return visit.say("fig_not_assigned") if column in ("unit", "area", "industry", "tag") else "—"
+    if column == "standing":
+        return visit.say(f"standing_{value}")
+    return visit.say(f"fig_stage_{value}") if column == "stage" and f"fig_stage_{value}" in PAGES else str(value)
+
+
+def _rank(table: Table, measure: str, visit: Visit) -> list[Any]:
+    """None of days, which the trend shows, and none where the figure does not exist."""
+    by = table.question.by
+    if by == "day" or measure not in table.figure_columns or len(table.rows) < 2:
+        return []
+    name = {"industry": "industry_name", "template": "version"}.get(by, by)
+    return draw_rank([(_say_cell(visit, name, row[name]), row[measure]) for row in table.rows])
+
+
+@router.get("/statistics/definitions")
+async def show_definitions(visit: Visiting) -> Response:
+    find_limits(visit.get_principal())
+    return visit.page("statistics_definitions.html", definitions=define_counters(visit.language))
+
+
+@router.get("/statistics/export")
+async def export(
+    visit: Visiting,
+    by: Text = "unit",
+    first: Annotated[str, Query(alias="from", max_length=20)] = "",
+    last: Annotated[str, Query(alias="to", max_length=20)] = "",
+    unit: Text = "",
+    kind: Annotated[str, Query(alias="format")] = "csv",
+) -> Response:
+    """The table of the page as a file, with all its columns and rows."""
+    if kind not in FORMATS:
+        raise InvalidInput("export_format_unknown", field="format", file=kind[:40])
+    question = make_question(visit, {"by": by, "from": first, "to": last, "unit": unit})
+    async with visit.connect() as conn:
+        table = await read_table(conn, question, visit.state.now())
+    content = await asyncio.to_thread(make_file, table, kind, visit.language)
+    headers = {"Content-Disposition": f'attachment; filename="{name_file(table, kind)}"'}
+    return Response(content, 200, headers, FORMATS[kind])
