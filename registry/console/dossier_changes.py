@@ -25,7 +25,7 @@ IMAGES = frozenset({"front_image_id", "back_image_id"})
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`labels` are keys of words; old and new are texts, empty for nothing. `kind`: text, file, choice or person."""
+    """`labels` are keys of words; old and new are texts, empty for nothing. `kind`: text, file, choice, document, person."""
 
     labels: tuple[str, ...]
     old: str
@@ -67,6 +67,8 @@ def _make(name: str, old: str, new: str) -> Difference:
         kind = "file" if name == "certificate_image_id" else "choice" if name == "nature" else "text"
         return Difference((_LABELS[name],), old, new, kind)
     labels = (person, _PERSON_LABELS[field])
+    if field == "certificate_type":
+        return Difference(labels, old, new, "document")
     if field in IMAGES or field not in PERSON_FIELDS:
         return Difference(labels, "*" if old else "", "*" if new else "", "person")
     return Difference(labels, mask(old), mask(new), "person")

@@ -2,6 +2,7 @@
 
 from schemas.texts.console_node import NODE_LABELS
 from schemas.texts.console_people import PEOPLE_LABELS
+from schemas.texts.console_ranges import RANGE_LABELS
 from schemas.texts.table import Text
 
 TEXTS: dict[str, Text] = {
@@ -63,6 +64,10 @@ TEXTS: dict[str, Text] = {
         "Too many applications came from this address.",
         "请在 {minutes} 分钟后再试，或请运营单位代为登记。",
         "Try again in {minutes} minutes, or ask the operator to enter the firms.",
+    ),
+    "members_not_confirmed": Text(
+        "输入的数量与号段不一致。", "That is not the number of identifiers in this range.",
+        "请核对号段，并输入 {members}。", "Check that this is the range you mean, and type {members}.",
     ),
     "scope_needed": Text(
         "没有勾选任何操作。", "The key may do nothing.", "请至少勾选一项。", "Tick at least one line.",
@@ -511,4 +516,5 @@ LABELS: dict[str, tuple[str, str]] = {
     "done_import_cancelled": ("已停止；已登记的标识保留。", "Stopped; what was registered stays."),
     **NODE_LABELS,
     **PEOPLE_LABELS,
+    **RANGE_LABELS,
 }

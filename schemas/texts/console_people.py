@@ -75,4 +75,27 @@ PEOPLE_LABELS: dict[str, tuple[str, str]] = {
         "个人信息只显示首尾字符；需要原文时，请说明原因后查看。",
         "Of persons the first and last characters are shown; give a reason to see more.",
     ),
+    # audit trail
+    "audit_trail": ("审计记录", "Audit trail"),
+    "audit_text": (
+        "每次写入、登录以及查看他人的个人信息：何人、何时、从何处、为何。",
+        "Every write, every sign-in and every look at somebody's personal data: who, when, from where and why.",
+    ),
+    "chain_audit": ("审计记录链", "Chain of the audit trail"),
+    "chain_changes": ("变更日志链", "Chain of the change log"),
+    "chain_fits": ("末尾一致", "its end fits"),
+    "chain_broken": ("末尾不一致，记录可能被删改", "its end does not fit: entries may have been removed"),
+    "chain_end": ("最后序号 {n}，链值", "Last position {n}, link"),
+    "audit_verify": ("逐条核对整条链：", "To prove every entry of both chains, run on the node:"),
+    "audit_find": ("何人、操作或对象", "Who, what or about what"),
+    "audit_position": ("序号", "Position"),
+    "audit_when": ("时间", "When"),
+    "audit_action": ("操作", "Action"),
+    "audit_subject": ("对象与原因", "About, and why"),
+    "audit_outcome": ("结果", "Outcome"),
+    "audit_done": ("成功", "done"),
+    "audit_nothing": (
+        "请换一个条件；新的记录约一秒后出现。",
+        "Search for less; new entries appear after about a second.",
+    ),
 }

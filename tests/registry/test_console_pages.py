@@ -46,7 +46,8 @@ FIRM = (
 NODE = (
     "/", "/enterprises", "/enterprises/1", "/enterprises/1/act?action=suspend", "/enterprises/1/personal",
     "/enterprises/1/manage", "/prefixes",
-    f"/prefixes/one?prefix={PUMP}", f"/prefixes/act?prefix={PUMP}&action=stopped", "/areas", "/health", "/accounts",
+    f"/prefixes/one?prefix={PUMP}", f"/prefixes/act?prefix={PUMP}&action=stopped", "/areas", "/health", "/audit",
+    "/accounts",
     "/accounts/act?user_name=clerk&action=disable", "/accounts/act?user_name=clerk&action=password", "/keys",
     "/keys/new",
 )  # fmt: skip
@@ -81,7 +82,7 @@ def test_every_word_is_there_and_every_word_is_used() -> None:
     heads = (
         "done_", "ended_", "hint_", "record_", "visibility_", "outcome_", "job_", "state_", "verification_", "prefix_",
         "decision_", "hosting_", "role_", "account_", "data_", "stage_", "viewer_", "carrier_", "sheet_", "key_",
-        "template_", "health_", "check_", "nature_", "p_", "d_", "partner_",
+        "template_", "health_", "check_", "nature_", "p_", "d_", "partner_", "chain_",
     )  # fmt: skip
     built = re.compile(r".*_(title|button|consequence)")
     unused = {key for key in LABELS if not key.startswith(heads) and not built.fullmatch(key)}

@@ -11,7 +11,9 @@ import pytest
 import pytest_asyncio
 
 from registry.accounts import NewAccount
+from registry.audit import number_all
 from registry.console.security import make_token
+from registry.store.audit import AuditEntry, append_audit
 from registry.totp import STEP_SECONDS, compute_code
 from tests.registry.console_world import PASSWORD, Console, Page, Visitor, add_visitor, open_console
 from tests.registry.people import make_uscc
@@ -122,3 +124,24 @@ async def test_who_decides_on_a_changed_dossier_sees_old_and_new_and_no_personal
         assert "Address" not in changes.partition("Of persons")[0], "what stays is not repeated"
     assert (await console["reviewer"].post(f"/enterprises/{firm}/act", {"action": "approve"})).status == 303
     assert "What changes" not in (await console["reviewer"].get(f"/enterprises/{firm}")).shown
+
+
+async def test_the_operator_reads_the_audit_trail_page_by_page_and_sees_whether_its_end_fits(console: Console) -> None:
+    operator, state = console["operator"], console.world.state
+    at = datetime.now(UTC)
+    async with state.connect() as conn:
+        for n in range(250):
+            await append_audit(conn, AuditEntry(at, "key:walker", "192.0.2.9", "walked", f"step:{n}"))
+        await number_all(conn)
+    seen, path = [], "/audit?text=step:"
+    while path:
+        page = await operator.get(path)
+        seen += re.findall(r"step:(\d+)<", page.text)
+        found = re.search(r'href="(\?[^"]*before=\d+)"', page.text)
+        path = "/audit" + found[1].replace("&amp;", "&") if found else ""
+    assert seen == [str(n) for n in reversed(range(250))]
+    assert "its end fits" in page.shown
+    assert (await operator.get("/audit?text=" + "x" * 101)).status == 400
+    for other in (console["pump"], await add_visitor(console, NewAccount("rita", ["reviewer"], PASSWORD))):
+        assert (await other.get("/audit")).status == 403
+        assert "/console/audit" not in (await other.get("/")).text

@@ -39,8 +39,8 @@ async def console(database_url: str, tmp_path_factory: pytest.TempPathFactory) -
 PAGES = (
     "/", "/identifiers", "/identifiers/new", f"/identifiers/one?identifier={PUMP}/own", "/templates", "/templates/new",
     f"/templates/one?prefix={PUMP}&version=pump-1", "/imports", "/imports/new", "/labels", "/keys", "/keys/new",
-    "/partners",
-    "/enterprise", "/enterprise/edit", "/account", "/accounts", "/enterprises", "/prefixes", "/areas", "/health",
+    "/partners", "/enterprise", "/enterprise/edit", "/account", "/accounts", "/enterprises", "/prefixes", "/areas",
+    "/health", "/audit",
 )  # fmt: skip
 
 
@@ -55,6 +55,7 @@ FORMS = (
     "/identifiers/new", "/identifiers/act", "/templates/save", "/keys", "/imports/new", "/enterprise/edit", "/apply",
     "/sign-in", "/sign-out", "/accounts", "/areas", "/prefixes/act", "/partners", "/account/second-factor",
     "/account/second-factor/off",
+    "/ranges/change", "/ranges/act",
 )  # fmt: skip
 
 
@@ -180,7 +181,7 @@ async def test_what_belongs_to_another_firm_is_not_found(
     assert page.status == 404, page.shown[:300]
 
 
-@pytest.mark.parametrize("path", ["/enterprises", "/prefixes", "/areas", "/health"])
+@pytest.mark.parametrize("path", ["/enterprises", "/prefixes", "/areas", "/audit", "/health"])
 async def test_pages_of_the_node_are_not_for_firms(console: Console, path: str) -> None:
     assert (await console["pump"].get(path)).status == 403
     assert path not in (await console["pump"].get("/")).text

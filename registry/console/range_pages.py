@@ -1,0 +1,159 @@
+"""Whole ranges: one with its history; changing, freezing, retiring and restoring all its members at once."""
+
+from typing import Annotated, Any
+
+from asyncpg import Connection
+from fastapi import APIRouter, Query, Response
+
+from registry.api.targets import check_known_prefix, get_rule, get_rule_for_state, get_rule_for_writing
+from registry.api.views import Templates
+from registry.console.sections import Section
+from registry.console.visits import Post, Posting, Problem, Visit, Visiting
+from registry.range_changes import (
+    LocatedRange,
+    change_range,
+    check_range_revision,
+    freeze_range,
+    get_range,
+    list_range_revisions,
+    restore_range,
+    retire_range,
+    unfreeze_range,
+)
+from registry.range_views import format_range_revision, format_range_state
+from schemas.errors import InvalidInput, ServiceError
+from schemas.identifiers import parse_any_identifier
+from schemas.templates import Template
+
+router = APIRouter(prefix="/ranges")
+SECTION = Section(router)
+
+Text = Annotated[str, Query(max_length=4_096)]
+ACTIONS = ("freeze", "unfreeze", "retire", "restore")
+
+
+async def _get_own(conn: Connection, visit: Visit, first: str) -> LocatedRange:
+    """By its first serial, under one of the visitor's prefixes; raises NotFound for all others."""
+    named = parse_any_identifier(first)
+    check_known_prefix(visit, named.prefix)
+    return await get_range(conn, await get_rule(conn, visit, named.prefix), named.suffix)
+
+
+async def _find_template(conn: Connection, located: LocatedRange) -> Template | None:
+    return await Templates(conn).find(located.row["template_id"])
+
+
+def _format(visit: Visit, located: LocatedRange, template: Template | None) -> dict[str, Any]:
+    """With `name`, the whole identifier of its first serial, and how many members stand for themselves."""
+    view = format_range_state(located, template, visit.state.config.public_url)
+    return view | {"name": located.first, "affected": located.range.members - located.own_records}
+
+
+@router.get("/one")
+async def show_range(visit: Visiting, first: Text) -> Response:
+    async with visit.connect() as conn:
+        located, templates = await _get_own(conn, visit, first), Templates(conn)
+        template = await templates.find(located.row["template_id"])
+        revisions = [
+            format_range_revision(located, one, await templates.find(one.template_id))
+            for one in await list_range_revisions(conn, located)
+        ]
+    view = _format(visit, located, template)
+    return visit.page("range.html", view=view, template=template, revisions=revisions)
+
+
+@router.get("/change")
+async def show_change(visit: Visiting, first: Text) -> Response:
+    async with visit.connect() as conn:
+        located = await _get_own(conn, visit, first)
+        template = await _find_template(conn, located)
+    view = _format(visit, located, template)
+    fields = {f"v.{value['type']}": value["data"] for value in view["values"]} | {"revision": str(located.revision)}
+    return _show_change(visit, located, template, fields, {})
+
+
+def _show_change(
+    visit: Visit, located: LocatedRange, template: Template | None, fields: dict[str, str], problems: dict[str, Problem]
+) -> Response:
+    if template is None:
+        raise InvalidInput("record_without_template", field="first", identifier=located.first)
+    return visit.page(
+        "range_change.html", status=400 if problems else 200, view=_format(visit, located, template),
+        template=template, fields=fields, problems=problems,
+    )  # fmt: skip
+
+
+@router.post("/change")
+async def change(post: Posting) -> Response:
+    """The revision that was shown is the one that is changed; members with records of their own stay."""
+    post.get_principal().check_scope("write")
+    first = post.form["first"]
+    async with post.connect() as conn:
+        located = await _get_own(conn, post, first)
+        template = await _find_template(conn, located)
+    if template is None:
+        return _show_change(post, located, None, {}, {})
+    texts = {item.type: post.form.get(f"v.{item.type}") for item in template.items if item.enabled}
+    try:
+        async with post.write() as conn:
+            rule = await get_rule_for_writing(conn, post, located.rule.prefix)
+            locked = await get_range(conn, rule, located.range.format_first(), for_update=True)
+            check_range_revision(locked, _read_revision(post))
+            await change_range(conn, locked, template, texts, post.order(post.form.get_reason()).act)
+    except ServiceError as error:
+        names = {item.type: f"v.{item.type}" for item in template.items}
+        return _show_change(post, located, template, post.form.to_dict(), post.explain(error, names))
+    return post.redirect("/ranges/one", "range_changed", first=located.first)
+
+
+def _read_revision(post: Post) -> int:
+    text = post.form["revision"]
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+@router.get("/act")
+async def show_act(visit: Visiting, first: Text, action: Text) -> Response:
+    """What will happen to how many identifiers, to be confirmed."""
+    _check_action(action)
+    async with visit.connect() as conn:
+        located = await _get_own(conn, visit, first)
+    return visit.page("range_act.html", view=_format(visit, located, None), action=action, fields={})
+
+
+def _check_action(action: str) -> None:
+    if action not in ACTIONS:
+        raise InvalidInput("field_not_a_choice", field="action", choices=", ".join(ACTIONS))
+
+
+@router.post("/act")
+async def act(post: Posting) -> Response:
+    """All members or none."""
+    post.get_principal().check_scope("write")
+    action = post.form["action"]
+    _check_action(action)
+    async with post.connect() as conn:
+        shown = await _get_own(conn, post, post.form["first"])
+    try:
+        if post.form["members"].replace(",", "") != str(shown.range.members):
+            raise InvalidInput("members_not_confirmed", field="members", members=shown.range.members)
+        async with post.write() as conn:
+            rule = await get_rule_for_state(conn, post, shown.rule.prefix)
+            await _act(conn, post, action, await get_range(conn, rule, shown.range.format_first(), for_update=True))
+    except ServiceError as error:
+        return post.page(
+            "range_act.html", status=400, view=_format(post, shown, None), action=action, fields=post.form.to_dict(),
+            problems=post.explain(error),
+        )  # fmt: skip
+    return post.redirect("/ranges/one", f"range_{action}", first=shown.first)
+
+
+async def _act(conn: Connection, post: Post, action: str, located: LocatedRange) -> None:
+    act, successor = post.order(post.form.get_reason()).act, post.form["successor"]
+    if action == "freeze":
+        await freeze_range(conn, located, post.form["notice"], act)
+    elif action == "unfreeze":
+        await unfreeze_range(conn, located, act)
+    elif action == "retire":
+        await retire_range(conn, located, act, parse_any_identifier(successor) if successor else None)
+    else:
+        await restore_range(conn, located, act)
