@@ -31,7 +31,7 @@ def backup(words: Words, as_json: AsJson = False) -> None:
         details = {"files": found["files"], "taken": found["taken"], "schema": len(found["schema"])}
         print_json(found) if as_json else print(say(LABELS["backup_well"], settings.language, **details))
         return
-    if len(words) > 1:
+    if len(words) > 1 or words[0] == "verify":  # a directory of that name is ./verify
         raise typer.BadParameter("DIR | verify DIR")
     target = Path(words[0]).expanduser().absolute()
     with show_progress(say(LABELS["backup_title"], settings.language)) as report:

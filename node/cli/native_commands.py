@@ -11,6 +11,8 @@ from node.cli.data import Desk, Values, open_desk, parse_values
 from node.cli.frame import AsJson, get_language, load, open_database, print_json, run
 from node.cli.identifier_commands import DryRun, Reason, ranges
 from node.wording import say
+from schemas.errors import NotFound
+from schemas.identifiers import shorten
 from schemas.texts.native import LABELS
 
 if TYPE_CHECKING:
@@ -187,11 +189,10 @@ def reset(
     async def write() -> list[dict[str, Any]]:
         async with open_database(load()) as conn:  # every pass is a transaction of its own
             wanted = await get_enterprise_id(conn, enterprise) if enterprise is not None else None
-            now = datetime.now(UTC)
-            return [
-                {"prefix": row.prefix, "deleted": await reset_sandbox(conn, row, now, now)}
-                for row in await fetch_sandboxes(conn, wanted)
-            ]
+            now, rows = datetime.now(UTC), await fetch_sandboxes(conn, wanted)
+            if enterprise is not None and not rows:
+                raise NotFound("sandbox_none", field="enterprise", enterprise=shorten(enterprise))
+            return [{"prefix": row.prefix, "deleted": await reset_sandbox(conn, row, now, now)} for row in rows]
 
     done = run(write())
     if as_json:

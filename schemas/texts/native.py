@@ -69,6 +69,12 @@ TEXTS: dict[str, Text] = {
         "请对正式前缀进行此操作。",
         "Do this with a prefix that was allotted.",
     ),
+    "sandbox_none": Text(
+        "企业 {enterprise} 没有沙箱。",
+        "The enterprise {enterprise} has no sandbox.",
+        "用 idnode sandbox list 查看已有沙箱，用 idnode sandbox open 开通。",
+        "See idnode sandbox list; idnode sandbox open makes one.",
+    ),
 }
 
 # What the commands print: Chinese, English.

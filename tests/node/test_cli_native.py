@@ -42,6 +42,12 @@ def test_a_sandbox_is_opened_listed_and_emptied(node: Node) -> None:
     assert [row["prefix"] for row in node.get("sandbox", "list")] == [made["prefix"]]
     node.get("template", "add", DATA / "batches-tofu-works.template.json", "--prefix", made["prefix"])
     assert node.get("sandbox", "reset") == [{"prefix": made["prefix"], "deleted": 1}]
+    assert node.fail("sandbox", "reset", "--enterprise", "88.101.9")["code"] == "sandbox_none"
+
+
+def test_a_backup_that_is_to_be_verified_must_be_named(node: Node) -> None:
+    done = node.run("backup", "verify")
+    assert done.returncode == 2 and not (node.data_dir / "verify").exists()
 
 
 def test_an_enterprise_is_exported_to_a_directory_or_a_file(node: Node, tmp_path: Path) -> None:
