@@ -25,7 +25,7 @@ IMAGES = frozenset({"front_image_id", "back_image_id"})
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`labels` are keys of words; old and new are texts, empty for nothing. `kind`: text, file, choice, document, person."""
+    """`labels` are keys of words; old and new are texts or empty. `kind`: text, file, choice, document or person."""
 
     labels: tuple[str, ...]
     old: str

@@ -119,6 +119,7 @@ async def test_who_decides_on_a_changed_dossier_sees_old_and_new_and_no_personal
         changes = page.partition("What changes")[2]
         assert "臭豆腐" in changes.partition("Of persons")[0], (who, page)
         assert "1***8" in changes
+        assert "Resident ID card" in changes
         assert "13912345678" not in page
         assert "王小明" not in page
         assert "Address" not in changes.partition("Of persons")[0], "what stays is not repeated"
