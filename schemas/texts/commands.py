@@ -6,8 +6,8 @@ TEXTS: dict[str, Text] = {
     "key_for_whom": Text(
         "须指明密钥代表谁。",
         "Say whom the key is for.",
-        "用 --enterprise E 指定企业，或用 --operator 代表运营方，二者取一。",
-        "Give either --enterprise E or --operator.",
+        "用 --enterprise E 指定企业，或用 --operator 代表运营方，或用 --partner 指定合作组织，只取其一。",
+        "Give one of --enterprise E, --operator and --partner USCC.",
     ),
     "time_malformed": Text(
         "“{text}”不是时间。",
