@@ -39,6 +39,7 @@ LISTS = {
     for name in ("prefixes", "enterprises", "sandboxes", "units", "keys", "jobs", "partners", "attachments")
 }
 FIGURES = {("GET", f"{V1}/statistics{rest}") for rest in ("", "/totals", "/definitions")}
+PLANS = {("GET", f"{V1}/plans")}
 READING = {
     ("GET", f"{V1}/identifiers?prefix={PUMP}"), ("GET", f"{ID}/history"), ("GET", f"{V1}/identifiers/history?{X}"),
     ("GET", f"{V1}/ranges?prefix={PUMP}"), ("GET", SERIALS), ("GET", f"{SERIALS}/history"), ("GET", TEMPLATES),
@@ -64,9 +65,9 @@ MAY: dict[str, set[tuple[str, str]]] = {
     "clerk": ANYBODY | LISTS | FIGURES | OWN_READING | WRITING,
     "reading key": ANYBODY | LISTS | OWN_READING,
     "writing key": ANYBODY | WRITING,
-    "reviewer": ANYBODY | LISTS | FIGURES | READING | ATTACHMENTS | REVIEWING,
-    "engineer": ANYBODY | LISTS | FIGURES,
-    "regulator": ANYBODY | LISTS | FIGURES | {("GET", f"{V1}/enterprises/PUMP")},
+    "reviewer": ANYBODY | LISTS | FIGURES | PLANS | READING | ATTACHMENTS | REVIEWING,
+    "engineer": ANYBODY | LISTS | FIGURES | PLANS,
+    "regulator": ANYBODY | LISTS | FIGURES | PLANS | {("GET", f"{V1}/enterprises/PUMP")},
     "partner": ANYBODY | LISTS,
 }
 # A key without the scope `read` asks nothing but what everybody may know without a key.
