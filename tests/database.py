@@ -53,7 +53,7 @@ def with_database(dsn: str, name: str) -> str:
 async def create_database(server_dsn: str, template: str = TEMPLATE) -> str:
     """A new database copied from the template; its DSN."""
     name = f"test_{next(_numbers)}"
-    await execute(server_dsn, f"CREATE DATABASE {name} TEMPLATE {template}")
+    await execute(server_dsn, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     return with_database(server_dsn, name)
 
 
