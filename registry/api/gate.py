@@ -128,6 +128,12 @@ def limit_body(method: str, headers: Headers, receive: Receive) -> Receive:
     has_body = (length.isdigit() and int(length) > 0) or "transfer-encoding" in headers
     if method not in _SAFE and has_body and kind != "application/json" and kind not in _UPLOADS:
         raise WrongContentType("content_type_wrong", field="Content-Type", kind=kind[:100] or "—")
+    return receive_at_most(limit, headers, receive)
+
+
+def receive_at_most(limit: int, headers: Headers, receive: Receive) -> Receive:
+    """Raises TooLarge for a body over the limit, announced or not."""
+    length = headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:
         raise TooLarge("body_too_large", limit=limit)
     received = 0

@@ -1,6 +1,6 @@
 """What every request to the console passes: size, origin, who visits, headers; and every error as a page."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import parse_qs, quote
 
@@ -9,13 +9,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from registry.api.gate import receive_at_most
 from registry.api.problems import get_status, translate
 from registry.api.state import RegistryState
 from registry.audit import note
 from registry.console.frame import ROOT, Frame
 from registry.console.security import HEADERS, LANGUAGE_COOKIE, SAFE_METHODS, check_origin
 from registry.console.visits import Visit, open_visit
-from schemas.errors import ServiceError, TooLarge, Unauthenticated
+from schemas.errors import ServiceError, Unauthenticated
 from schemas.texts import LANGUAGES, choose_language
 
 MAX_FORM_BYTES = 2 * 1024 * 1024
@@ -93,24 +94,11 @@ def add_headers(message: MutableMapping[str, Any], visit: Visit, asked_language:
         headers.append("Set-Cookie", visit.format_cookie(LANGUAGE_COOKIE, asked_language, YEAR_SECONDS))
 
 
-def limit_body(headers: Headers, receive: Receive) -> Callable[[], Awaitable[Message]]:
+def limit_body(headers: Headers, receive: Receive) -> Receive:
     """Forms are small; files come as multipart. Raises TooLarge, announced or not."""
     is_upload = headers.get("content-type", "").lower().startswith("multipart/form-data")
     limit = MAX_UPLOAD_BYTES if is_upload else MAX_FORM_BYTES
-    length = headers.get("content-length", "")
-    if length.isdigit() and int(length) > limit:
-        raise TooLarge("body_too_large", limit=limit)
-    received = 0
-
-    async def receive_within_limit() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if received > limit:
-            raise TooLarge("body_too_large", limit=limit)
-        return message
-
-    return receive_within_limit
+    return receive_at_most(limit, headers, receive)
 
 
 def answer_error(visit: Visit, error: ServiceError) -> Any:
