@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from node.agent_stats import AgentStats, publish_agent
 from node.closing import close_due_days
 from node.counting import check_rollups, count_changes, count_segments
 from node.enterprise_nodes import probe_routes
+from node.plausible_time import look_at_clock, read_clocks
 from node.postgres import get_dsn
 from node.reporting_loop import run_reporting
 from node.segment_files import identify_directory
@@ -55,7 +56,7 @@ async def run_agent(settings: AgentSettings) -> None:
         tasks.create_task(_repeat(dsn, lambda conn: _keep(conn, directory), KEEP_SECONDS, stop))
         tasks.create_task(run_reporting(settings, stop))
         tasks.create_task(_repeat(dsn, _make_prober(settings.enterprise_node_private), PROBE_SECONDS, stop))
-        tasks.create_task(_repeat(dsn, _make_closer(settings.prefixes), CLOSE_SECONDS, stop))
+        tasks.create_task(_repeat(dsn, _make_closer(settings), CLOSE_SECONDS, stop))
         tasks.create_task(Watch(settings, dsn, stats).run(stop))
         tasks.create_task(publish_agent(stats, StatsFile(settings.stats_dir, "agent"), stop))
     with suppress(*TROUBLE):
@@ -83,16 +84,22 @@ async def _count(
         stats.note_counted()
 
 
-def _make_closer(node_prefixes: Sequence[str]) -> Callable[[Connection], Awaitable[None]]:
-    """Closes due days; looks once whether the rollups are what the counters say."""
-    checked = False
+def _make_closer(settings: AgentSettings) -> Callable[[Connection], Awaitable[None]]:
+    """Closes due days while the clock can be believed; looks once whether the rollups are what the counters say."""
+    checked, doubted = False, False
 
     async def close(conn: Connection) -> None:
-        nonlocal checked
+        nonlocal checked, doubted
         if not checked:
             await check_rollups(conn)
             checked = True
-        await close_due_days(conn, node_prefixes, datetime.now(UTC))
+        reading = await read_clocks(conn, settings.time_server, trusts_above=settings.trusts_toplevel_clock)
+        ahead = await look_at_clock(conn, reading)
+        if ahead is None:
+            await close_due_days(conn, settings.prefixes, reading.tick.at)
+        elif not doubted:
+            log.error("the clock is %s ahead of what it can be: no day is closed until it is confirmed", ahead)
+        doubted = ahead is not None
 
     return close
 

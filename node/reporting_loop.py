@@ -12,6 +12,7 @@ from asyncpg import Connection
 
 from node.master_data import report_master
 from node.outbox import send_due
+from node.plausible_time import find_stored_doubt
 from node.postgres import get_dsn
 from node.reporting import REPORTS, Reporter, report_day
 from node.secret_key import load_key_ring
@@ -169,6 +170,8 @@ async def _days(conn: Connection, link: Link, now: datetime) -> None:
             await outbox_store.set_mark(conn, name, closed_at.isoformat(), now)
     local = now.astimezone(ZONE)
     yesterday = get_day(now) - timedelta(days=1)
+    if await find_stored_doubt(conn) is not None:
+        return  # nobody knows which day was yesterday
     if local.time() >= NOT_CLOSED_AFTER and not await _is_known(conn, link, yesterday):
         await report_day(conn, link.reporter, yesterday, now, provisional=True)
 
@@ -185,7 +188,7 @@ async def _is_known(conn: Connection, link: Link, day: date) -> bool:
 
 async def _master(conn: Connection, link: Link, now: datetime) -> None:
     """Once a day, after midnight: what the change log gained until now, as rows of the day that ended."""
-    if now.astimezone(ZONE).time() < MASTER_AFTER:
+    if now.astimezone(ZONE).time() < MASTER_AFTER or await find_stored_doubt(conn) is not None:
         return
     day = (get_day(now) - timedelta(days=1)).isoformat()
     mark = await outbox_store.find_mark(conn, "master_day")

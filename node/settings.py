@@ -265,6 +265,11 @@ class ReportSettings(RegistrySettings):
         return self.toplevel_url
 
     @property
+    def trusts_toplevel_clock(self) -> bool:
+        """Whether the node above has a clock of its own: not our rehearsal node, nor a neighbour in plain HTTP."""
+        return self.toplevel_url is not None and self.toplevel_url.startswith("https:")
+
+    @property
     def toplevel_app_id(self) -> str:
         return self.toplevel_app or f"node-{self.prefixes[0]}"
 

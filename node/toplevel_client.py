@@ -3,7 +3,8 @@ knows messages and receipts, and nothing of how they travel."""
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -28,6 +29,7 @@ class Answer:
     document: dict[str, Any] | None = None
     reason: str = ""
     retry_after_seconds: float | None = None
+    date: datetime | None = None  # what time it is there
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,16 @@ def _read(response: aiohttp.ClientResponse, content: bytes) -> Answer:
         document if isinstance(document, dict) else None,
         f"HTTP {response.status}",
         min(float(wait), 3_600.0) if wait.isdecimal() else None,
+        _read_date(response.headers.get("Date", "")),
     )
+
+
+def _read_date(text: str) -> datetime | None:
+    """The Date header (RFC 9110 §6.6.1)."""
+    try:
+        return parsedate_to_datetime(text).replace(tzinfo=UTC) if text.endswith("GMT") else None
+    except ValueError:
+        return None
 
 
 def has_receipt(answer: Answer) -> bool:

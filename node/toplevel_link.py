@@ -12,6 +12,7 @@ import orjson
 from asyncpg import Connection, Record
 
 from node.outbox import decode_rows, renew
+from node.plausible_time import ABOVE_MARK
 from node.reporting import REPORTS, Reporter, report_day
 from node.store import outbox as outbox_store
 from node.store import reports as store
@@ -88,6 +89,8 @@ async def beat(conn: Connection, link: Link, now: datetime) -> bool:
             "health": "degraded" if standing.dead or standing.refused else "ok",
         }
         answer = await link.toplevel.call(Call("POST", "/heartbeat", prefix, orjson.dumps(document)), now)
+        if answer.date is not None:
+            await outbox_store.set_mark(conn, ABOVE_MARK, str((now - answer.date).total_seconds()), now)
         if not (answer.status == 200 and has_receipt(answer)):
             answered = False
             await note_link(conn, _explain(answer), now)

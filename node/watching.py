@@ -13,6 +13,7 @@ from asyncpg import Connection
 from node.alarms import Condition
 from node.clock import ask_time_server
 from node.metrics import get_size_bytes, list_places
+from node.plausible_time import find_stored_doubt
 from node.segment_files import get_free_bytes
 from node.segment_keeping import choose_reserve_bytes
 from node.settings import WatchSettings
@@ -164,7 +165,7 @@ def check_database(is_up: bool, memory: Memory, now: float) -> Iterator[Conditio
 
 
 async def check_stored(conn: Connection) -> list[Condition]:
-    """What only the database knows: refused reports, a restore nobody has looked at yet."""
+    """What only the database knows: refused reports, a restore nobody has looked at yet, a clock nobody believes."""
     found = []
     outbox = await monitoring.fetch_outbox(conn)
     if outbox["refused"] or outbox["dead"]:
@@ -172,6 +173,9 @@ async def check_stored(conn: Connection) -> list[Condition]:
     restored = await monitoring.find_fact(conn, RESTORED_FACT)
     if restored is not None:
         found.append(Condition("restored", "", {"note": restored}))
+    doubt = await find_stored_doubt(conn)
+    if doubt is not None:
+        found.append(Condition("clock_jumped", "", doubt))
     return found
 
 

@@ -11,6 +11,7 @@ from node.cli.statistics_commands import parse_day
 from node.table import format_table
 from node.wording import say
 from schemas.days import get_day
+from schemas.errors import Conflict
 from schemas.texts import format_message, format_remedy
 from schemas.texts.statistics import LABELS
 
@@ -46,6 +47,9 @@ def close(
     ] = False,
     revise: Annotated[bool, typer.Option("--revise", help="修订已封账的一天 / state a closed day again")] = False,
     reason: Annotated[str, typer.Option("--reason", metavar="R", help="修订原因 / why it is revised")] = "",
+    confirm_clock: Annotated[
+        bool, typer.Option("--confirm-clock", help="时钟已核对无误 / the clock was checked and is right")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """封账：先补齐之前未封的日期 / Close a day, and before it those that are not closed yet"""
@@ -56,7 +60,7 @@ def close(
         _print_provisional(found, language, as_json)
         return
     wanted = wanted or get_day(now) - timedelta(days=1)
-    made = run(_revise(wanted, now, reason) if revise else _close(wanted, now, incomplete))
+    made = run(_revise(wanted, now, reason) if revise else _close(wanted, incomplete, confirm_clock))
     if as_json:
         print_json([one.format() for one in made])
     elif made:
@@ -66,11 +70,18 @@ def close(
         print(say(LABELS["nothing_to_revise" if revise else "closed_already"], language, day=wanted))
 
 
-async def _close(day: date, now: datetime, incomplete: bool) -> "list[DayClose]":
+async def _close(day: date, incomplete: bool, confirm_clock: bool) -> "list[DayClose]":
     from node.closing import close_day
+    from node.plausible_time import look_at_clock, read_clocks
 
     settings = load()
     async with open_database(settings) as conn:
+        reading = await read_clocks(conn, settings.time_server, trusts_above=settings.trusts_toplevel_clock)
+        now = reading.tick.at
+        ahead = await look_at_clock(conn, reading, confirmed=confirm_clock)
+        if ahead is not None:
+            hours = round(ahead.total_seconds() / 3600, 1)
+            raise Conflict("close_clock_doubted", field="day", day=day, hours=hours, at=f"{now:%Y-%m-%d %H:%M} UTC")
         if day < get_day(now):
             await _count_all(conn, settings.resolution_log_dir)
         return await close_day(conn, settings.prefixes, day, now, incomplete=incomplete)

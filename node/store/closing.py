@@ -268,6 +268,12 @@ async def find_last_closed(conn: Connection, node_prefix: str) -> date | None:
     return last
 
 
+async def find_last_closing(conn: Connection) -> datetime | None:
+    """When a day was closed or revised last."""
+    at: datetime | None = await conn.fetchval("SELECT max(closed_at) FROM day_closes")
+    return at
+
+
 async def fetch_closes(
     conn: Connection, node_prefix: str | None = None, first: date | None = None, last: date | None = None
 ) -> list[DayClose]:

@@ -63,6 +63,13 @@ TEXTS: dict[str, Text] = {
         "请按运维手册“恢复之后”一节补登，然后运行 idnode alarm acknowledge restored。",
         "Register it again as the operator's guide says, then run idnode alarm acknowledge restored.",
     ),
+    "alarm_clock_jumped": Text(
+        "本机时钟（{at}）比应有的时间超前 {hours} 小时，已暂停封账。",
+        "The clock of this machine ({at}) is {hours} hours ahead of what it can be; no day is closed.",
+        "请校准时钟，封账会自动恢复；若时钟无误（例如停机数日后启动），运行 idnode close --confirm-clock。",
+        "Set it right and closing goes on by itself; if it is right (the machine was off for days), run"
+        " idnode close --confirm-clock.",
+    ),
     "alarm_test": Text(
         "这是一条测试告警。",
         "This is a test of the alarms.",

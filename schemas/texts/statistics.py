@@ -233,6 +233,12 @@ TEXTS: dict[str, Text] = {
         "请在次日零点五分之后封账；当日数字用 idnode close --provisional 查看。",
         "Close it after five past midnight; idnode close --provisional shows what the day has so far.",
     ),
+    "close_clock_doubted": Text(
+        "本机时钟（{at}）比应有的时间超前 {hours} 小时，不能封账 {day}。",
+        "The clock of this machine ({at}) is {hours} hours ahead of what it can be; {day} is not closed.",
+        "请核对时钟；确认无误（例如停机数日后启动）后加 --confirm-clock。",
+        "Check the clock; if it is right (the machine was off for days), add --confirm-clock.",
+    ),
     "close_before_beginning": Text(
         "{day} 早于本节点第一个前缀的建立日期，无账可封。",
         "{day} lies before the first prefix of this node: there is nothing to close.",
