@@ -18,8 +18,9 @@ run: .venv/ready-to-run
 # they take longest.
 TEST_PROCESSES = $(shell expr $$(nproc) + 1)
 
+# The tests start hundreds of processes: compiled modules are kept, whatever the caller's environment says.
 test: lint types chromium
-	.venv/bin/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder tests/system tests/browser tests
+	PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder tests/system tests/browser tests
 
 # The browser of tests/browser. Root installs it; anyone else is told how.
 chromium:
