@@ -42,6 +42,9 @@ METRICS: dict[str, tuple[str, str]] = {
     "idnode_miss_seconds_total": ("counter", "How long these took together."),
     "idnode_invalidation_lag_seconds": ("gauge", "Since a worker last read the change log to its end."),
     "idnode_invalidation_lag_entries": ("gauge", "Entries of the change log a worker has not read yet."),
+    "idnode_udp_unsent_total": ("counter", "Datagrams of a worker not answered: over a source's limit, or not sent."),
+    "idnode_half_read_bytes": ("gauge", "What a worker holds of requests that are not complete."),
+    "idnode_half_read_closed_total": ("counter", "Connections closed because that was too much."),
     "idnode_log_missing_total": ("counter", "Answers a process could not log, for want of room."),
     "idnode_count_lag_seconds": ("gauge", "Since the agent last had counted everything in the resolution log."),
     "idnode_requests_total": ("counter", "Requests the registry has answered, by status."),
@@ -127,6 +130,8 @@ OF_WORKERS = {
     "idnode_misses_in_flight": "misses_in_flight",
     "idnode_miss_statements_total": "statements",
     "idnode_miss_seconds_total": "statement_seconds",
+    "idnode_half_read_bytes": "half_read_bytes",
+    "idnode_half_read_closed_total": "half_read_closed",
 }
 
 
@@ -135,6 +140,8 @@ def _add_worker(samples: Samples, name: str, process: dict[str, Any], position: 
         return
     for metric, key in OF_WORKERS.items():
         samples.add(metric, process.get(key), process=name)
+    for reason, key in (("limit", "udp_refused"), ("network", "udp_unsent")):
+        samples.add("idnode_udp_unsent_total", process.get(key), process=name, reason=reason)
     if process.get("synced_seconds") is not None:
         lag = process["synced_seconds"] + max(now - process["written"], 0.0)
         samples.add("idnode_invalidation_lag_seconds", lag, process=name)

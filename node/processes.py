@@ -144,6 +144,9 @@ def run_resolver(settings: "ResolverSettings", worker: int, sockets: dict[str, s
         language=settings.language,
         trusted_proxies=settings.trusted_proxies,
         upstream=upstream,
+        udp_per_second=settings.udp_per_second,
+        udp_exempt=settings.udp_unlimited_networks,
+        half_read_bytes=settings.half_read_megabytes * 1_048_576,
         stats=StatsFile(settings.stats_dir, f"resolver-{worker}"),
         link=settings.link_path,
     )

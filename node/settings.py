@@ -27,6 +27,7 @@ DEFAULT_CONFIG = "idnode.toml"
 SECRETS = ("database_url", "database_read_url", "admin_password", "alarm_webhook_secret", "alarm_smtp_url")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+LOOPBACK: tuple[Network, ...] = (ipaddress.IPv4Network("127.0.0.0/8"), ipaddress.IPv6Network("::1/128"))
 Chosen = TypeVar("Chosen", bound="SharedSettings")
 
 
@@ -233,10 +234,7 @@ class RegistrySettings(SharedSettings):
 
     toplevel_approval: Literal["optional", "required"] = "optional"  # whether prefixes wait for the node above
     secret_key_file: Directory | None = None
-    metrics_networks: Annotated[tuple[Network, ...], *CommaList] = (  # who may read /metrics without a key
-        ipaddress.IPv4Network("127.0.0.0/8"),
-        ipaddress.IPv6Network("::1/128"),
-    )
+    metrics_networks: Annotated[tuple[Network, ...], *CommaList] = LOOPBACK  # who may read /metrics without a key
     admin_password: Annotated[str | None, Field(repr=False)] = None  # of the account made at the first start
     snms_aliases: bool = True  # older paths of the SNMS interface that clients in the field still use
 
@@ -294,6 +292,9 @@ class WatchSettings(SharedSettings):
     alarm_repeat_hours: Annotated[float, Field(gt=0)] = 6.0  # an alarm that stays is sent again
     alarm_look_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0  # between two looks
     alarm_slow_seconds: Annotated[float, Field(gt=0)] = 0.5  # to answer a cached question, or to ask the database
+    udp_per_second: Annotated[int, Field(ge=0)] = 5_000  # datagrams a worker answers one source; 0: no limit
+    udp_unlimited_networks: Annotated[tuple[Network, ...], *CommaList] = LOOPBACK  # whom that does not bind
+    half_read_megabytes: Annotated[int, Field(ge=1)] = 32  # of each worker, for requests that are not complete
     alarm_cold_percent: Annotated[float, Field(gt=0, le=100)] = 50.0  # answers that needed the database
     alarm_cold_answers: Annotated[int, Field(ge=1)] = 2_000  # in five minutes; fewer say nothing about a cache
     alarm_disk_percent: Annotated[float, Field(ge=0, lt=100)] = 10.0  # free room

@@ -3,10 +3,10 @@
 import asyncio
 import resource
 import socket
-from dataclasses import dataclass
 from typing import cast
 
 from resolver.addresses import pack_address
+from resolver.bounds import Bounds, TcpLimits
 from resolver.handle_answers import HandleAnswers
 from schemas.handle_bytes import MalformedMessage
 from schemas.handle_messages import ENVELOPE_BYTES
@@ -14,20 +14,6 @@ from schemas.handle_stream import FrameReader
 
 _FLUSH_BYTES = 65_536
 _BACKLOG = 4_096
-
-
-@dataclass(frozen=True, slots=True)
-class TcpLimits:
-    """`message_seconds` is from the first byte of a message to its last, whatever trickles in between.
-
-    `waiting` answers may be outstanding per connection before nothing more is read from it.
-    """
-
-    idle_seconds: float = 300.0
-    message_seconds: float = 30.0
-    unread_seconds: float = 60.0  # a peer that does not take its answers
-    waiting: int = 256
-    sweep_seconds: float = 1.0
 
 
 class HandleConnection(asyncio.Protocol):
@@ -55,6 +41,7 @@ class HandleConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended = True
         self._server.connections.discard(self)
+        self._server.reads.release(self)
 
     def data_received(self, data: bytes) -> None:
         if self._ended:  # what follows a lost framing means nothing
@@ -87,6 +74,11 @@ class HandleConnection(asyncio.Protocol):
     def close(self) -> None:
         """The worker stops."""
         self._transport.close()
+
+    def give_way(self) -> None:
+        """Too much is half read, and this began first."""
+        self._ended = True
+        self._transport.abort()
 
     def check_deadlines(self, now: float, limits: TcpLimits) -> None:
         """Close a connection that is idle, sends a message too slowly or does not take its answers."""
@@ -150,10 +142,15 @@ class HandleConnection(asyncio.Protocol):
 
     def _follow_up(self, served: bool) -> None:
         """Note where the stream stands, hold it if need be, close it if it is over."""
-        buffered = self._frames.buffered > 0
-        if buffered and (served or not self._is_mid_message):
-            self._message_at = self._server.now
-        self._is_mid_message = buffered
+        buffered = self._frames.buffered
+        if buffered:
+            if served or not self._is_mid_message:
+                self._message_at = self._server.now
+                self._server.reads.release(self)
+            self._server.reads.hold(self, buffered)
+        elif self._is_mid_message:
+            self._server.reads.release(self)
+        self._is_mid_message = buffered > 0
         if self._is_blocked():
             if not self._held and not self._ended:
                 self._transport.pause_reading()
@@ -181,9 +178,9 @@ class HandleConnection(asyncio.Protocol):
 class HandleTcpServer:
     """All TCP connections of a worker."""
 
-    def __init__(self, answers: HandleAnswers, limits: TcpLimits | None = None) -> None:
+    def __init__(self, answers: HandleAnswers, bounds: Bounds) -> None:
         self.answers = answers
-        self.limits = limits or TcpLimits()
+        self.reads, self.limits = bounds.reads, bounds.tcp
         self.connections: set[HandleConnection] = set()
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time()  # as of the last sweep: precise enough for deadlines

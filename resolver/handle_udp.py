@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resolver.addresses import pack_address
+from resolver.bounds import SourceLimit
 from resolver.handle_answers import HandleAnswers
 from schemas.handle_bytes import MalformedMessage
 from schemas.handle_messages import ENCRYPTED, ENVELOPE_BYTES
@@ -43,10 +44,13 @@ class HandleUdpServer:
     kernel has no room is dropped, as the network would, instead of being queued without bound.
     """
 
-    def __init__(self, answers: HandleAnswers, bound: socket.socket, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, answers: HandleAnswers, bound: socket.socket, clock: Callable[[], float], limit: SourceLimit
+    ) -> None:
         self._answers = answers
         self._socket = bound
         self._clock = clock
+        self._limit = limit
         self._reassembler = Reassembler()
         self._loop = asyncio.get_running_loop()
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
@@ -64,17 +68,24 @@ class HandleUdpServer:
         """Send an answer, in fragments if need be."""
         if len(reply) > _LONGEST_ANSWER:
             reply = self._answers.refuse_size(asker.request, len(reply))
-        for packet in split_datagrams(reply):
+        packets = split_datagrams(reply)
+        if len(packets) > 1:
+            self._limit.charge(asker.address, len(packets) - 1)
+        for packet in packets:
             self._send_packet(packet, asker.peer)
 
     def _read(self) -> None:
         receive, send, answer_plain = self._socket.recvfrom, self._socket.sendto, self._answers.answer_plain
+        admits = self._limit.admits
+        self._limit.begin(self._clock())
         for _ in range(_BATCH):
             try:
                 data, peer = receive(_RECEIVE_BYTES)
             except OSError:  # nothing there, or an ICMP error about an answer sent before
                 return
             address = pack_address(peer[0])
+            if not admits(address):
+                continue
             reply = answer_plain(data, address)
             if reply is None:
                 self._answer(data, peer, address)
@@ -82,7 +93,7 @@ class HandleUdpServer:
                 try:
                     send(reply, peer)
                 except OSError:
-                    continue
+                    self._limit.unsent += 1
             else:
                 self.send(reply, _Datagram(self, peer, address, data))
 
@@ -114,7 +125,7 @@ class HandleUdpServer:
         try:
             self._socket.sendto(packet, peer)
         except OSError:  # no room, or no way there: datagrams may be lost, the client asks again
-            return
+            self._limit.unsent += 1
 
 
 def _is_response(message: bytes) -> bool:

@@ -16,6 +16,7 @@ import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from resolver.bounds import ReadBudget
 from resolver.cache import Entry, RecordCache
 from resolver.http_app import VARY, HttpSite, format_stale
 from resolver.http_request import Traits, is_plain, pack_address
@@ -54,10 +55,11 @@ _LENGTHS = _Lengths()
 class ShortCut:
     """What all connections of a worker share: judged header blocks, and heads of answers that change each second."""
 
-    def __init__(self, site: HttpSite, is_on: bool = True) -> None:
+    def __init__(self, site: HttpSite, reads: ReadBudget, is_on: bool = True) -> None:
         self.cache: RecordCache = site.cache
         self.log = site.log
         self.judge = site.judge
+        self.reads = reads
         self.is_on = is_on  # tests turn it off, to see that both ways behave alike
         self._judged: dict[bytes, Traits] = {}
         self._judged_by_proxy: dict[bytes, Traits] = {}
@@ -118,6 +120,7 @@ class ResolverProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._short.connections.discard(self)
+        self._short.reads.release(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -171,6 +174,7 @@ class ResolverProtocol(HttpToolsProtocol):
     def _hold(self, data: bytes) -> None:
         """Keep what comes before the database has answered; pausing for every miss would cost two system calls."""
         self._held += data
+        self._short.reads.hold(self, len(self._held))
         if len(self._held) > MAX_HEAD_BYTES:
             self.flow.pause_reading()
 
@@ -181,6 +185,8 @@ class ResolverProtocol(HttpToolsProtocol):
             return
         self._idle = True
         held, self._held = self._held, b""
+        if held:
+            self._short.reads.release(self)
         self.flow.resume_reading()
         if entry is not None and entry.is_plain:
             self._send_found(raw, entry, traits, is_api)
@@ -250,6 +256,9 @@ class ResolverProtocol(HttpToolsProtocol):
             else:
                 self._refuse(400, "Invalid HTTP request")
         else:
+            if self._in_message:
+                size = len(data) + self._later_bytes if self._in_head else len(self.cycle.body)
+                self._short.reads.hold(self, size)
             if self._in_head and self._later_bytes > MAX_HEAD_BYTES:
                 self._refuse_head()
             elif was_idle and self._begun == begun + 1 and not self._in_message:
@@ -316,6 +325,7 @@ class ResolverProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_message = False
+        self._short.reads.release(self)
         super().on_message_complete()
         self._settle()
 
@@ -343,6 +353,11 @@ class ResolverProtocol(HttpToolsProtocol):
             self._quiet_since = now
         elif now - self._quiet_since > IDLE_SECONDS and (self.cycle is None or self.cycle.response_complete):
             self.transport.close()
+
+    def give_way(self) -> None:
+        """Too much is half read, and this began first."""
+        self._discards = True
+        self.transport.abort()
 
     def shutdown(self) -> None:
         if self._waits:

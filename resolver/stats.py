@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from resolver.bounds import Bounds
 from resolver.cache import RecordCache
 from resolver.fill import Filler
 from resolver.follow import Follower
@@ -22,6 +23,7 @@ class Sources:
     follower: Follower
     fillers: Sequence[Filler]
     log: SegmentWriter
+    bounds: Bounds
 
     def collect(self, delay_seconds: float) -> dict[str, Any]:
         cache = self.cache
@@ -36,6 +38,10 @@ class Sources:
             "statements": sum(filler.statements_sent for filler in self.fillers),
             "statement_seconds": sum(filler.seconds for filler in self.fillers),
             "log_missing": self.log.missing,
+            "udp_refused": self.bounds.sources.refused,
+            "udp_unsent": self.bounds.sources.unsent,
+            "half_read_bytes": self.bounds.reads.held,
+            "half_read_closed": self.bounds.reads.closed,
             "delay_seconds": delay_seconds,
         }
 

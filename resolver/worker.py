@@ -17,6 +17,7 @@ from typing import Any, cast
 import asyncpg
 import uvicorn
 
+from resolver.bounds import LOOPBACK, Bounds, ReadBudget, SourceLimit
 from resolver.cache import RecordCache
 from resolver.fill import SERVER_SETTINGS, Filler, TemplateShelf
 from resolver.follow import Follower
@@ -78,6 +79,9 @@ class WorkerConfig:
     tls: ssl.SSLContext | None = None  # who gave it renews its certificate
     link: Path | None = None  # the registry's Unix socket, for requests with credentials
 
+    udp_per_second: int = 0  # datagrams that one source is answered; 0: no limit
+    udp_exempt: Sequence[Network] = LOOPBACK  # whom that does not bind
+    half_read_bytes: int = 32 * 1_048_576  # of incomplete requests
 
 def make_site(address: str, handle_port: int, http_port: int, *, names: Sequence[str] = (), serial: int = 1) -> bytes:
     """The HS_SITE record of this node. `address` may be a host name, which then stands beside 0.0.0.0."""
@@ -107,6 +111,7 @@ async def serve_worker(config: WorkerConfig, ready: asyncio.Event | None = None)
     cache = RecordCache(prefixes, config.cache_bytes, time.monotonic)
     templates = TemplateShelf()
     connect = partial(asyncpg.connect, config.database_url, server_settings=SERVER_SETTINGS, timeout=5)
+    bounds = Bounds(SourceLimit(config.udp_per_second, config.udp_exempt), ReadBudget(config.half_read_bytes))
     follower = Follower(cache, templates, connect)
     fillers = [Filler(cache, templates, connect) for _ in range(CONNECTIONS)]
     log = SegmentWriter(config.log_dir, config.name)
@@ -125,11 +130,12 @@ async def serve_worker(config: WorkerConfig, ready: asyncio.Event | None = None)
             Pages(prefixes, config.public_url is not None), site, config.public_url or config.fallback_url,
             config.public_url is not None, upstream, link,
         )  # fmt: skip
-        await stack.enter_async_context(_serve_http(http, config))
+        await stack.enter_async_context(_serve_http(http, config, bounds.reads))
         handle_sockets = config.handle_tcp_sockets, config.handle_udp_sockets
-        await stack.enter_async_context(serve_handle(cache, log, Node(site, upstream), handle_sockets))
+        await stack.enter_async_context(serve_handle(cache, log, Node(site, upstream), handle_sockets, bounds))
         if config.stats is not None:
-            await stack.enter_async_context(_run(publish(Sources(cache, follower, fillers, log), config.stats)))
+            sources = Sources(cache, follower, fillers, log, bounds)
+            await stack.enter_async_context(_run(publish(sources, config.stats)))
         tune_collector()
         if ready is not None:
             ready.set()
@@ -148,9 +154,9 @@ async def _run(work: Any) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _serve_http(http: HttpSite, config: WorkerConfig) -> AsyncIterator[None]:
+async def _serve_http(http: HttpSite, config: WorkerConfig, reads: ReadBudget) -> AsyncIterator[None]:
     """uvicorn with our protocol on the sockets handed down; leaving ends it gracefully."""
-    short = ShortCut(http, config.short_cut)
+    short = ShortCut(http, reads, config.short_cut)
     settings = uvicorn.Config(
         cast(Any, http),
         http=cast(Any, partial(ResolverProtocol, short)),

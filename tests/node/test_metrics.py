@@ -31,7 +31,7 @@ NAME = re.compile(r"\bidnode_[a-z_]+")
 WORKER = {
     "cache_entries": 5, "cache_bytes": 900, "misses": 7, "misses_in_flight": 1, "database_up": True,
     "synced_seconds": 0.1, "position": 0, "statements": 3, "statement_seconds": 0.02, "log_missing": 0,
-    "delay_seconds": 0.001,
+    "delay_seconds": 0.001, "udp_refused": 2, "udp_unsent": 1, "half_read_bytes": 40, "half_read_closed": 1,
 }  # fmt: skip
 
 

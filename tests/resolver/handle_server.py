@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from typing import Any
 import asyncpg
 import uvloop
 
+from resolver.bounds import Bounds
 from resolver.cache import RecordCache
 from resolver.fill import SERVER_SETTINGS, Filler, TemplateShelf
 from resolver.follow import Follower
 from resolver.handle_answers import Node
-from resolver.handle_tcp import TcpLimits
 from resolver.handle_transports import serve_handle
 from resolver.prefixes import PrefixTable
 from resolver.upstream import Upstream, UpstreamSettings
@@ -42,7 +42,7 @@ class ServerPlan:
     log_dir: Path
     site: bytes
     upstream: UpstreamSettings | None = None
-    limits: TcpLimits | None = None
+    bounds: Bounds = field(default_factory=Bounds)
     wall_clock: float | None = None  # unix seconds, standing still
 
 
@@ -87,7 +87,7 @@ class HandleServer:
             tasks = [asyncio.create_task(work.run()) for work in (follower, Filler(self.cache, templates, connect))]
             clock = time.time if plan.wall_clock is None else lambda: plan.wall_clock or 0.0
             node = Node(plan.site, upstream, clock)
-            await stack.enter_async_context(serve_handle(self.cache, log, node, ([tcp], [udp]), plan.limits))
+            await stack.enter_async_context(serve_handle(self.cache, log, node, ([tcp], [udp]), plan.bounds))
             await follower.caught_up.wait()
             self._ready.set()
             await self._stop.wait()

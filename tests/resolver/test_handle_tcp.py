@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from resolver.handle_tcp import TcpLimits, raise_file_limit
+from resolver.bounds import Bounds, TcpLimits
+from resolver.handle_tcp import raise_file_limit
 from schemas.handle_bodies import decode_handle_values
 from schemas.handle_messages import ResponseCode, decode_message
 from schemas.handle_values import Site, encode_site
@@ -245,7 +246,7 @@ def test_two_thousand_idle_connections_are_no_problem(server: HandleServer) -> N
 def hasty(plan: ServerPlan, tmp_path: Path) -> Iterator[HandleServer]:
     """A server that loses patience within moments."""
     limits = TcpLimits(idle_seconds=0.4, message_seconds=0.2, unread_seconds=0.2, sweep_seconds=0.02)
-    with run_server(ServerPlan(plan.database_url, tmp_path, SITE, limits=limits)) as made:
+    with run_server(ServerPlan(plan.database_url, tmp_path, SITE, bounds=Bounds(tcp=limits))) as made:
         yield made
 
 

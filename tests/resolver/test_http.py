@@ -8,7 +8,7 @@ import sys
 import time
 import zlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_network
@@ -22,6 +22,7 @@ import pytest_asyncio
 import zxingcpp
 
 from resolver import http_protocol
+from resolver.bounds import ReadBudget
 from resolver.cache import RecordCache
 from resolver.fill import SERVER_SETTINGS, Filler, TemplateShelf
 from resolver.follow import Follower
@@ -102,6 +103,7 @@ class Site:
     follower: Follower
     cache: RecordCache
     http: HttpSite
+    reads: ReadBudget
     extra: str = ""
     clients: list[Client] = field(default_factory=list)
     logged_before: int = 0
@@ -175,15 +177,15 @@ async def served(
     follower, filler = Follower(cache, templates, connect), Filler(cache, templates, connect)
     log = SegmentWriter(log_dir, "resolver-0", 1_048_576)
     judge = Judge("zh", "probe token", [ip_network("127.0.0.1")])
-    http = HttpSite(cache, log, judge, Pages(cache.prefixes, True), SITE, "https://id.example.cn", True)
+    http = HttpSite(cache, log, judge, _make_pages(cache), SITE, "https://id.example.cn", True)
     config = WorkerConfig(filled, log_dir, http_sockets=[listening], short_cut=request.param != "long")
     extra = "X-Odd: yes" if request.param == "odd" else ""
     async with AsyncExitStack() as stack:
         stack.callback(log.close)
         await follower.poll()
         await stack.enter_async_context(_run(filler.run()))
-        await stack.enter_async_context(_serve_http(http, config))
-        yield Site(listening.getsockname()[1], log_dir, follower, cache, http, extra)
+        await stack.enter_async_context(_serve_http(http, config, reads := ReadBudget()))
+        yield Site(listening.getsockname()[1], log_dir, follower, cache, http, reads, extra)
         follower.disconnect()
 
 
@@ -395,6 +397,17 @@ async def test_values_are_escaped_and_only_web_addresses_are_links(site: Site) -
     page = (await site.ask("/88.101.5/EVIL", Accept=BROWSER)).body.decode()
     assert "<script>" not in page and "&lt;script&gt;" in page
     assert 'href="https://a.example' not in page, "an address with a quote is no address"
+
+
+async def test_a_page_leads_to_the_form_for_problems_of_the_registry_where_there_is_one(site: Site) -> None:
+    address = 'href="https://registry.example.cn/console/report?identifier=88.101.5%2F'
+    for name, is_led in (("PUMP-1", True), ("OLD", True), ("NONE", False)):
+        page = (await site.ask(f"/88.101.5/{name}", Accept=BROWSER)).body.decode()
+        assert (f"{address}{name}&amp;lang=zh" in page) is is_led, name
+    english = await site.ask("/88.101.5/PUMP-1?lang=en", Accept=BROWSER)
+    assert "PUMP-1&amp;lang=en" in english.body.decode()
+    assert "Set-Cookie" not in english.headers
+    assert "<form" not in english.body.decode()
 
 
 async def test_a_page_is_small_however_large_the_record(site: Site) -> None:
@@ -663,6 +676,33 @@ async def test_a_head_that_never_ends_has_a_deadline(site: Site, monkeypatch: py
     await client.send(b"GET /88.101.5/x HT")
     assert (await client.read()).status == 408
     assert await client.is_closed()
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET /88.101.5/pump-1 HTTP/1.1\r\nX: " + b"y" * 10_000,
+        b"POST /api/handles/88.101.5/pump-1 HTTP/1.1\r\nContent-Length: 60000\r\n\r\n" + b"z" * 10_000,
+    ],
+    ids=["heads", "bodies"],
+)
+async def test_who_began_first_gives_way_when_too_much_is_half_read(
+    site: Site, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(site.reads, "_limit", 100_000)
+    closed_before = site.reads.closed
+    slow = [site.connect() for _ in range(25)]
+    for client in slow:
+        await client.send(begun)
+        assert (await site.ask("/api/handles/88.101.5/pump-1")).json == PLAIN
+    for client in slow[:10]:
+        with suppress(ConnectionResetError):
+            assert await client.is_closed()
+    assert site.reads.held <= 100_000 and site.reads.closed - closed_before >= 15
+    for client in slow:
+        client.close()
+    while site.reads.held:
+        await asyncio.sleep(0.001)
 
 
 async def test_idle_connections_are_closed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
