@@ -20,6 +20,7 @@ from registry.principals import Order, Principal
 from registry.sign_in import Visit
 from registry.snms import texts
 from registry.snms.fields import Fields, Refusal
+from registry.snms.looking import Looks
 from schemas.errors import Unauthenticated, Unavailable
 from schemas.templates import Template
 
@@ -36,11 +37,13 @@ class UnknownOutcome(Unavailable):
 class Shared:
     """What the calls of one process have in common.
 
-    `templates`: those that were looked up before, by number, each with the time of its last change. `turns`: who
-    finds all connections busy waits here in order, and leaves some to the rest of the registry. `callers`: who looked
-    something up within the last second, by token and address, until when (monotonic).
+    `looks`: what is looked up goes to the database together. `templates`: those that were looked up before, by
+    number, each with the time of its last change. `turns`: who finds all connections busy waits here in order, and
+    leaves some to the rest of the registry. `callers`: who looked something up within the last second, by token and
+    address, until when (monotonic).
     """
 
+    looks: Looks
     templates: dict[int, tuple[datetime, Template]] = field(default_factory=dict)
     callers: dict[tuple[str, str], tuple[float, Principal]] = field(default_factory=dict)
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(POOL_SIZE - 2))

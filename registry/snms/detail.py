@@ -5,17 +5,15 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from asyncpg import Connection
-
 from registry.api.targets import is_storable
 from registry.audit import note
 from registry.issuing import HOSTED_HERE, PREFIX_ENABLED
 from registry.principals import find_viewer
-from registry.records import Located, get_stored, to_record
+from registry.records import to_record
 from registry.snms.calls import SnmsCall
 from registry.snms.edge import Route
 from registry.snms.items import FORMAT, MAX_HANDLE_CHARACTERS
-from registry.store.details import Detail, find_detail
+from registry.store.details import Key
 from registry.store.records import PrefixRule
 from registry.templates import find_template_by_id
 from schemas.errors import Conflict, NotFound, Unavailable
@@ -51,49 +49,38 @@ async def get_detail(call: SnmsCall) -> object:
 async def _look_up(call: SnmsCall, named: Identifier, count: "_Count") -> tuple[dict[str, Any] | None, Outcome]:
     if not is_storable(named.prefix) or not is_storable(named.suffix):
         return None, Outcome.NOT_FOUND
-    async with call.connect() as conn:
-        keys = (format_suffix_key(named.suffix, True), named.suffix)
-        detail = await find_detail(conn, named.prefix, *keys)
-        if detail is None:
-            return None, Outcome.NOT_FOUND
-        count.locate(detail.rule)
-        if detail.rule.state != PREFIX_ENABLED:
-            count.append(Outcome.NOT_FOUND)
-            raise Conflict("prefix_not_enabled", field="handle", prefix=detail.rule.prefix)
-        if detail.rule.hosting != HOSTED_HERE:
-            return None, Outcome.NOT_FOUND
-        located = await _locate(conn, detail, named)
-        if located is None:
-            return None, Outcome.NOT_FOUND
-        count.template_id = located.stored.template_id
-        template = await _find_template(conn, call, located.stored.template_id, detail.template_changed)
-    record = to_record(located.rule.prefix_id, located.stored)
-    answer = answer_record(record, template, find_viewer(call.get_principal(), located.rule.prefix))
+    detail = await call.shared.looks.find(Key(named.prefix, format_suffix_key(named.suffix, True), named.suffix))
+    if detail is None:
+        return None, Outcome.NOT_FOUND
+    count.locate(detail.rule)
+    if detail.rule.state != PREFIX_ENABLED:
+        count.append(Outcome.NOT_FOUND)
+        raise Conflict("prefix_not_enabled", field="handle", prefix=detail.rule.prefix)
+    if detail.rule.hosting != HOSTED_HERE:
+        return None, Outcome.NOT_FOUND
+    stored = detail.stored
+    if stored is None:
+        return None, Outcome.NOT_FOUND
+    count.template_id = stored.template_id
+    template = await _find_template(call, stored.template_id, detail.template_changed)
+    record = to_record(detail.rule.prefix_id, stored)
+    answer = answer_record(record, template, find_viewer(call.get_principal(), detail.rule.prefix))
     if answer.verdict is Verdict.RETIRED:
         return None, Outcome.RETIRED
     found = Outcome.FOUND if answer.verdict is Verdict.FOUND else Outcome.NO_VALUES
-    return _format(str(named), located.rule.prefix, template, answer.values), found
+    return _format(str(named), detail.rule.prefix, template, answer.values), found
 
 
-async def _locate(conn: Connection, detail: Detail, named: Identifier) -> Located | None:
-    """With a record of its own, or a member of a range."""
-    if detail.stored is not None:
-        return Located(detail.rule, detail.stored)
-    try:
-        return await get_stored(conn, named)
-    except NotFound:
-        return None
-
-
-async def _find_template(
-    conn: Connection, call: SnmsCall, template_id: int, changed: datetime | None
-) -> Template | None:
+async def _find_template(call: SnmsCall, template_id: int, changed: datetime | None) -> Template | None:
     """Remembered for as long as it has not changed; `changed` None: ask."""
     known = call.shared.templates
     remembered = known.get(template_id)
     if remembered is not None and remembered[0] == changed:
         return remembered[1]
-    template = await find_template_by_id(conn, template_id) if template_id else None
+    if not template_id:
+        return None
+    async with call.connect() as conn:
+        template = await find_template_by_id(conn, template_id)
     if template is not None and changed is not None:
         if len(known) >= MAX_TEMPLATES:
             known.clear()

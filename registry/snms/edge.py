@@ -24,6 +24,7 @@ from registry.principals import Scope as Grant
 from registry.snms import texts
 from registry.snms.calls import Handler, Shared, SnmsCall, UnknownOutcome, parse_body, read_query
 from registry.snms.fields import Refusal
+from registry.snms.looking import Looks
 from registry.tokens import authenticate_token, is_token
 from schemas.errors import Forbidden, ServiceError, Unauthenticated, Unavailable
 
@@ -66,7 +67,7 @@ class SnmsEdge:
 
     def __init__(self, app: ASGIApp, state: RegistryState, routes: Routes) -> None:
         self._app, self._state, self._routes = app, state, routes
-        self._shared = Shared()
+        self._shared = Shared(Looks(state.connect))
         self._methods: dict[str, list[str]] = {}
         for method, path in routes:
             self._methods.setdefault(path, []).append(method)
