@@ -79,6 +79,7 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
 
     from node.enterprise_nodes_api import router as enterprise_nodes
     from node.metrics_api import make_metrics_router
+    from node.outbox_pages import SECTION as OUTBOX
     from node.plan_pages import SECTION as PLANS
     from node.plans_api import router as plans
     from node.postgres import get_dsn
@@ -110,7 +111,7 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
 
     def serve(tls: "ssl.SSLContext | None") -> Coroutine[None, None, None]:
         served = replace(config, tls=tls)
-        return serve_registry(served, list(sockets.values()), [statistics, plans], at_root, [STATISTICS, PLANS])
+        return serve_registry(served, list(sockets.values()), [statistics, plans], at_root, [STATISTICS, PLANS, OUTBOX])
 
     uvloop.run(serve_renewing(serve, settings.tls))
 

@@ -104,7 +104,7 @@ class Outcome:
     refusals: tuple[Refusal, ...] = ()
 
 
-_COLUMNS = (
+COLUMNS = (
     "message_id, number, table_name, period, prefix, part, revision, parts, path, state, encoding, row_count,"
     " provisional, reason, created, waiting_since, next_at, attempts, attempted, answered, answer_status, receipt_id,"
     " code, trouble"
@@ -149,7 +149,7 @@ async def insert_message(conn: Connection, new: NewMessage, at: datetime) -> UUI
 async def find_due(conn: Connection, now: datetime) -> Message | None:
     """The message that has been due for the longest time."""
     row = await conn.fetchrow(
-        f"SELECT {_COLUMNS} FROM outbox WHERE state IN ('waiting', 'sent') AND next_at <= $1"  # noqa: S608
+        f"SELECT {COLUMNS} FROM outbox WHERE state IN ('waiting', 'sent') AND next_at <= $1"  # noqa: S608
         " ORDER BY next_at, number LIMIT 1",
         now,
     )
@@ -207,7 +207,7 @@ async def fetch_messages(
 ) -> list[Message]:  # fmt: skip
     """Newest first."""
     rows = await conn.fetch(
-        f"SELECT {_COLUMNS} FROM outbox WHERE state = ANY($1) AND ($3::text IS NULL OR table_name = $3)"  # noqa: S608
+        f"SELECT {COLUMNS} FROM outbox WHERE state = ANY($1) AND ($3::text IS NULL OR table_name = $3)"  # noqa: S608
         " AND ($4::text IS NULL OR period = $4) ORDER BY number DESC LIMIT $2",
         list(states),
         limit,
@@ -218,19 +218,19 @@ async def fetch_messages(
 
 
 async def find_message(conn: Connection, message_id: UUID) -> Message | None:
-    row = await conn.fetchrow(f"SELECT {_COLUMNS} FROM outbox WHERE message_id = $1", message_id)  # noqa: S608
+    row = await conn.fetchrow(f"SELECT {COLUMNS} FROM outbox WHERE message_id = $1", message_id)  # noqa: S608
     return None if row is None else _to_message(row)
 
 
 async def find_numbered(conn: Connection, number: int) -> Message | None:
-    row = await conn.fetchrow(f"SELECT {_COLUMNS} FROM outbox WHERE number = $1", number)  # noqa: S608
+    row = await conn.fetchrow(f"SELECT {COLUMNS} FROM outbox WHERE number = $1", number)  # noqa: S608
     return None if row is None else _to_message(row)
 
 
 async def fetch_latest_of(conn: Connection, table_name: str, period: str, prefix: str) -> list[Message]:
     """The newest revision of each part of a report."""
     rows = await conn.fetch(
-        f"SELECT DISTINCT ON (part) {_COLUMNS} FROM outbox WHERE table_name = $1 AND period = $2"  # noqa: S608
+        f"SELECT DISTINCT ON (part) {COLUMNS} FROM outbox WHERE table_name = $1 AND period = $2"  # noqa: S608
         " AND prefix = $3 ORDER BY part, revision DESC",
         table_name,
         period,

@@ -70,7 +70,8 @@ async def note_visit(visit: Visit, scope: Scope, status: int) -> None:
     if is_write or status == 403 or (principal.sees_all and path.startswith(PRIVATE)):
         async with visit.connect() as conn:
             outcome = "ok" if status < 400 else str(status)
-            await note(conn, visit.order(), f"{scope['method']} {ROOT}", scope["path"], outcome)
+            order = visit.order(scope["state"].get("reason", ""))  # as the page's own order had it
+            await note(conn, order, f"{scope['method']} {ROOT}", scope["path"], outcome)
 
 
 def find_language(scope: Scope, headers: Headers, default: str) -> tuple[str, str]:

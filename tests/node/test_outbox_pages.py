@@ -1,0 +1,197 @@
+"""The console's pages of reports upwards: refused rows lead to where they are mended, nothing is sent unasked."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from node.outbox import Report, enqueue
+from node.store import outbox as store
+from node.store.outbox import Outcome, Refusal
+from node.toplevel_link import LINK
+from registry.accounts import NewAccount
+from schemas.days import get_day
+from schemas.texts.outbox_pages import PAGES
+from tests.node.toplevel_world import make_firm_row
+from tests.registry.console_world import PASSWORD, Console, add_visitor, open_console
+from tests.registry.people import make_uscc
+
+NOW = datetime.now(UTC)
+TODAY = get_day(NOW)
+YESTERDAY = (TODAY - timedelta(days=1)).isoformat()
+PACKAGE = Path(__file__).parents[2] / "node"
+
+
+@pytest_asyncio.fixture(scope="module")
+async def console(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Console]:
+    """Yesterday's figures were accepted, today's wait; dossiers were refused in part; a dead letter; 60 old days."""
+    async with open_console(database_url, Path(tmp_path_factory.mktemp("registry"))) as made:
+        for name in ("engineer", "regulator", "reviewer"):
+            area = "320000" if name == "regulator" else ""
+            made.visitors[name] = await add_visitor(made, NewAccount(name, [name], PASSWORD, area=area))
+        await write(
+            made, "T8", YESTERDAY, [make_firm_row(5) | {"day": YESTERDAY}], Outcome("accepted", NOW, NOW, 200, "r1")
+        )
+        await write(made, "T8", TODAY.isoformat(), [make_firm_row(5)], None)
+        await write(
+            made, "T6", "current", [{"crtCode": make_uscc(901), "orgName": "<b>Firm</b>"}, {"crtCode": "X"}], REFUSED
+        )
+        await write(
+            made, "T4", "current", [{"handle": "88.101/META_a"}], Outcome("dead", NOW, NOW, None, trouble="away")
+        )
+        for back in range(2, 62):
+            day = (TODAY - timedelta(days=back)).isoformat()
+            await write(made, "T3", day, [{"prefix": "88.101", "day": day}], Outcome("accepted", NOW, NOW, 200, "r"))
+        yield made
+
+
+REFUSED = Outcome(
+    "refused", NOW, NOW, 200, "r2", "E506", "",
+    (Refusal(0, "crtCode", "E506", make_uscc(901), "does not check"), Refusal(1, "verify", "X999", "X", "so be it")),
+)  # fmt: skip
+
+
+async def write(console: Console, table: str, period: str, rows: list[dict[str, Any]], outcome: Outcome | None) -> int:
+    """A message in the outbox and what came of it; its number."""
+    async with console.world.state.connect() as conn, conn.transaction():
+        message_id = await enqueue(conn, Report(table, period, "88.101", rows), NOW)
+        assert message_id is not None
+        if outcome is not None:
+            await store.store_outcome(conn, message_id, outcome)
+        found = await store.find_message(conn, message_id)
+        assert found is not None
+        return found.number
+
+
+async def find(console: Console, table: str) -> store.Message:
+    """The newest message of a table."""
+    async with console.world.state.connect() as conn:
+        return (await store.fetch_messages(conn, limit=1, table_name=table))[0]
+
+
+async def test_the_page_says_what_was_sent_what_waits_and_what_is_missing(console: Console) -> None:
+    day = TODAY - timedelta(days=1)
+    async with console.world.state.connect() as conn:
+        await conn.execute(
+            "INSERT INTO day_closes (node_prefix, day, revision, sequence, closed_at, row_count, figures,"
+            " previous_seal, seal) VALUES ('88.101', $1, 0, 1, now(), 0, '{}', '', '')",
+            day,
+        )
+    page = await console["operator"].get("/outbox")
+    assert page.status == 200, page.shown
+    assert "Waiting 1 Refused 1 Parked 1" in page.shown
+    assert "1 messages had no receipt for 72 hours" in page.shown
+    assert re.search(rf"{YESTERDAY} 88\.101 not reported accepted 1/1 not reported", page.shown)
+    assert "T6 Enterprises 88.101 refused 0/1 2 rows refused" in page.shown
+
+
+async def test_messages_are_found_by_table_day_and_state_and_listed_page_by_page(console: Console) -> None:
+    operator = console["operator"]
+    for query, count in (("table=T3", 50), ("table=T8", 2), (f"day={YESTERDAY}", 1), ("day=current", 2),
+                         ("state=dead", 1), ("state=refused&table=T6", 1), ("state=refused&table=T8", 0)):  # fmt: skip
+        page = await operator.get(f"/outbox?{query}")
+        assert len(re.findall(r'href="/console/outbox/\d+"', page.text)) == count, query
+    seen, path = [], "/outbox?table=T3"
+    while path:
+        page = await operator.get(path)
+        seen += re.findall(r'href="/console/outbox/(\d+)"', page.text)
+        found = re.search(r'href="(\?[^"]*before=\d+)"', page.text)
+        path = "/outbox" + found[1].replace("&amp;", "&") if found else ""
+    assert len(seen) == len(set(seen)) == 60
+    for query in ("table=T99", "state=lost", "day=yesterday", "day=%E2%80%AE", "table=%3Cscript%3E", "before=x"):
+        page = await operator.get(f"/outbox?{query}")
+        assert page.status == 400, query
+        assert "<script>" not in page.text
+
+
+async def test_a_refused_row_is_named_in_words_and_leads_to_the_dossier(console: Console) -> None:
+    message = await find(console, "T6")
+    page = await console["operator"].get(f"/outbox/{message.number}")
+    assert "T6 E506 The social credit code does not check (crtCode)." in page.shown
+    assert "The node above says: does not check" in page.shown
+    assert "T6 X999 so be it" in page.shown, "a code of a later contract is shown as it came"
+    assert f'href="/console/enterprises/{console.world.firms["pump"].enterprise_id}"' in page.text
+    assert "<b>Firm" not in page.text and "&lt;b&gt;Firm" in page.text
+    zh = await console["operator"].get(f"/outbox/{message.number}", **{"Accept-Language": "zh"})
+    assert "统一社会信用代码校验不通过" in zh.shown
+
+
+async def test_the_engineer_reads_what_became_of_messages_and_not_what_stands_in_them(console: Console) -> None:
+    message = await find(console, "T6")
+    page = await console["engineer"].get(f"/outbox/{message.number}")
+    assert page.status == 200
+    assert "E506" in page.shown
+    assert "Firm" not in page.text and "/enterprises/" not in page.text and "retry" not in page.text
+    assert (await console["engineer"].get(f"/outbox/{message.number}/retry")).status == 403
+    assert (await console["engineer"].post(f"/outbox/{message.number}/retry")).status == 403
+    for who in ("pump", "reviewer", "regulator"):
+        visitor = console[who]
+        shown = (await visitor.get("/")).text
+        for path in ("/outbox", f"/outbox/{message.number}", f"/outbox/{message.number}/retry"):
+            assert (await visitor.get(path)).status == 403, (who, path)
+        assert "/console/outbox" not in shown
+
+
+async def test_a_message_is_sent_again_after_a_confirmation_and_it_is_on_record(console: Console) -> None:
+    operator, message = console["operator"], await find(console, "T6")
+    shown = await operator.get(f"/outbox/{message.number}/retry")
+    assert "are written as revision 1" in shown.shown
+    done = await operator.post(f"/outbox/{message.number}/retry", {"reason": "the node above was wrong"})
+    assert done.status == 303
+    renewed = await find(console, "T6")
+    assert (renewed.revision, renewed.state) == (1, "waiting")
+    assert done.location == f"/console/outbox/{renewed.number}?done=outbox_retried"
+    async with console.world.state.connect() as conn:
+        (reason,) = await conn.fetchrow(
+            "SELECT reason FROM audit_pending WHERE subject LIKE '%/retry' AND outcome = 'ok'"
+        )
+    assert reason == "the node above was wrong"
+    again = await operator.post(f"/outbox/{message.number}/retry")
+    assert again.status == 400
+    assert "revision 1" in (await operator.get(f"/outbox/{message.number}")).shown
+    dead = await find(console, "T4")
+    assert (await operator.post(f"/outbox/{dead.number}/retry")).status == 303
+    assert (await find(console, "T4")).state == "waiting"
+    accepted = await find(console, "T3")
+    assert (await operator.post(f"/outbox/{accepted.number}/retry")).status == 400
+    for number in ("0", "999999", "99999999999999999999"):
+        assert (await operator.get(f"/outbox/{number}")).status == 404
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize("who", ["operator", "engineer"])
+async def test_pages_are_whole_in_both_languages(console: Console, who: str, language: str) -> None:
+    for path in ("/outbox", f"/outbox/{(await find(console, 'T8')).number}"):
+        page = await console[who].get(path, **{"Accept-Language": language})
+        assert page.status == 200
+        assert language == "zh" or not re.search(r"[\u4e00-\u9fff]{2}", page.shown.replace("中文", ""))
+
+
+@pytest.mark.parametrize(
+    ("trouble", "age", "said"),
+    [(None, 0, "Nothing was reported"), ("", 0, "answers, last at"), ("refused to connect", 0, "(refused to connect)"),
+     ("", 6, "was not asked within five minutes")],
+)  # fmt: skip
+async def test_the_page_says_whether_the_node_above_answers(
+    console: Console, trouble: str | None, age: int, said: str
+) -> None:
+    async with console.world.state.connect() as conn:
+        await conn.execute("UPDATE outbox SET state = 'replaced' WHERE state IN ('dead', 'refused')")
+        if trouble is not None:
+            at = datetime.now(UTC) - timedelta(minutes=age)
+            await store.set_mark(conn, LINK, trouble, at)
+            await store.set_mark(conn, f"{LINK}_ok", "", at)
+    assert said in (await console["operator"].get("/outbox")).shown
+
+
+def test_every_word_is_said_somewhere() -> None:
+    sources = [PACKAGE / "outbox_pages.py", *(PACKAGE / "pages").glob("*outbox*.html")]
+    source = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    said = set(re.findall(r"""["'](outbox(?:_[A-Za-z_0-9]+)?)["']""", source))
+    built = re.compile(r"outbox_(state_\w+|[TM]\d+|PREFIXES|STATE)|done_.*")
+    assert {key for key in PAGES if not built.fullmatch(key)} - said == set()
+    assert {key for key in said if key not in PAGES} <= {"outbox_unknown", "outbox_retried", "outbox_state_", "outbox_"}
