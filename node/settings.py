@@ -279,6 +279,9 @@ class ResolverSettings(SharedSettings):
     upstream_url: WebAddress | None = None  # Handle REST API that answers for foreign prefixes
     upstream_allow_private: bool = False
     upstream_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    udp_per_second: Annotated[int, Field(ge=0)] = 5_000  # datagrams a worker answers one source; 0: no limit
+    udp_unlimited_networks: Annotated[tuple[Network, ...], *CommaList] = LOOPBACK  # whom that does not bind
+    half_read_megabytes: Annotated[int, Field(ge=1)] = 32  # of each worker, for requests that are not complete
 
 
 class WatchSettings(SharedSettings):
@@ -292,9 +295,6 @@ class WatchSettings(SharedSettings):
     alarm_repeat_hours: Annotated[float, Field(gt=0)] = 6.0  # an alarm that stays is sent again
     alarm_look_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0  # between two looks
     alarm_slow_seconds: Annotated[float, Field(gt=0)] = 0.5  # to answer a cached question, or to ask the database
-    udp_per_second: Annotated[int, Field(ge=0)] = 5_000  # datagrams a worker answers one source; 0: no limit
-    udp_unlimited_networks: Annotated[tuple[Network, ...], *CommaList] = LOOPBACK  # whom that does not bind
-    half_read_megabytes: Annotated[int, Field(ge=1)] = 32  # of each worker, for requests that are not complete
     alarm_cold_percent: Annotated[float, Field(gt=0, le=100)] = 50.0  # answers that needed the database
     alarm_cold_answers: Annotated[int, Field(ge=1)] = 2_000  # in five minutes; fewer say nothing about a cache
     alarm_disk_percent: Annotated[float, Field(ge=0, lt=100)] = 10.0  # free room

@@ -78,10 +78,10 @@ class WorkerConfig:
     stats: StatsFile | None = None  # where the worker says how it is
     tls: ssl.SSLContext | None = None  # who gave it renews its certificate
     link: Path | None = None  # the registry's Unix socket, for requests with credentials
-
     udp_per_second: int = 0  # datagrams that one source is answered; 0: no limit
     udp_exempt: Sequence[Network] = LOOPBACK  # whom that does not bind
     half_read_bytes: int = 32 * 1_048_576  # of incomplete requests
+
 
 def make_site(address: str, handle_port: int, http_port: int, *, names: Sequence[str] = (), serial: int = 1) -> bytes:
     """The HS_SITE record of this node. `address` may be a host name, which then stands beside 0.0.0.0."""
@@ -110,8 +110,8 @@ async def serve_worker(config: WorkerConfig, ready: asyncio.Event | None = None)
     prefixes = PrefixTable(config.own_prefixes, site)
     cache = RecordCache(prefixes, config.cache_bytes, time.monotonic)
     templates = TemplateShelf()
-    connect = partial(asyncpg.connect, config.database_url, server_settings=SERVER_SETTINGS, timeout=5)
     bounds = Bounds(SourceLimit(config.udp_per_second, config.udp_exempt), ReadBudget(config.half_read_bytes))
+    connect = partial(asyncpg.connect, config.database_url, server_settings=SERVER_SETTINGS, timeout=5)
     follower = Follower(cache, templates, connect)
     fillers = [Filler(cache, templates, connect) for _ in range(CONNECTIONS)]
     log = SegmentWriter(config.log_dir, config.name)
