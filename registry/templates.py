@@ -1,8 +1,8 @@
 """Templates of a prefix: added once, then only widened (domain.md §b.2 W5, §d.5 PUT).
 
-A version keeps its meaning for ever: items may be added, enabled and disabled, never removed or given another index,
-type or kind of data. Each template has an identifier of its own, `prefix/META_<version>`, an ordinary record that
-shows its public items and counts as no registration.
+A version that identifiers use keeps its meaning: items may be added, enabled and disabled, lengths widened. Nothing is
+ever removed or given another index, type or kind of data. Each template has an identifier of its own,
+`prefix/META_<version>`, an ordinary record that shows its public items and counts as no registration.
 """
 
 from collections.abc import Mapping
@@ -90,13 +90,28 @@ async def change_template(
 ) -> tuple[Template, bool]:
     """Apply a document that holds only what changes; items that are not sent stay. True if anything changed.
 
-    Items are matched by index and type. Without an index, a type that is known means its item, another a new one.
+    Items are matched by index and type. Without an index, a type that is known means its item, another a new one. What
+    no identifier uses yet may also be narrowed.
     """
+    try:
+        return await _change(conn, order, (prefix, version), changes, may_narrow=False)
+    except Conflict as error:
+        if error.code != "template_meaning":
+            raise
+        return await _change(conn, order, (prefix, version), changes, may_narrow=True)
+
+
+async def _change(
+    conn: Connection, order: Order, key: tuple[str, str], changes: Mapping[str, Any], *, may_narrow: bool
+) -> tuple[Template, bool]:
     async with conn.transaction():
-        owner = await get_writable_prefix(conn, order.principal, prefix)
-        row = await _get_row(conn, owner, version, for_update=True)
+        owner = await get_writable_prefix(conn, order.principal, key[0])
+        if may_narrow:
+            await lock_for_range(conn, owner.prefix_id)  # nobody issues by it meanwhile
+        row = await _get_row(conn, owner, key[1], for_update=True)
         old = _to_template(row)
-        new = merge_template(old, changes)
+        is_used = not may_narrow or await count_users(conn, owner.prefix_id, row.template_id, 1) > 0
+        new = merge_template(old, changes, is_used=is_used)
         if new == old:
             return old, False
         await _store(conn, order, row, new, RecordState.LIVE)
@@ -116,7 +131,7 @@ async def delete_template(conn: Connection, order: Order, prefix: str, version: 
         await _store(conn, order, row, _to_template(row), RecordState.RETIRED)
 
 
-def merge_template(old: Template, changes: Mapping[str, Any]) -> Template:
+def merge_template(old: Template, changes: Mapping[str, Any], *, is_used: bool = True) -> Template:
     """The template after a change, or InvalidInput / Conflict where its meaning would change."""
     document = format_template(old)
     raw_items = changes.get("items", [])
@@ -133,7 +148,7 @@ def merge_template(old: Template, changes: Mapping[str, Any]) -> Template:
         raise Conflict("template_meaning", field="version", item=shorten(str(version)))
     merged = document | dict(changes) | {"items": list(items.values())}
     new = bind_template(parse_template(merged, old.prefix), old.prefix, old.template_id)
-    _check_meaning(old, new)
+    _check_meaning(old, new, is_used)
     return new
 
 
@@ -149,15 +164,16 @@ def _find_index(old: Template, items: Mapping[int, Any], raw: Mapping[str, Any])
     return index
 
 
-def _check_meaning(old: Template, new: Template) -> None:
-    if new.industry != old.industry and old.industry is not None:
+def _check_meaning(old: Template, new: Template, is_used: bool) -> None:
+    if is_used and new.industry != old.industry and old.industry is not None:
         raise Conflict("template_meaning", field="industry", item="industry")
-    if new.active_carrier != old.active_carrier:
+    if is_used and new.active_carrier != old.active_carrier:
         raise Conflict("template_meaning", field="active_carrier", item="active_carrier")
     for item in old.items:
         same = new.items_by_index[item.index]
-        narrower = same.max_length < item.max_length or same.min_length > item.min_length
-        if (same.type, same.data) != (item.type, item.data) or narrower or (same.required and not item.required):
+        is_shorter = same.max_length < item.max_length or same.min_length > item.min_length
+        narrower = is_used and (is_shorter or (same.required and not item.required))
+        if (same.type, same.data) != (item.type, item.data) or narrower:
             raise Conflict("template_meaning", field="items", item=f"{item.index} {item.type}")
 
 

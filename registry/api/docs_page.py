@@ -55,6 +55,8 @@ async def show_document(request: Request, call: Reading) -> Response:
 
 @router.get("/")
 @router.get("/console")
+@router.get("/snms/ui")  # where SNMS has its pages
+@router.get("/snms/ui/")
 async def show_start() -> Response:
     return Response(status_code=307, headers={"Location": "/console/"})
 

@@ -60,6 +60,15 @@ _TERMINAL: tuple[_Item, ...] = (
     ("netLicenceCode", "许可证扰码", "Licence scrambling code", "text", "private"),
     ("netLicenceSn", "许可证序列号", "Licence serial number", "text", "private"),
 )
+# What a common client of the SNMS interface sends as its only template version (domain.md §d.9).
+_ONE_CODE: tuple[_Item, ...] = (
+    ("name", "名称", "Name", "text", "public"),
+    ("model", "型号", "Model", "text", "public"),
+    ("batchNo", "批次", "Batch", "text", "public"),
+    ("mfgDate", "生产日期", "Produced on", "text", "public"),
+    ("manufacturer", "生产企业", "Manufacturer", "text", "public"),
+    ("remarks", "备注", "Remarks", "text", "public"),
+)
 # version → Chinese name, English name, stage, items
 _KITS: dict[str, tuple[str, str, str, tuple[_Item, ...]]] = {
     "quality-1": ("质量追溯", "Quality traceability", "production", _QUALITY),
@@ -68,6 +77,7 @@ _KITS: dict[str, tuple[str, str, str, tuple[_Item, ...]]] = {
     "maintenance-1": ("预测性维护", "Predictive maintenance", "service", _MAINTENANCE),
     "carbon-1": ("绿色与碳足迹", "Green and carbon", "production", _CARBON),
     "terminal-1": ("主动标识载体终端", "Active terminal", "production", _TERMINAL),
+    "OneCodeDefault": ("一物一码（SNMS 缺省）", "One code per item (SNMS default)", "production", _ONE_CODE),
 }
 
 

@@ -17,7 +17,15 @@ from registry.snms.calls import SnmsCall
 from registry.snms.edge import Route
 from registry.snms.fields import Fields, Refusal
 from registry.snms.identifiers import DATA, read_mode
-from registry.snms.items import MAX_HANDLE_CHARACTERS, HandleItem, check_required, draft_item, read_item, read_texts
+from registry.snms.items import (
+    MAX_HANDLE_CHARACTERS,
+    HandleItem,
+    check_given,
+    check_required,
+    draft_item,
+    read_item,
+    read_texts,
+)
 from registry.snms.targets import get_rule_for_writing, get_template_for_writing
 from registry.store.records import PrefixRule
 from schemas.errors import ServiceError, Unavailable
@@ -26,6 +34,7 @@ from schemas.templates import Template
 
 MAX_ITEMS = 2_000
 MAX_BATCH_BYTES = 32 * 1024 * 1024
+_GONE = frozenset({"identifier_not_found", "identifier_retired"})
 
 Failure = ServiceError | Refusal
 Read = TypeVar("Read")
@@ -235,12 +244,22 @@ async def _update(
         order = bulk.Wanted("update", chosen[at[0]][0], keep_others)
         results = await bulk.change_many(conn, rule, order, [chosen[n][1] for n in at], call.order().act)
         for n, result in zip(at, results, strict=True):
-            said[n] = _say_result(result)
+            said[n] = _say_updated(*chosen[n], result)
     return said
 
 
 def _say(error: Failure) -> str:
     return error.message if isinstance(error, Refusal) else texts.say(error)
+
+
+def _say_updated(template: Template, change: bulk.Change, result: Result) -> str:
+    """As a single PUT: what is wrong with the values is said before that there is no such identifier."""
+    if result.code in _GONE:
+        try:
+            check_given(template, change.texts)
+        except ServiceError as error:
+            return texts.say(error)
+    return _say_result(result)
 
 
 def _say_result(result: Result) -> str:
@@ -259,7 +278,7 @@ def _say_deleted(result: Result) -> str:
     """What was deleted before is not there, as what never was."""
     if result.outcome is Outcome.UPDATED:
         return texts.SUCCESS
-    gone = result.outcome is Outcome.UNCHANGED or result.code in ("identifier_not_found", "identifier_retired")
+    gone = result.outcome is Outcome.UNCHANGED or result.code in _GONE
     return texts.NOT_THERE if gone else _say_result(result)
 
 

@@ -151,6 +151,15 @@ def parse_body(data: bytes, content_type: str) -> object:
     return parsed
 
 
+def parse_spare_body(data: bytes, content_type: str) -> object:
+    """Of a GET, whose parameters stand in the query: a body that is no JSON object says nothing (§d.9)."""
+    try:
+        body = parse_body(data, content_type)
+    except Refusal:
+        return None
+    return body if isinstance(body, dict) else None
+
+
 def _check_no_member_twice(data: bytes, parsed: object) -> None:
     """The parser keeps the last of them. One that was dropped leaves quotes behind: only then the slow way is taken."""
     try:

@@ -22,7 +22,7 @@ from registry.keys import authenticate
 from registry.principals import Principal
 from registry.principals import Scope as Grant
 from registry.snms import texts
-from registry.snms.calls import Handler, Shared, SnmsCall, UnknownOutcome, parse_body, read_query
+from registry.snms.calls import Handler, Shared, SnmsCall, UnknownOutcome, parse_body, parse_spare_body, read_query
 from registry.snms.fields import Refusal
 from registry.snms.looking import Looks
 from registry.tokens import authenticate_token, is_token
@@ -100,7 +100,8 @@ class SnmsEdge:
                 call.principal.check_operator()
         if not route.raw:
             data = await read_body(request, headers, route.max_body_bytes)
-            call.body = parse_body(data, headers.get("content-type", "").strip().lower())
+            parse = parse_spare_body if request.method == "GET" else parse_body
+            call.body = parse(data, headers.get("content-type", "").strip().lower())
         return await route.handler(call)
 
     def _answer_no_route(self, path: str) -> Response:

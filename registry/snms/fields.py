@@ -63,11 +63,13 @@ class Fields:
         return self.missing(name) if value is None or not value.strip() else value
 
     def find_number(self, name: str, least: int, most: int, *aliases: str) -> int | None:
-        """A whole number, or its digits as a text."""
+        """A whole number, or its digits as a text; some libraries of Java write 2000 as 2000.0."""
         value = self.find(name, *aliases)
         if value is None:
             return None
         if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+            value = int(value)
+        if isinstance(value, float) and value.is_integer():
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool):
             self._refuse(texts.WRONG_TYPE, name, expected=texts.NUMBER)

@@ -6,7 +6,7 @@ from registry.snms import texts
 from registry.snms.calls import SnmsCall
 from registry.snms.edge import Route
 from registry.snms.fields import Refusal
-from registry.snms.items import MAX_HANDLE_CHARACTERS, check_required, draft_item, read_item, read_texts
+from registry.snms.items import MAX_HANDLE_CHARACTERS, check_given, check_required, draft_item, read_item, read_texts
 from registry.snms.targets import get_rule_for_writing, get_template_for_writing
 from schemas.identifiers import parse_new_identifier
 
@@ -35,6 +35,7 @@ async def update(call: SnmsCall) -> object:
         given = read_texts(template, item.values)
         if not merges:
             check_required(template, given)
+        check_given(template, given)
         located = await get_stored(conn, item.identifier, for_update=True)
         await change(conn, located, template, given, call.order().act, keep_others=merges)
     return True

@@ -3,15 +3,16 @@
 Batches hold 2,000 of them: what is as it should be takes a short way, the rest is read by name to say what is wrong.
 """
 
+import sys
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from registry.issuing import Draft, pack_draft
 from registry.snms import texts
 from registry.snms.fields import Fields, Refusal
 from schemas.errors import InvalidInput
 from schemas.identifiers import Identifier, parse_new_identifier
-from schemas.templates import MAX_ITEMS, MAX_TEXT_CHARACTERS, Template
+from schemas.templates import MAX_ITEMS, RESERVED_INDEXES, Item, Template, check_text
 
 MAX_HANDLE_CHARACTERS = 255
 MAX_VERSION_CHARACTERS = 128
@@ -31,11 +32,11 @@ class HandleItem(NamedTuple):
 
 
 def read_item(raw: object) -> HandleItem:
-    """Raises Refusal, or InvalidInput for an identifier nobody can issue."""
+    """Raises Refusal, or InvalidInput for an identifier nobody can issue; what is malformed is said first (§d.10)."""
     if not isinstance(raw, dict):
         raise Refusal(texts.WRONG_TYPE.format(name="items", expected=texts.OBJECT))
     fields = Fields(raw)
-    handle = fields.get_text("handle", MAX_HANDLE_CHARACTERS)
+    handle = fields.get_text("handle", sys.maxsize)
     version = fields.get_text("templateVersion", MAX_VERSION_CHARACTERS)
     entries = raw.get("value")
     if entries is None:
@@ -45,6 +46,8 @@ def read_item(raw: object) -> HandleItem:
     if len(entries) > MAX_ITEMS:
         raise Refusal(texts.TOO_LONG.format(name="value", limit=MAX_ITEMS))
     values = [_read_plain(entry) or _read_value(entry, n) for n, entry in enumerate(entries)]
+    if len(handle) > MAX_HANDLE_CHARACTERS:
+        raise Refusal(texts.TOO_LONG.format(name="handle", limit=MAX_HANDLE_CHARACTERS))
     return HandleItem(parse_new_identifier(handle), version, values)
 
 
@@ -56,7 +59,7 @@ def _read_plain(entry: object) -> Entry | None:
         plain = type(index) is int and type(kind) is str and type(text) is str and text and data["format"] == FORMAT
     except (KeyError, TypeError):
         return None
-    return (index, kind, text) if plain and len(text) <= MAX_TEXT_CHARACTERS else None
+    return (index, kind, text) if plain else None
 
 
 def _read_value(entry: object, position: int) -> Entry:
@@ -70,7 +73,7 @@ def _read_value(entry: object, position: int) -> Entry:
         raise Refusal(texts.FORMAT_NOT_STRING.format(name=f"{data.path}format"))
     if data.is_empty("value") or data.is_empty("vlaue"):
         return index, kind, ""
-    text = data.find_text("value", MAX_TEXT_CHARACTERS, "vlaue")
+    text = data.find_text("value", sys.maxsize, "vlaue")
     return index, kind, data.missing("value") if text is None else text
 
 
@@ -79,16 +82,29 @@ def read_texts(template: Template, values: list[Entry]) -> dict[str, str]:
     items, given = template.items_by_index, {}
     for index, kind, text in values:
         item = items.get(index)
-        if item is None:
-            raise Refusal(texts.INDEX_UNKNOWN.format(index=index))
-        if item.type != kind and item.type.lower() != kind.lower():
-            raise Refusal(texts.WRONG_ITEM_TYPE.format(index=index, type=item.type))
-        if not item.enabled:
-            raise Refusal(texts.ITEM_DISABLED.format(index=index))
-        if item.type in given:
-            raise Refusal(texts.VALUE_TWICE.format(index=index))
+        if item is None or not item.enabled or item.type in given or (item.type != kind and not _is_of_type(item, kind)):
+            _refuse_first(items, values)
         given[item.type] = text
     return given
+
+
+def _is_of_type(item: Item, kind: str) -> bool:
+    return item.type.lower() == kind.lower()
+
+
+def _refuse_first(items: Mapping[int, Item], values: list[Entry]) -> NoReturn:
+    """Not the first value that is wrong is named, but one that fails the earliest of the published checks (§d.10)."""
+    unknown = [index for index, _, _ in values if index not in items]
+    for index in sorted(unknown, key=lambda index: index not in RESERVED_INDEXES):
+        raise Refusal(texts.INDEX_UNKNOWN.format(index=index))
+    for index, kind, _ in values:
+        if not _is_of_type(items[index], kind):
+            raise Refusal(texts.WRONG_ITEM_TYPE.format(index=index, type=items[index].type))
+    for index in (index for index, _, _ in values if not items[index].enabled):
+        raise Refusal(texts.ITEM_DISABLED.format(index=index))
+    indexes = [index for index, _, _ in values]
+    twice = next(index for n, index in enumerate(indexes) if index in indexes[:n])
+    raise Refusal(texts.VALUE_TWICE.format(index=twice))
 
 
 def check_required(template: Template, given: Mapping[str, str]) -> None:
@@ -96,6 +112,13 @@ def check_required(template: Template, given: Mapping[str, str]) -> None:
     for item in template.items:
         if item.required and item.enabled and not given.get(item.type):
             raise InvalidInput("value_missing", field=item.type, item=item.name_zh or item.type)
+
+
+def check_given(template: Template, given: Mapping[str, str]) -> None:
+    """Lengths and kinds of what was sent, which is said before whether the identifier exists. Raises InvalidInput."""
+    for kind, text in given.items():
+        if text:
+            check_text(template.get_item(kind), text)
 
 
 def draft_item(template: Template, item: HandleItem) -> Draft:

@@ -40,7 +40,7 @@ async def add(call: SnmsCall, *, v5: bool) -> object:
     fields = call.read_fields()
     prefix, version = read_key(fields)
     document = {"version": version, **read_head(fields)}
-    document["items"] = [read_item(item, v5=v5) for item in fields.get_objects("items", MAX_ITEMS)]
+    document["items"] = [read_item(item, numbered=v5) for item in fields.get_objects("items", MAX_ITEMS)]
     number_items(document["items"], [])
     async with call.write() as conn:
         await get_rule_for_writing(conn, call, prefix)
@@ -55,7 +55,9 @@ async def change(call: SnmsCall) -> object:
     fields = call.read_fields()
     prefix, version = read_key(fields)
     changes = read_head(fields)
-    changes["items"] = [read_item(item, v5=True) for item in fields.get_objects("items", MAX_ITEMS)]
+    changes["items"] = [
+        read_item(item, numbered=True, with_state=True) for item in fields.get_objects("items", MAX_ITEMS)
+    ]
     async with call.write() as conn:
         await get_rule_for_writing(conn, call, prefix)
         old = await get_known_template(conn, call, prefix, version)
@@ -88,26 +90,30 @@ def read_head(fields: Fields) -> dict[str, Any]:
     return head if description is None else head | {"description": description}
 
 
-def read_item(fields: Fields, *, v5: bool) -> dict[str, Any]:
-    """Members of an item as our templates name them; those that were not sent are not among them."""
+def read_item(fields: Fields, *, numbered: bool, with_state: bool = False) -> dict[str, Any]:
+    """Members of an item as our templates name them; those that were not sent are not among them.
+
+    v3 knows no index, and only a change knows a state: what is new is enabled.
+    """
     name = fields.get_text("name", 255)
     metadata = fields.get_object("metadata")
     kind = metadata.find_text("type", 32)
     if kind is not None and kind.lower() != "string":
         raise Refusal(texts.FORMAT_NOT_STRING.format(name=f"{fields.path}metadata.type"))
+    shortest = metadata.get_number("minLength", 0, MAX_LENGTH)
     item: dict[str, Any] = {
         "name": {"zh": name},
         "type": fields.get_text("idType", MAX_TYPE_CHARACTERS),
-        "min_length": metadata.get_number("minLength", 0, MAX_LENGTH),
-        "max_length": metadata.get_number("maxLength", 1, MAX_LENGTH),
+        "min_length": shortest,
+        "max_length": metadata.get_number("maxLength", max(1, shortest), MAX_LENGTH),
     }
     required = fields.find_flag("required")
     if required is not None:
         item["required"] = required
-    if v5:
-        index, state = fields.find_number("idIndex", 0, 2**31 - 1), fields.find_choice("state", STATES)
-        item |= {} if index is None else {"index": index}
-        item |= {} if state is None else {"enabled": state == 1}
+    index = fields.find_number("idIndex", 0, 2**31 - 1) if numbered else None
+    state = fields.find_choice("state", STATES) if with_state else None
+    item |= {} if index is None else {"index": index}
+    item |= {} if state is None else {"enabled": state == 1}
     return item
 
 

@@ -56,6 +56,9 @@ MODEL = make_value(2000, "model", "QX-40")
 
 # In the published order of checks: each case is wrong in this and in all that is checked later.
 REFUSED = [
+    ("no version", {"handle": "x" * 256}, "缺少必要的请求参数: templateVersion"),
+    ("no value", {"handle": "x" * 256, "templateVersion": "none"}, "缺少必要的请求参数: value"),
+    ("value is no list", make("x" * 256) | {"value": {}}, "参数 value 类型错误"),
     ("no slash", make("x") | {"handle": PUMP}, "不是“前缀/后缀”形式的标识"),
     ("blank at the end", make("x "), "空格"),
     ("a control character", make("x\u0007"), "不允许的字符"),
@@ -70,12 +73,14 @@ REFUSED = [
     ("reserved index", make("x", make_value(1001, "x", "y")), "非法操作，索引1001在模板中不存在"),
     ("reserved index", make("x", make_value(1999, "x", "y")), "非法操作，索引1999在模板中不存在"),
     ("unknown index", make("x", make_value(2077, "x", "y")), "非法操作，索引2077在模板中不存在"),
-    ("wrong type", make("x", make_value(2000, "x", "y" * 99)), "索引2000的类型应为model"),
+    ("reserved index", make("x", make_value(2000, "x", "y" * 9_999), make_value(1000, "x", "y")), "索引1000在模板"),
+    ("wrong type", make("x", make_value(2000, "x", "y" * 9_999)), "索引2000的类型应为model"),
     ("disabled item", make("x", make_value(2001, "batch", "y" * 99), version="half"), "索引2001对应的属性已停用"),
     ("an index twice", make("x", MODEL, MODEL), "索引2000重复"),
     ("required missing", make("x", make_value(2001, "batch", "y" * 99)), "缺少必填项“型号”"),
     ("required empty", make("x", make_value(2000, "model", "")), "缺少必填项“型号”"),
     ("too long", make("taken", make_value(2000, "model", "y" * 41)), "“型号”有 41 个字符，最多 40 个"),
+    ("far too long", make("taken", make_value(2000, "model", "y" * 9_999)), "“型号”有 9999 个字符，最多 40 个"),
     ("duplicate", make("taken", MODEL), "标识已存在"),
     ("duplicate by the case rule", make("TAKEN", MODEL), "标识已存在"),
 ]
@@ -92,6 +97,21 @@ async def test_what_is_wrong_is_said_in_the_published_order(world: World, why: s
     batch = await ask(world, "POST", f"{DATA}/batchCreate", [item], who=who)
     assert batch.status == 1
     assert batch.data == [{"handle": item["handle"], "msg": said.message}]  # the same word for word
+
+
+@pytest.mark.parametrize("mode", ["", "?mode=merge"])
+@pytest.mark.parametrize("suffix", ["never", "retired-long"])
+async def test_of_what_is_not_there_the_values_are_checked_first(world: World, suffix: str, mode: str) -> None:
+    if suffix != "never":
+        await ask(world, "POST", DATA, make(suffix, MODEL))
+        await ask(world, "DELETE", DATA, {"handle": f"{PUMP}/{suffix}"})
+    for item, says in (
+        (make(suffix, make_value(2000, "model", "y" * 41)), "“型号”有 41 个字符，最多 40 个。请缩短内容。"),
+        (make(suffix, MODEL), "没有找到标识"),
+    ):
+        assert (await ask(world, "PUT", f"{DATA}{mode}", item)).message == says
+        batch = await ask(world, "PUT", f"{DATA}/batchUpdate{mode}", [item])
+        assert batch.data == [{"handle": item["handle"], "msg": says}]
 
 
 async def test_an_operator_registers_under_any_prefix_of_the_node(world: World) -> None:
@@ -175,7 +195,8 @@ async def test_any_suffix_is_written_and_read_as_it_is(world: World, suffix: str
 
 async def test_detail_answers_in_the_clients_spelling_and_from_wherever_it_says_the_handle(world: World) -> None:
     for path, body in (
-        (f"{DATA}/detail?handle={PUMP}/TaKeN", None), (f"{DATA}//detail/?handle={PUMP}/TaKeN", None),
+        (f"{DATA}/detail?handle={PUMP}/TaKeN", None), (f"{DATA}/detail?handle={PUMP}/TaKeN", b"no JSON"),
+        (f"{DATA}/detail?handle={PUMP}/TaKeN", []), (f"{DATA}//detail/?handle={PUMP}/TaKeN", None),
         (f"/api/identityv2/query/data?handle={PUMP}/TaKeN", None), (f"{DATA}/detail", {"handle": f"{PUMP}/TaKeN"}),
     ):  # fmt: skip
         said = await ask(world, "GET", path, body, headers={"Content-Type": "text/plain"})
@@ -259,6 +280,7 @@ async def test_of_200_clients_who_create_one_identifier_one_wins(world: World) -
 
 HABITS: list[tuple[str, dict[str, Any]]] = [
     ("numbers as texts", {"value": [{"index": "2000", "type": "model", "data": {"format": "string", "value": "A"}}]}),
+    ("a whole number with a point", {"value": [MODEL | {"index": 2000.0, "data": {"format": "string", "value": "A"}}]}),
     ("the misspelt key", {"value": [{"index": 2000, "type": "model", "data": {"format": "string", "vlaue": "A"}}]}),
     ("capital format", {"value": [{"index": 2000, "type": "model", "data": {"format": "String", "value": "A"}}]}),
     ("data as a list", {"value": [{"index": 2000, "type": "model", "data": [{"format": "string", "value": "A"}]}]}),

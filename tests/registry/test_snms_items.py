@@ -46,7 +46,10 @@ def test_any_json_is_an_item_or_refused_with_a_reason(raw: Any) -> None:
 
 @given(st.dictionaries(TEMPLATE_NAMES, NEAR), st.booleans())
 def test_any_json_is_a_template_item_or_refused_with_a_reason(raw: dict[str, Any], v5: bool) -> None:
-    for read in (lambda: number_items([read_template_item(Fields(raw), v5=v5)], []), lambda: read_head(Fields(raw))):
+    for read in (
+        lambda: number_items([read_template_item(Fields(raw), numbered=v5, with_state=v5)], []),
+        lambda: read_head(Fields(raw)),
+    ):
         try:
             read()
         except (Refusal, ServiceError) as error:
@@ -63,6 +66,20 @@ def test_the_short_way_reads_what_the_long_way_reads(index: int, kind: str, text
         return
     assert plain in (None, slow)
     assert (plain is None) == (text == "" or index > 99_999_999_999)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ([(2000, "other", "A"), (2077, "x", ""), (1001, "x", "")], "索引1001在模板中不存在"),
+        ([(2000, "other", "A"), (2077, "x", "")], "索引2077在模板中不存在"),
+        ([(2001, "flow", "1"), (2001, "flow", "1"), (2000, "other", "A")], "索引2000的类型应为model"),
+        ([(2001, "flow", "1"), (2001, "flow", "1"), (2000, "model", "A")], "索引2001重复"),
+    ],
+)
+def test_the_earliest_published_check_speaks_whatever_value_fails_it(values: Any, says: str) -> None:
+    with pytest.raises(Refusal, match=says):
+        read_texts(PUMP, values)
 
 
 def test_a_draft_is_what_the_template_makes_of_the_values_in_any_order() -> None:

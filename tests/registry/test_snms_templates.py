@@ -44,6 +44,23 @@ async def test_indexes_that_are_not_sent_follow_the_highest_from_2000_on(world: 
     assert [(item["idType"], item["idIndex"]) for item in found] == [("a", 2000), ("b", 2001), ("c", 2002)]
 
 
+async def test_a_new_item_is_enabled_whatever_state_is_sent_with_it(world: World) -> None:
+    """POST knows no `state` (§d.5): an unknown member, whatever stands in it."""
+    assert (await ask(world, "POST", V5, make("states", ITEM | {"state": 0}))).status == 1
+    assert (await ask(world, "POST", V3, make("states-3", ITEM | {"state": "x", "idIndex": "x"}))).status == 1
+    for version in ("states", "states-3"):
+        assert [item["state"] for item in (await get(world, version)).data["items"]] == [1]
+
+
+async def test_what_no_identifier_uses_yet_may_be_narrowed(world: World) -> None:
+    assert (await ask(world, "POST", V5, make("narrow", ITEM | {"required": False}))).status == 1
+    tighter = ITEM | {"required": True, "metadata": {"minLength": 2, "maxLength": 5}}
+    assert (await ask(world, "PUT", V5, make("narrow", tighter, industrySpecific="35", industryTrade="351",
+                                             industrySubclass="3511"))).data is True  # fmt: skip
+    (item,) = (await get(world, "narrow")).data["items"]
+    assert (item["required"], item["metadata"]["minLength"], item["metadata"]["maxLength"]) == (True, 2, 5)
+
+
 async def test_a_change_touches_what_is_sent_and_nothing_else(world: World) -> None:
     second = ITEM | {"idType": "flow", "name": "流量", "idIndex": 2001, "required": False}
     assert (await ask(world, "POST", V5, make("life", ITEM, second))).status == 1
@@ -71,6 +88,8 @@ async def test_a_change_touches_what_is_sent_and_nothing_else(world: World) -> N
     ids=str,
 )
 async def test_a_change_that_would_alter_what_was_registered_is_refused(world: World, items: Any, says: str) -> None:
+    used = {"handle": f"{PUMP}/by-1.2", "templateVersion": "1.2", "value": [make_value(2000, "model", "A")]}
+    assert (await ask(world, "POST", DATA, used)).message in ("success", "标识已存在")
     before = (await get(world, "1.2")).data
     said = await ask(world, "PUT", V5, make("1.2", *items))
     assert (said.status, says in said.message) == (-2, True), said.message

@@ -134,6 +134,21 @@ def test_the_meaning_of_a_version_never_changes(changes: dict[str, Any], reason:
         merge_template(BASE, changes)
 
 
+UNUSED = [case for case in FORBIDDEN if case[1] in (
+    "less room than before", "a longer minimum", "records without it exist", "another industry",
+    "another kind of carrier",
+)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "reason"), FORBIDDEN, ids=[f[1] for f in FORBIDDEN])
+def test_what_no_identifier_uses_may_be_narrowed_and_nothing_else(changes: dict[str, Any], reason: str) -> None:
+    if (changes, reason) in UNUSED:
+        assert merge_template(BASE, changes, is_used=False) != BASE
+    else:
+        with pytest.raises(ServiceError):
+            merge_template(BASE, changes, is_used=False)
+
+
 ALLOWED = [
     ({"items": [item(2000, "a", max_length=20)]}, "more room"),
     ({"items": [item(2000, "a", min_length=0)]}, "a shorter minimum"),
