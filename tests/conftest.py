@@ -1,5 +1,6 @@
 """Fixtures for all tests: `database_url`, `pool` and `connection` on a real PostgreSQL."""
 
+import gc
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
@@ -12,6 +13,13 @@ from tests import database
 # A slow machine refutes no law.
 settings.register_profile("suite", max_examples=60, deadline=None)
 settings.load_profile("suite")
+
+
+def pytest_collection_finish() -> None:
+    """All modules and thousands of tests stay: looking for garbage among them again and again takes a tenth of all."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 1_000)
 
 
 @pytest.fixture(scope="session")
