@@ -82,7 +82,12 @@ def read_texts(template: Template, values: list[Entry]) -> dict[str, str]:
     items, given = template.items_by_index, {}
     for index, kind, text in values:
         item = items.get(index)
-        if item is None or not item.enabled or item.type in given or (item.type != kind and not _is_of_type(item, kind)):
+        if (
+            item is None
+            or not item.enabled
+            or item.type in given
+            or (item.type != kind and not _is_of_type(item, kind))
+        ):
             _refuse_first(items, values)
         given[item.type] = text
     return given
