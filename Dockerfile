@@ -14,6 +14,8 @@ COPY data data
 RUN .venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation -e . && .venv/bin/python -m compileall -q node resolver registry schemas
 
 FROM python:3.11-slim
+# The font that PDFs embed.
+RUN apt-get update && apt-get install -y --no-install-recommends fonts-wqy-microhei && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/idnode idnode
 # At the same place: an environment knows where it stands.
 COPY --from=build /opt/idnode /opt/idnode

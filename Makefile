@@ -8,7 +8,7 @@ PYTHON ?= python3
 UV ?= uv
 PACKAGES := node resolver registry schemas
 
-.PHONY: run test bench lint types chromium lock clean
+.PHONY: run test bench lint types chromium font lock clean
 .DELETE_ON_ERROR:
 
 run: .venv/ready-to-run
@@ -19,7 +19,7 @@ run: .venv/ready-to-run
 TEST_PROCESSES = $(shell expr $$(nproc) + 1)
 
 # The tests start hundreds of processes: compiled modules are kept, whatever the caller's environment says.
-test: lint types chromium
+test: lint types chromium font
 	PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder tests/system tests/browser tests
 
 # The browser of tests/browser. Root installs it; anyone else is told how.
@@ -29,6 +29,16 @@ chromium:
 	else \
 	  echo "测试需要 chromium，请先安装：sudo apt-get install chromium /" \
 	    "the tests need chromium, install it first: sudo apt-get install chromium" >&2; exit 1; \
+	fi
+
+# The font that PDFs embed. A node without it names this package, too.
+font:
+	@[ -n "$$IDNODE_PDF_FONT" ] || ls /usr/share/fonts/*/wqy/wqy-*.ttc /usr/share/fonts/wqy-*/wqy-*.ttc 2>/dev/null | grep -q . || \
+	if [ "$$(id -u)" = 0 ]; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends fonts-wqy-microhei; \
+	else \
+	  echo "测试需要中文字体，请先安装：sudo apt-get install fonts-wqy-microhei /" \
+	    "the tests need a Chinese font, install it first: sudo apt-get install fonts-wqy-microhei" >&2; exit 1; \
 	fi
 
 bench: .venv/ready-to-test

@@ -25,6 +25,7 @@ Cell = str | int
 FORMATS = {
     "csv": "text/csv; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "pdf": "application/pdf",
 }
 _SIGNS = {">=": "≥", ">": ">"}
 _BOM = "\ufeff"
@@ -40,7 +41,11 @@ class Annex:
 
 
 def make_annex(annex: Annex, file_format: str, language: str) -> bytes:
-    """The whole file; `file_format`: a key of FORMATS."""
+    """The whole file; `file_format`: a key of FORMATS. Raises Unavailable where a PDF lacks its font."""
+    if file_format == "pdf":
+        from node.annex_pdf import make_annex_pdf  # slow to import, and seldom needed
+
+        return make_annex_pdf(annex, language)
     table, notes = list_rows(annex.view, language), list_notes(annex, language)
     return _make_csv(table, notes) if file_format == "csv" else _make_xlsx(table, notes, language)
 

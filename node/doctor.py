@@ -16,8 +16,10 @@ from node.agent import SEEN_FACT
 from node.alarms import PAGE, list_open
 from node.listening import find_holder, list_places
 from node.migrations import check_schema, connect, describe, list_applied
+from node.pdf_font import find_font
 from node.postgres import get_dsn
 from node.readiness import ask_all
+from node.registry_link import find_asking, make_asking_context
 from node.secret_key import load_key_ring
 from node.segment_files import IDENTITY, identify_directory, list_segments, read_portion
 from node.segment_keeping import KEPT, choose_reserve_bytes
@@ -28,7 +30,7 @@ from node.tls import read_end
 from node.toplevel_health import judge_reports
 from node.wording import say
 from schemas.days import get_day
-from schemas.errors import ServiceError
+from schemas.errors import ServiceError, Unavailable
 from schemas.texts import format_message, format_remedy
 from schemas.texts.doctor import LABELS
 from schemas.texts.toplevel import LABELS as TOPLEVEL_LABELS
@@ -90,8 +92,9 @@ async def examine(settings: NodeSettings) -> list[Finding]:
             findings[:0] = await _ask_database(connection, settings, dsn)
         finally:
             await connection.close()
-    findings += [*check_certificate(settings, now), *check_alarms(settings)]
+    findings += [*check_certificate(settings, now), check_font(settings), *check_alarms(settings)]
     findings += await check_ports(settings)
+    findings.append(await check_link(settings))
     findings += [finding async for finding in check_upstream(settings)]
     findings.append(check_sanity_of_clock(now))
     findings.append(check_public_url(settings))
@@ -279,6 +282,14 @@ def check_certificate(settings: NodeSettings, now: datetime) -> Iterator[Finding
         yield Finding("certificate", "error" if days <= 0 else "warning", "certificate_ends", details)
 
 
+def check_font(settings: NodeSettings) -> Finding:
+    """What PDFs need; everything else works without."""
+    try:
+        return Finding("font", "ok", "font_well", {"path": str(find_font(settings.pdf_font))})
+    except ServiceError as error:
+        return blame("font", error, "warning")
+
+
 def check_alarms(settings: NodeSettings) -> Iterator[Finding]:
     """Those of this machine that are not over, as they stand in its own files."""
     for alarm in list_open(settings.run_dir):
@@ -305,6 +316,29 @@ async def check_ports(settings: NodeSettings) -> list[Finding]:
             details |= {"pid": holder[0], "program": holder[1]}
         findings.append(Finding(f"port:{answer.place.name}", "error", code, details))
     return findings
+
+
+async def check_link(settings: NodeSettings) -> Finding:
+    """Whether workers of this machine reach the registry to ask who their viewers are."""
+    from resolver.link import RegistryLink
+    from schemas.link_messages import SECRET_WRONG, ViewerQuestion
+
+    try:
+        link = RegistryLink(find_asking(settings), make_asking_context(settings))
+    except ServiceError as error:
+        return blame("link", error)
+    place = {"place": str(find_asking(settings))}
+    try:
+        await link.identify(ViewerQuestion(0, "", "", "", ""))
+    except Unavailable:
+        if link.trouble == SECRET_WRONG:
+            return Finding("link", "error", "link_secret_wrong", place)
+        return Finding("link", "error", "link_silent", place | {"reason": link.trouble})
+    except ServiceError:  # nobody without credentials: that is its answer
+        pass
+    finally:
+        await link.close()
+    return Finding("link", "ok", "link_answers", place)
 
 
 async def check_upstream(settings: NodeSettings) -> AsyncIterator[Finding]:

@@ -118,17 +118,19 @@ async def show_firms(
     "/{name}/annex",
     response_class=Response,
     summary="The sheet of the annex as a file",
-    responses={200: {"description": "CSV or XLSX", "content": {
+    responses={200: {"description": "CSV, XLSX or PDF", "content": {
         "text/csv": {"example": "单位,新接入企业数 [家] 目标 ≥,新接入企业数 [家] 实际\r\n陈集镇,3,3\r\n"},
+        "application/pdf": {"example": "(file)"},
         "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": {"example": "(file)"}}}},
 )  # fmt: skip
 async def export_annex(
     call: Reading,
     name: PathText,
     as_of: AsOf = None,
-    file_format: Annotated[Literal["csv", "xlsx"], Query(alias="format")] = "csv",
+    file_format: Annotated[Literal["csv", "xlsx", "pdf"], Query(alias="format")] = "csv",
 ) -> Response:
-    """Its units in its order with totals; it names day, status, seal, definitions and checks of sums."""
+    """Its units in its order with totals; it names day, status, seal, definitions and checks of sums. The PDF has the
+    targets as bars, too; it needs a Chinese font on the node's machine."""
     async with call.connect() as conn:
         view, status = await read_view(conn, call, name, as_of)
     return await answer_annex(Annex(view, call.state.now(), status), file_format, call.language)

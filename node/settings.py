@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, fi
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from schemas.errors import SetupError
+from schemas.link_place import MIN_SECRET_CHARACTERS, LinkPlace, parse_link_place
 
 if TYPE_CHECKING:
     from node.tls import TlsFiles
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 PREFIX = "IDNODE_"
 CONFIG_VARIABLE = "IDNODE_CONFIG"
 DEFAULT_CONFIG = "idnode.toml"
-SECRETS = ("database_url", "database_read_url", "admin_password", "alarm_webhook_secret", "alarm_smtp_url")
+SECRETS = (
+    "database_url", "database_read_url", "admin_password", "alarm_webhook_secret", "alarm_smtp_url",
+    "registry_link_secret",
+)  # fmt: skip
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 LOOPBACK: tuple[Network, ...] = (ipaddress.IPv4Network("127.0.0.0/8"), ipaddress.IPv6Network("::1/128"))
@@ -72,11 +76,11 @@ def make_absolute(value: Path) -> Path:
     return value.expanduser().absolute()
 
 
-def check_socket_path(value: object) -> object:
-    """A relative path would be another one for each process; `host:port` is not spoken."""
-    if isinstance(value, str) and not value.startswith(("/", "~")):
-        raise ValueError("expected the absolute path of a Unix socket")
-    return value
+def parse_link(value: object) -> object:
+    """A relative path would be another one for each process."""
+    if not isinstance(value, str):
+        return value
+    return make_absolute(Path(value)) if value.startswith(("/", "~")) else parse_link_place(value)
 
 
 def find_default_data_dir() -> Path:
@@ -90,7 +94,6 @@ def find_default_language() -> Literal["zh", "en"]:
 
 
 Directory = Annotated[Path, AfterValidator(make_absolute)]
-SocketPath = Annotated[Path, BeforeValidator(check_socket_path), AfterValidator(make_absolute)]
 WebAddress = Annotated[str, AfterValidator(check_web_address)]
 DatabaseUrl = Annotated[str, AfterValidator(check_database_url)]
 SmtpUrl = Annotated[str, AfterValidator(check_smtp_url)]
@@ -114,13 +117,16 @@ class SharedSettings(BaseSettings):
     public_address: str | None = None  # the host in HS_SITE, routes and reports
     bind: str = "127.0.0.1"
     registry_port: Port = 8000
+    registry_url: WebAddress | None = None  # where people reach the console, behind a proxy for instance
     resolver_http_port: Port = 8081
     handle_port: Port = 2641
     toplevel_rehearsal: bool = True  # a top-level node of our own, for rehearsal
     toplevel_port: Port = 9100  # of the rehearsal node, HTTP
     toplevel_handle_port: Port = 9641  # of the rehearsal node, TCP and UDP
     trusted_proxies: Annotated[tuple[Network, ...], *CommaList] = ()
-    registry_link: SocketPath | None = None  # where workers ask the registry about viewers; None: in run_dir
+    registry_link: Annotated[Path | LinkPlace | None, NoDecode, BeforeValidator(parse_link)] = None  # None: in run_dir
+    registry_link_secret: Annotated[str | None, Field(repr=False, min_length=MIN_SECRET_CHARACTERS)] = None
+    registry_link_ca: Directory | None = None  # PEM of who signed the registry's certificate; None: the system's
     log_dir: Directory | None = None
     log_format: Literal["text", "json"] = "text"  # of what processes print
     log_megabytes: Annotated[int, Field(ge=1)] = 10  # of each process's log; one older file is kept beside it
@@ -170,8 +176,8 @@ class SharedSettings(BaseSettings):
 
     @property
     def link_path(self) -> Path:
-        """The Unix socket between registry and resolvers."""
-        return self.registry_link or self.run_dir / "registry.sock"
+        """The Unix socket between registry and resolvers of one machine."""
+        return self.registry_link if isinstance(self.registry_link, Path) else self.run_dir / "registry.sock"
 
     @property
     def stats_dir(self) -> Path:
@@ -228,6 +234,17 @@ class SharedSettings(BaseSettings):
         """What stands before the identifier on goods; made up while IDNODE_PUBLIC_URL is not set."""
         return self.public_url or f"{self.web_scheme}://{format_host(self.site_address)}:{self.resolver_http_port}"
 
+    @property
+    def console_url(self) -> str:
+        """What stands before `/console` in links; made up while IDNODE_REGISTRY_URL is not set."""
+        return self.registry_url or f"{self.web_scheme}://{format_host(self.site_address)}:{self.registry_port}"
+
+    @property
+    def report_url(self) -> str:
+        """The console for pages that anybody scans; empty where only this machine would find it."""
+        is_known = self.registry_url or self.public_address or self.public_url is None
+        return self.console_url if is_known else ""
+
 
 class RegistrySettings(SharedSettings):
     """The registry and its jobs."""
@@ -236,6 +253,7 @@ class RegistrySettings(SharedSettings):
     secret_key_file: Directory | None = None
     metrics_networks: Annotated[tuple[Network, ...], *CommaList] = LOOPBACK  # who may read /metrics without a key
     admin_password: Annotated[str | None, Field(repr=False)] = None  # of the account made at the first start
+    pdf_font: Directory | None = None  # a font with Chinese signs and TrueType outlines; None: the machine's
     snms_aliases: bool = True  # older paths of the SNMS interface that clients in the field still use
 
     @property
@@ -252,6 +270,7 @@ class ReportSettings(RegistrySettings):
     toplevel_algorithm: Literal["SM2-SM3", "RSA-SHA256", "ED25519"] = "ED25519"  # of keys made from now on
     toplevel_sources: Literal["full", "truncated", "none"] = "full"  # addresses of clients in T3 and T8
     operator_file: Directory | None = None  # the operator's own dossier (T1), JSON
+    monitor_url: WebAddress | None = None  # the resolver the agent asks every minute; None: that of this machine
     enterprise_node_private: bool = False  # whether routes of enterprises' nodes may lie in private networks
 
     @property
@@ -261,6 +280,12 @@ class ReportSettings(RegistrySettings):
             host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.bind, self.bind)  # noqa: S104 - compared, not bound
             return f"http://{format_host(host)}:{self.toplevel_port}/tln/v1"
         return self.toplevel_url
+
+    @property
+    def monitored_url(self) -> str:
+        """The resolver whose answers are timed (M1, M2)."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.bind, self.bind)  # noqa: S104 - compared, not bound
+        return self.monitor_url or f"{self.web_scheme}://{format_host(host)}:{self.resolver_http_port}"
 
     @property
     def trusts_toplevel_clock(self) -> bool:
@@ -388,5 +413,6 @@ def read_secret_files(given: Mapping[str, Any]) -> dict[str, str]:
 def explain(error: ValidationError) -> SetupError:
     """The first mistake; never the value, which may be a password."""
     first = error.errors(include_input=False, include_url=False)[0]
-    name = str(first["loc"][0]) if first["loc"] else "ports"
-    return SetupError("setting_invalid", field=name, name=name, reason=first["msg"].removeprefix("Value error, "))
+    reason = first["msg"].removeprefix("Value error, ")
+    name = str(first["loc"][0]) if first["loc"] else reason.split()[0].rstrip(",")  # of several, the first named
+    return SetupError("setting_invalid", field=name, name=name, reason=reason)

@@ -14,7 +14,7 @@ from node.closing import find_status
 from node.definitions import define_counters
 from node.statistics import Limits, stats, totals
 from node.statistics_files import FORMATS, make_file, name_file
-from node.statistics_tables import Question, read_table
+from node.statistics_tables import Question, read_export, read_table
 from node.store.closing import fetch_closes, fetch_latest_rows, fetch_rows
 from registry.api.calls import Call, Reading
 from registry.principals import Principal
@@ -98,20 +98,22 @@ async def get_table(call: Reading, asked: Asked) -> Response:
     "/export",
     response_class=Response,
     summary="The same as a file",
-    responses={200: {"description": "CSV, XLSX or JSON", "content": {
+    responses={200: {"description": "CSV, XLSX, PDF or JSON", "content": {
         "text/csv": {"example": "行政区划代码,行政区划,解析量 [Q1]\r\n321302,江苏省宿迁市宿城区,5210\r\n"},
         "application/json": {"example": {"by": "area", "rows": []}},
+        "application/pdf": {"example": "(file)"},
         "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": {"example": "(file)"}}}},
 )  # fmt: skip
 async def export_table(
     call: Reading,
     asked: Asked,
-    file_format: Annotated[Literal["csv", "xlsx", "json"], Query(alias="format")] = "csv",
+    file_format: Annotated[Literal["csv", "xlsx", "pdf", "json"], Query(alias="format")] = "csv",
 ) -> Response:
-    """CSV in UTF-8 with a byte order mark, XLSX or JSON; every file names definitions, period, time, seal and check."""
+    """CSV in UTF-8 with a byte order mark, XLSX, PDF or JSON; every file names definitions, period, time, seal and
+    check. The PDF has charts of trend and rank beside the table; it needs a Chinese font on the node's machine."""
     async with call.connect() as conn:
-        table = await read_table(conn, asked, call.state.now())
-    content = await asyncio.to_thread(make_file, table, file_format, call.language)
+        table, days = await read_export(conn, asked, call.state.now(), file_format)
+    content = await asyncio.to_thread(make_file, table, file_format, call.language, days)
     disposition = f'attachment; filename="{name_file(table, file_format)}"'
     headers = {"Content-Disposition": disposition, "Cache-Control": "no-store", **_say_status(table.status)}
     return Response(content, 200, headers, FORMATS[file_format])

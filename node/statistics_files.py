@@ -1,4 +1,4 @@
-"""Tables of figures as files: CSV (UTF-8 with a byte order mark), XLSX and JSON. No database, no clock.
+"""Tables of figures as files: CSV (UTF-8 with a byte order mark), XLSX, PDF and JSON. No database, no clock.
 
 Each file names period, time of the figures, whether they are sealed and by which seal, the check of the sums, and the
 definitions. A text from outside never becomes a formula.
@@ -20,6 +20,7 @@ from schemas.texts.statistics import LABELS
 FORMATS = {
     "csv": "text/csv; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "pdf": "application/pdf",
     "json": "application/json",
 }
 # What spreadsheets take for the beginning of a formula, also in the width of Chinese signs.
@@ -27,12 +28,19 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _BOM = "\ufeff"
 
 
-def make_file(table: Table, file_format: str, language: str) -> bytes:
-    """The whole file; `file_format`: a key of FORMATS."""
+def make_file(table: Table, file_format: str, language: str, days: Table | None = None) -> bytes:
+    """The whole file; `file_format`: a key of FORMATS. `days`: the same by day, for the trend of a PDF.
+
+    Raises Unavailable where a PDF lacks its font.
+    """
     if file_format == "csv":
         return make_csv(table, language)
     if file_format == "xlsx":
         return make_xlsx(table, language)
+    if file_format == "pdf":
+        from node.statistics_pdf import make_pdf  # slow to import, and seldom needed
+
+        return make_pdf(table, days, language)
     return json.dumps(table.format(language), ensure_ascii=False, indent=1).encode()
 
 
@@ -49,6 +57,11 @@ def guard_formula(text: str) -> str:
 
 def list_notes(table: Table, language: str) -> list[tuple[str, ...]]:
     """What stands beside the figures in every file: rows of texts."""
+    return [*list_facts(table, language), *list_definitions(table, language)]
+
+
+def list_facts(table: Table, language: str) -> list[tuple[str, ...]]:
+    """Period, time of the figures, seals, revisions, limits, check of the sums."""
     status, question = table.status, table.question
     first = question.first.isoformat() if question.first else say(LABELS["since_beginning"], language)
     notes: list[tuple[str, ...]] = [
@@ -64,10 +77,16 @@ def list_notes(table: Table, language: str) -> list[tuple[str, ...]]:
     if table.limits_text:
         notes.append((say(LABELS["limited_to"], language), table.limits_text))
     notes.append((say(LABELS["check"], language), describe_check(table, language)))
-    for one in define_counters(language):
-        if one["counter"] in table.figure_columns:
-            notes.append((f"{say(LABELS['definitions'], language)} {one['code']}", one["name"], one["definition"]))
     return notes
+
+
+def list_definitions(table: Table, language: str) -> list[tuple[str, ...]]:
+    """What each figure of the table counts."""
+    return [
+        (f"{say(LABELS['definitions'], language)} {one['code']}", one["name"], one["definition"])
+        for one in define_counters(language)
+        if one["counter"] in table.figure_columns
+    ]
 
 
 def describe_status(status: dict[str, Any], language: str) -> str:
@@ -87,7 +106,7 @@ def describe_check(table: Table, language: str) -> str:
     return say(LABELS["check_holds"], language)
 
 
-def _list_rows(table: Table, language: str) -> Iterator[list[Any]]:
+def list_rows(table: Table, language: str) -> Iterator[list[Any]]:
     """Heading, rows and the row of sums; numbers are numbers, what is not known is empty."""
     yield [_head(column, language) for column in table.columns]
     for row in table.rows:
@@ -105,7 +124,7 @@ def make_csv(table: Table, language: str) -> bytes:
     """The table, an empty line, and the notes."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    for row in _list_rows(table, language):
+    for row in list_rows(table, language):
         writer.writerow([guard_formula(cell) if isinstance(cell, str) else cell for cell in row])
     writer.writerow([])
     for note in list_notes(table, language):
@@ -121,7 +140,7 @@ def make_xlsx(table: Table, language: str) -> bytes:
     bold, number = book.add_format({"bold": True}), book.add_format({"num_format": "#,##0"})
     sheet = book.add_worksheet(say(LABELS["figures"], language))
     last = len(table.rows) + 1
-    for at, row in enumerate(_list_rows(table, language)):
+    for at, row in enumerate(list_rows(table, language)):
         for column, cell in enumerate(row):
             if isinstance(cell, int):
                 sheet.write_number(at, column, cell, number)

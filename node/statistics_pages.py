@@ -14,7 +14,7 @@ from node.definitions import define_counters, name_column
 from node.statistics import AT_END
 from node.statistics_api import find_limits
 from node.statistics_files import FORMATS, describe_check, make_file, name_file
-from node.statistics_tables import Question, Table, read_table
+from node.statistics_tables import Question, Table, read_export, read_table
 from registry.console.sections import Entry, Section
 from registry.console.visits import Visit, Visiting
 from registry.principals import Principal
@@ -184,7 +184,7 @@ async def export(
         raise InvalidInput("export_format_unknown", field="format", file=kind[:40])
     question = make_question(visit, {"by": by, "from": first, "to": last, "unit": unit})
     async with visit.connect() as conn:
-        table = await read_table(conn, question, visit.state.now())
-    content = await asyncio.to_thread(make_file, table, kind, visit.language)
+        table, days = await read_export(conn, question, visit.state.now(), kind)
+    content = await asyncio.to_thread(make_file, table, kind, visit.language, days)
     headers = {"Content-Disposition": f'attachment; filename="{name_file(table, kind)}"'}
     return Response(content, 200, headers, FORMATS[kind])

@@ -5,7 +5,7 @@ Pages, exports and reports use `read_table`; `node.statistics_files` makes files
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -119,6 +119,17 @@ async def read_table(conn: Connection, question: Question, now: datetime) -> Tab
     sums = sum_rows(rows, columns, by_day=question.by == "day")
     differing = [name for name in columns if name in expected and sums[name] != expected[name]]
     return Table(question, now, status, rows, sums, None if question.by == "tag" else differing)
+
+
+async def read_export(
+    conn: Connection, question: Question, now: datetime, file_format: str
+) -> tuple[Table, Table | None]:
+    """The table of a file and, for a PDF, the same by day, of one snapshot."""
+    if file_format != "pdf" or question.by == "day":
+        return await read_table(conn, question, now), None
+    days = replace(question, by="day", level=None)
+    async with conn.transaction(isolation="repeatable_read", readonly=True):
+        return await read_table(conn, question, now), await read_table(conn, days, now)
 
 
 def sum_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, by_day: bool = False) -> dict[str, int]:

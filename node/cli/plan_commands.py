@@ -192,7 +192,7 @@ def enter(
 
 def export(
     name: Name,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help=".csv, .xlsx")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=".csv, .xlsx, .pdf")],
     as_of: AsOf = None,
 ) -> None:
     """按附件的行序写出 / Write the sheet of the annex"""

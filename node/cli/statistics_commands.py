@@ -44,7 +44,10 @@ def stats(
     ] = None,
     industry_level: Annotated[int | None, typer.Option("--industry-level", min=1, max=4, hidden=True)] = None,
     export: Annotated[
-        Path | None, typer.Option("--export", metavar="FILE", help="写入 .csv、.xlsx 或 .json / write a file")
+        Path | None, typer.Option("--export", metavar="FILE", help="写入 .csv、.xlsx、.pdf 或 .json / write a file")
+    ] = None,
+    pdf: Annotated[
+        Path | None, typer.Option("--pdf", metavar="FILE", help="写入 PDF，含图表 / write a PDF with charts")
     ] = None,
     provisional: Annotated[
         bool, typer.Option("--provisional", help="连同口径、性质和合计 / with status, definitions and sums")
@@ -61,21 +64,26 @@ def stats(
     limits = Limits(prefix, division_code=area)
     wanted = industry_level if by == "industry" and level is None else level
     question = Question(by, parse_day(first, "from"), parse_day(last, "to") or today, limits, wanted)
-    table = run(_read(question))
+    target = pdf or export
+    file_format = "pdf" if pdf else _find_format(export) if export else ""
+    table, days = run(_read(question, file_format))
     language = get_language()
-    if export is not None:
-        _write(table, export, language)
+    if target is not None:
+        from node.statistics_files import make_file
+
+        target.write_bytes(make_file(table, file_format, language, days))
+        print(say(WORDS["exported"], language, path=target))
     elif as_json:
         print_json(table.format(language) if provisional else table.rows)
     else:
         _print_table(table, language)
 
 
-async def _read(question: "Question") -> "Table":
-    from node.statistics_tables import read_table
+async def _read(question: "Question", file_format: str) -> "tuple[Table, Table | None]":
+    from node.statistics_tables import read_export
 
     async with open_database(load()) as conn:
-        return await read_table(conn, question, datetime.now(UTC))
+        return await read_export(conn, question, datetime.now(UTC), file_format)
 
 
 def _print_table(table: "Table", language: str) -> None:
@@ -87,14 +95,14 @@ def _print_table(table: "Table", language: str) -> None:
     print(f"{say(WORDS['status'], language)}: {describe_status(table.status, language)}")
 
 
-def _write(table: "Table", path: Path, language: str) -> None:
-    from node.statistics_files import FORMATS, make_file
+def _find_format(path: Path) -> str:
+    """By the end of the file's name; raises InvalidInput."""
+    from node.statistics_files import FORMATS
 
     file_format = path.suffix.removeprefix(".").lower()
     if file_format not in FORMATS:
         raise InvalidInput("export_format_unknown", field="export", file=path.name[:80])
-    path.write_bytes(make_file(table, file_format, language))
-    print(say(WORDS["exported"], language, path=path))
+    return file_format
 
 
 def recompute(day: Day = None, as_json: AsJson = False) -> None:

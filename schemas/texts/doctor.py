@@ -21,6 +21,20 @@ TEXTS: dict[str, Text] = {
         "若该程序不属于本节点，请更换端口；否则请查看数据目录的 logs。",
         "If that program is not the node's, choose another port; else see logs in the data directory.",
     ),
+    "link_silent": Text(
+        "登记服务没有在链路 {place} 上应答：{reason}。",
+        "The registry does not answer over the link at {place}: {reason}.",
+        "请启动登记服务（idnode up 或 idnode registry），并检查 IDNODE_REGISTRY_LINK 和两台机器之间的防火墙；"
+        "在此期间带凭据的查询得到 503，匿名查询不受影响。",
+        "Start the registry (idnode up or idnode registry); check IDNODE_REGISTRY_LINK and the firewall between the"
+        " machines. Until then requests with credentials get 503, all others are answered.",
+    ),
+    "link_secret_wrong": Text(
+        "登记服务不接受本机在链路 {place} 上的共享密钥。",
+        "The registry does not accept this machine's secret for the link at {place}.",
+        "请使两台机器的 IDNODE_REGISTRY_LINK_SECRET 相同，然后重新启动解析进程。",
+        "Make IDNODE_REGISTRY_LINK_SECRET the same on both machines, then restart the resolver.",
+    ),
     "clock_differs": Text(
         "本机时钟与数据库相差 {seconds} 秒。",
         "The clocks of this machine and of the database are {seconds} s apart.",
@@ -148,6 +162,7 @@ LABELS: dict[str, tuple[str, str]] = {
     ),
     "disk_well": ("{path} 所在磁盘剩余 {free}", "{free} free on the disk of {path}"),
     "certificate_well": ("证书 {path} 有效期至 {end}", "{path} is good until {end}"),
+    "font_well": ("PDF 使用字体 {path}", "PDFs use the font {path}"),
     "upstream_answers": ("上游解析 {url} 正常应答", "the upstream {url} answers"),
     "public_url_set": ("二维码中的地址为 {url}/…", "codes carry {url}/…"),
     "sum": ("{errors} 个错误，{warnings} 个警告。", "{errors} errors, {warnings} warnings."),

@@ -179,7 +179,7 @@ TEXTS: dict[str, Text] = {
     "annex_format_unknown": Text(
         "不能导出为“{file}”。",
         "Cannot export to “{file}”.",
-        "文件名请以 .csv 或 .xlsx 结尾。",
-        "Let the name end with .csv or .xlsx.",
+        "文件名请以 .csv、.xlsx 或 .pdf 结尾。",
+        "Let the name end with .csv, .xlsx or .pdf.",
     ),
 }

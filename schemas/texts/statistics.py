@@ -78,6 +78,8 @@ LABELS: dict[str, tuple[str, str]] = {
     "check_not_for_tags": ("不适用：企业可有多个标签", "not applicable: an enterprise may have several tags"),
     "limited_to": ("范围", "Limited to"),
     "figures": ("数据", "Figures"),
+    "page": ("第 {number} 页，共 {total} 页", "Page {number} of {total}"),
+    "pdf_title": ("统计数据（按{by}），{first} 至 {last}", "Figures by {by}, {first} to {last}"),
 }
 
 TEXTS: dict[str, Text] = {
@@ -224,8 +226,23 @@ TEXTS: dict[str, Text] = {
     "export_format_unknown": Text(
         "不能导出为“{file}”。",
         "Cannot export to “{file}”.",
-        "文件名请以 .csv、.xlsx 或 .json 结尾。",
-        "Let the name end with .csv, .xlsx or .json.",
+        "文件名请以 .csv、.xlsx、.pdf 或 .json 结尾。",
+        "Let the name end with .csv, .xlsx, .pdf or .json.",
+    ),
+    "pdf_font_missing": Text(
+        "这台机器上没有可嵌入 PDF 的中文字体，未生成文件。",
+        "There is no Chinese font on this machine that a PDF can embed; no file was made.",
+        "请安装：apt-get install {package}（Debian、Ubuntu），dnf install wqy-microhei-fonts（Fedora、openEuler）；"
+        "或用 IDNODE_PDF_FONT 指定含中文的 TrueType 字体文件。无需重启。",
+        "Install one: apt-get install {package} (Debian, Ubuntu), dnf install wqy-microhei-fonts (Fedora, openEuler); or"
+        " name a TrueType font file with Chinese by IDNODE_PDF_FONT. No restart is needed.",
+    ),
+    "pdf_font_unusable": Text(
+        "字体文件 {path} 不能用于 PDF（{reason}），未生成文件。",
+        "The font file {path} cannot be used for PDF ({reason}); no file was made.",
+        "需要含中文的 TrueType 字体（不能是 OTF/CFF）：去掉 IDNODE_PDF_FONT 并 apt-get install {package}，或改指其他文件。",
+        "It takes a TrueType font with Chinese (not OTF/CFF): unset IDNODE_PDF_FONT and apt-get install {package}, or"
+        " name another file.",
     ),
     "close_day_running": Text(
         "{day} 尚未结束，不能封账。",

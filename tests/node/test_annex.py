@@ -16,6 +16,7 @@ from node.plan_files import make_lines, read_plan_file
 from node.plan_progress import read_plan
 from node.plans import Figure, enter_figure, get_plan, load_plan
 from registry.enterprise_file import load_enterprises, read_enterprise_file
+from tests.node.pdf_reading import read_cells
 from tests.registry.people import RULES, order
 
 DATA = Path(__file__).parents[2] / "data"
@@ -96,6 +97,17 @@ def test_the_spreadsheet_has_the_same_cells_with_numbers_as_numbers(annex: Annex
     notes = [[cell for cell in row if cell is not None] for row in book["统计口径"].iter_rows(values_only=True)]
     assert notes[0] == ["计划", NAME]
     assert all(cell.data_type != "f" for sheet in book for row in sheet.iter_rows() for cell in row)
+
+
+def test_the_pdf_has_the_same_cells_in_the_same_order(annex: Annex) -> None:
+    cells = ["".join(cell.split()) for cell in read_cells(make_annex(annex, "pdf", "zh"))]
+    wanted = ["".join(format(cell, "," if isinstance(cell, int) else "").split()) for row in SHEET for cell in row]
+    start = cells.index("单位")
+    assert cells[start : start + len(wanted) - wanted.count("")] == [cell for cell in wanted if cell]
+    said = "".join(cells)
+    for words in ("截至日期2023-06-30", "暂定", "34/≥66", "各单位目标之和与全区目标一致", "统计口径E2", "34/>60", NAME):
+        assert words in said, words
+    assert "Unitstogether" in "".join("".join(read_cells(make_annex(annex, "pdf", "en"))).split())
 
 
 def test_the_sheet_speaks_english_and_has_a_plain_name(annex: Annex) -> None:

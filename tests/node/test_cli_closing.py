@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from node.store.registrations import add_registrations
 from schemas.days import get_day, get_start
+from tests.node.pdf_reading import read_cells
 from tests.node.test_cli_data import Node
 
 TODAY = get_day(datetime.now(UTC))
@@ -48,7 +49,10 @@ async def test_days_are_closed_shown_verified_and_exported(node: Node, pool: asy
     assert (table["status"], table["seals"][0]["seal"], table["sums"]["registered_total"]) == (
         "sealed", closed[-1]["seal"], 5,
     )  # fmt: skip
-    assert node.fail("stats", "--export", "figures.pdf")["code"] == "export_format_unknown"
+    printed = Path(node.data_dir, "figures.pdf")
+    assert node.run("stats", "--by", "day", "--to", YESTERDAY, "--pdf", printed).returncode == 0
+    assert table["seals"][0]["seal"] in "".join(read_cells(printed.read_bytes()))
+    assert node.fail("stats", "--export", "figures.docx")["code"] == "export_format_unknown"
     await pool.execute("UPDATE closed_rows SET registered_new = 6 WHERE day = $1", YESTERDAY)
     found = node.run("seal", "verify")
     assert found.returncode == 1

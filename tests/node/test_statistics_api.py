@@ -141,4 +141,13 @@ def test_nobody_sees_beyond_his_area(
 @pytest.mark.parametrize("query", ["by=colour", "level=5&by=industry", f"from={date.max}", "division=%00", "to=x"])
 async def test_what_cannot_be_asked_is_refused(world: World, query: str) -> None:
     assert (await world.ask("GET", f"{V1}?{query}", who="operator")).status in (400, 200)
-    assert (await world.ask("GET", f"{V1}/export?format=pdf", who="operator")).status == 400
+    assert (await world.ask("GET", f"{V1}/export?format=docx", who="operator")).status == 400
+
+
+async def test_a_pdf_is_made_or_the_package_of_its_font_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = await world.ask("GET", f"{V1}/export?by=enterprise&format=pdf", who="operator")
+    assert (made.status, made.body[:5], made.headers["Content-Type"]) == (200, b"%PDF-", "application/pdf")
+    monkeypatch.setenv("IDNODE_PDF_FONT", "/nowhere.ttf")
+    lacking = await world.ask("GET", f"{V1}/export?by=enterprise&format=pdf", who="operator")
+    assert (lacking.status, lacking.json["code"]) == (503, "pdf_font_unusable")
+    assert "apt-get install fonts-wqy-microhei" in lacking.json["remedy"]

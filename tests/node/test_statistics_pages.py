@@ -17,6 +17,7 @@ from registry.accounts import NewAccount
 from schemas.days import get_day
 from schemas.resolution_log import ClientClass, Outcome, Transport
 from schemas.texts.figure_pages import PAGES
+from tests.node.pdf_reading import read_cells
 from tests.registry.api_world import PUMP, TOFU
 from tests.registry.console_world import PASSWORD, Console, add_visitor, open_console
 
@@ -147,14 +148,16 @@ async def test_questions_that_make_no_sense_are_answered_as_such(console: Consol
 
 
 async def test_the_page_is_taken_away_as_a_file(console: Console) -> None:
-    for kind, head in (("csv", b"\xef\xbb\xbf"), ("xlsx", b"PK"), ("json", b"{")):
+    for kind, head in (("csv", b"\xef\xbb\xbf"), ("xlsx", b"PK"), ("pdf", b"%PDF"), ("json", b"{")):
         reply = await console["mayor"]._ask("GET", f"/statistics/export?by=enterprise&format={kind}", {})
         assert (reply.status, reply.body[: len(head)]) == (200, head)
         assert f".{kind}" in reply.headers["Content-Disposition"]
-        assert kind == "xlsx" or (b"Firm 901" in reply.body and b"Firm 902" not in reply.body)
+        assert kind in ("xlsx", "pdf") or (b"Firm 901" in reply.body and b"Firm 902" not in reply.body)
     annex = await console["mayor"]._ask("GET", f"/plans/annex?name={NAME}&format=csv", {})
     assert annex.status == 200
     assert "城北镇,1,1,yes,3,not measured,–" in annex.body.decode()
+    sheet = await console["mayor"]._ask("GET", f"/plans/annex?name={NAME}&format=pdf", {})
+    assert (sheet.status, "城北镇" in read_cells(sheet.body)) == (200, True)
     for path in ("/statistics/export?format=exe", f"/plans/annex?name={NAME}&format=exe"):
         assert (await console["operator"].get(path)).status == 400
 

@@ -30,7 +30,7 @@ from tests.system.accounts import ORDINARY, ROOT, Account, can_run, copy_tree, g
 from tests.system.running_node import PATIENCE_SECONDS, find_ports, wait_until
 
 INSTALLED = ("/opt", "/var/lib/idnode")  # where the image keeps things: below the test's directory here
-NEEDS_ROOT = "useradd "
+NEEDS_ROOT = ("useradd ", "apt-get ")
 
 
 @dataclass
