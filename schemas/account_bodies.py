@@ -92,6 +92,7 @@ class NewPassword(Request):
 
     password: Password | None = None
     old_password: Annotated[str, Field(max_length=255)] = ""
+    code: Annotated[str, Field(max_length=16, description="Of the second factor, if there is one.")] = ""
 
 
 class AccountBody(Body):

@@ -83,7 +83,8 @@ async def put_password(call: Writing, user_name: PathText, body: NewPassword) ->
     async with call.connect() as conn:
         row = await get_account(conn, user_name)
     if row.account_id == principal.account_id:
-        await sign_in(call.state.connect, ring, make_visit(call), Attempt(row.user_name, body.old_password))
+        attempt = Attempt(row.user_name, body.old_password, body.code)
+        await sign_in(call.state.connect, ring, make_visit(call), attempt)
     made = make_password() if body.password is None else None
 
     async def effect(conn: Connection) -> Answer:

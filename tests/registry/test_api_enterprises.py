@@ -1,13 +1,19 @@
 """Enterprises over HTTP: from the application to the closing, with prefixes, templates, units, tags and statistics."""
 
+import time
+from base64 import b32decode
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
+from registry.accounts import NewAccount, set_second_factor
+from registry.principals import Principal
+from registry.totp import STEP_SECONDS, compute_code
 from schemas.account_bodies import KeyPage, NewKeyBody
 from schemas.bodies import TemplateBody, TemplatePage
 from schemas.enterprise_bodies import (
@@ -23,8 +29,9 @@ from schemas.enterprise_bodies import (
     UnitBody,
     UnitPage,
 )
+from tests.registry.account_world import PASSWORD, sign
 from tests.registry.api_world import PUMP, Reply, World, open_world
-from tests.registry.people import make_uscc
+from tests.registry.people import RULES, make_uscc, order
 
 V1 = "/api/v1"
 DATA = Path(__file__).parent.parent.parent / "data"
@@ -246,6 +253,22 @@ async def test_keys_are_listed_without_secrets(world: World) -> None:
     assert made.access_key in [key.access_key for key in listed.keys]
     unknown = await world.ask("POST", f"{V1}/keys/ak_none/revoke")
     assert (unknown.status, unknown.json["code"]) == (404, "key_not_found")
+
+
+async def test_ones_own_password_needs_the_old_one_and_the_second_factor(world: World) -> None:
+    await sign(world, "olga", NewAccount("olga", ["engineer"], PASSWORD))
+    async with world.state.connect() as conn:
+        me = order(Principal("operator", "account:olga", user_name="olga"))
+        address = await set_second_factor(conn, RULES.key_ring, me, "olga")
+    code = compute_code(b32decode(parse_qs(urlsplit(address).query)["secret"][0]), int(time.time()) // STEP_SECONDS)
+    body = {"password": "battery horse correct", "old_password": PASSWORD}
+    said = []
+    for more in ({}, {"code": "000000"}, {"code": code, "old_password": "wrong"}, {"code": code}):
+        reply = await world.ask("PUT", f"{V1}/accounts/olga/password", body | more, who="olga")
+        said.append((reply.status, reply.json.get("code")))
+    assert said == [
+        (401, "second_factor_missing"), (401, "second_factor_wrong"), (401, "sign_in_wrong"), (200, None),
+    ]  # fmt: skip
 
 
 async def test_statistics_in_every_grouping(world: World) -> None:
