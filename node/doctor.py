@@ -367,6 +367,8 @@ async def check_upstream(settings: NodeSettings) -> AsyncIterator[Finding]:
 def check_public_url(settings: NodeSettings) -> Finding:
     if settings.public_url is None:
         return Finding("public_url", "warning", "public_url_not_set", {"url": settings.scan_url})
+    if not settings.report_url:
+        return Finding("public_url", "warning", "registry_url_not_set", {"url": settings.public_url})
     return Finding("public_url", "ok", "public_url_set", {"url": settings.public_url})
 
 

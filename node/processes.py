@@ -96,6 +96,7 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
         database_url=get_dsn(settings.database_url, settings.data_dir),
         public_url=settings.scan_url,
         public_url_is_set=settings.public_url is not None,
+        console_url=settings.console_url,
         jobs_dir=settings.jobs_dir,
         log_dir=settings.resolution_log_dir,
         rules=NodeRules(
@@ -140,6 +141,7 @@ def run_resolver(settings: "ResolverSettings", worker: int, sockets: dict[str, s
         own_prefixes=settings.prefixes,
         public_url=settings.public_url,
         fallback_url=settings.scan_url,
+        report_url=settings.report_url,
         site=make_site(settings.site_address, settings.handle_port, settings.resolver_http_port),
         cache_bytes=settings.cache_megabytes * 1_048_576,
         udp_per_second=settings.udp_per_second,

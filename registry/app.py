@@ -32,6 +32,7 @@ from registry.api import (
     jobs,
     partners,
     prefixes,
+    problem_reports,
     ranges,
     reading,
     resolving,
@@ -54,6 +55,7 @@ from registry.console.sections import Section
 from registry.job_runner import run_jobs
 from registry.jobs import clear_old_jobs
 from registry.link import serve_link
+from registry.problem_reports import forget_contacts
 from registry.sandbox import reset_due_sandboxes
 from registry.snms.edge import SnmsEdge
 from registry.snms.routes import make_routes
@@ -76,7 +78,7 @@ _ROUTERS = (
     batches.router, streams.router, resolving.router, identifiers.router, reading.router, ranges.router,
     templates.router, enterprises.router, prefixes.router, dictionaries.router, access_keys.router,
     attachments.router, jobs.router, sign_in.router, accounts.router, partners.router,
-    sandboxes.router, exports.router,
+    sandboxes.router, exports.router, problem_reports.router,
 )  # fmt: skip
 
 
@@ -206,7 +208,7 @@ def make_server(app: FastAPI, config: RegistryConfig) -> uvicorn.Server:
 async def clear_old_things(state: RegistryState) -> None:
     """Delete what has had its time: answers kept for Idempotency-Keys, files of jobs, files of no dossier."""
     while True:
-        for clear in (_forget_answers, _reset_sandboxes, _forget_sessions, _clear_jobs, _clean_attachments):
+        for clear in _CLEARING:
             try:
                 with suppress(Unavailable, *DATABASE_AWAY):
                     async with state.connect() as conn:
@@ -233,9 +235,18 @@ async def _forget_sessions(state: RegistryState, conn: Connection) -> None:
     await forget_old_sessions(conn, state.now())
 
 
+async def _forget_contacts(state: RegistryState, conn: Connection) -> None:
+    await forget_contacts(conn, state.now())
+
+
 async def _clear_jobs(state: RegistryState, conn: Connection) -> None:
     await clear_old_jobs(conn, state.config.jobs_dir, state.now())
 
 
 async def _clean_attachments(state: RegistryState, conn: Connection) -> None:
     await clean_attachments(conn, state.config.attachments.directory, state.now())
+
+
+_CLEARING = (
+    _forget_answers, _reset_sandboxes, _forget_sessions, _clear_jobs, _clean_attachments, _forget_contacts,
+)  # fmt: skip

@@ -42,10 +42,10 @@ class Field:
 
 
 class Pages:
-    """Renders findings for people. `warning` is said on every page, by language (empty: nothing to say)."""
+    """Renders findings for people. `report_url` is the registry's, which takes reports of problems; empty: no link."""
 
-    def __init__(self, prefixes: PrefixTable, public_url_is_set: bool) -> None:
-        self._prefixes = prefixes
+    def __init__(self, prefixes: PrefixTable, public_url_is_set: bool, report_url: str = "") -> None:
+        self._prefixes, self._report_url = prefixes, report_url
         self._public_url_is_set = public_url_is_set
         loader = jinja2.FunctionLoader(_read_template)
         self._templates = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -113,6 +113,7 @@ class Pages:
         if successor:
             path = format_scan_url("", successor) if "/" in successor else ""
             extra |= {"successor": successor, "successor_path": path}
+        extra["report"] = self._make_report_address(shown, finding, language)
         details = {"identifier": shown, "successor": successor or "—"}
         return self._show_message(410, "retired", "identifier_retired", language, Outcome.RETIRED, details, extra)
 
@@ -130,8 +131,15 @@ class Pages:
             is_cut=is_cut, enterprise=prefix.enterprise if prefix else "", show_code=True,
             template_name=f"{name} {template.version}".strip() if template else "",
             json_path=f"/api/handles/{quote(raw, safe='/')}", sandbox=self._is_sandbox(finding),
+            report=self._make_report_address(shown, finding, language),
         )  # fmt: skip
         return Reply(200, page, HTML, finding.outcome, self._headers)
+
+    def _make_report_address(self, shown: str, finding: Finding, language: str) -> str:
+        """The form of the registry, which writes; nothing is bought in a sandbox."""
+        if not self._report_url or self._is_sandbox(finding):
+            return ""
+        return f"{self._report_url}/console/report?identifier={quote(shown, safe='', errors='replace')}&lang={language}"
 
     def _is_sandbox(self, finding: Finding) -> bool:
         return finding.entry is not None and finding.entry.prefix_id in self._prefixes.sandboxes

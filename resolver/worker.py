@@ -68,6 +68,7 @@ class WorkerConfig:
     own_prefixes: Sequence[str] = ("88.101",)
     public_url: str | None = None
     fallback_url: str = "http://127.0.0.1:8081"
+    report_url: str = ""  # the registry's, where problems with a code are reported; empty: nowhere
     site: bytes = b""  # our HS_SITE record; made by `make_site` if empty
     cache_bytes: int = 256 * 1_048_576
     language: str = "zh"
@@ -127,7 +128,7 @@ async def serve_worker(config: WorkerConfig, ready: asyncio.Event | None = None)
             await asyncio.wait_for(follower.caught_up.wait(), FIRST_POLL_SECONDS)
         http = HttpSite(
             cache, log, Judge(config.language, config.probe_token, config.trusted_proxies),
-            Pages(prefixes, config.public_url is not None), site, config.public_url or config.fallback_url,
+            Pages(prefixes, config.public_url is not None, config.report_url), site, config.public_url or config.fallback_url,
             config.public_url is not None, upstream, link,
         )  # fmt: skip
         await stack.enter_async_context(_serve_http(http, config, bounds.reads))

@@ -10,7 +10,7 @@ _TEMPLATES = re.compile(r"/api/v1/prefixes/[^/]+/templates(/|$)")
 _EXPORT = re.compile(r"/api/v1/export(/|$)")  # everything an enterprise has, documents of its dossier among it
 _STATISTICS = re.compile(r"/api/v1/statistics(/|$)")
 _PLANS = re.compile(r"/api/v1/plans(/|$)")  # their figures; loading them is an administrator's
-_WRITES = re.compile(r"/api/v1/(identifiers|ranges|jobs|batches)(/|$)")
+_WRITES = re.compile(r"/api/v1/(identifiers|ranges|jobs|batches|problem-reports)(/|$)")
 _QUESTIONS = re.compile(r"/api/v1/identifiers/resolve$")  # asked by POST, for their size
 # Anybody may see and end what he has opened, whatever else he may do.
 _OWN = re.compile(r"/api/v1/(sessions|me|tokens|accounts/[^/]+/password)(/|$)")

@@ -47,6 +47,7 @@ class RegistryConfig:
     language: str = "zh"
     trusted_proxies: tuple[str, ...] = ()
     public_url_is_set: bool = True
+    console_url: str = "http://127.0.0.1:8000"  # what stands before `/console` in links that are handed on
     snms_aliases: bool = True
     stats: StatsFile | None = None  # where the process says how it is
     link: Path | None = None  # the Unix socket on which resolver workers ask who their viewers are

@@ -21,6 +21,7 @@ from registry.console import (
     label_pages,
     node_pages,
     partner_pages,
+    problem_pages,
     range_pages,
     resolve_pages,
     second_factor_pages,
@@ -34,6 +35,7 @@ from registry.console.sections import Section
 
 _SECTIONS = (
     start_pages.SECTION, identifier_pages.SECTION, range_pages.SECTION, import_pages.SECTION, label_pages.SECTION,
+    problem_pages.SECTION,
     template_pages.SECTION, resolve_pages.SECTION, enterprise_pages.SECTION, firm_pages.SECTION, partner_pages.SECTION,
     node_pages.SECTION, audit_pages.SECTION, key_pages.SECTION, account_pages.SECTION, second_factor_pages.SECTION,
     sign_in_pages.SECTION, apply_pages.SECTION,

@@ -9,6 +9,7 @@ from registry.console.search import count_waiting
 from registry.console.sections import Entry, Section, is_anybody
 from registry.console.visits import Visit, Visiting
 from registry.enterprise_views import format_detail, get_enterprise, list_enterprises
+from registry.problem_reports import count_waiting as count_reports
 from registry.store.jobs import fetch_jobs
 from registry.store.listing import EnterpriseFilter
 from registry.templates import list_templates
@@ -45,6 +46,7 @@ async def _describe_firm(conn: Connection, visit: Visit) -> dict[str, Any]:
         "enabled": enabled,
         "templates": templates,
         "jobs": jobs,
+        "reports": await count_reports(conn, principal),
         "has_public_url": is_final(visit),
     }
 
@@ -62,6 +64,7 @@ async def _describe_node(conn: Connection, visit: Visit) -> dict[str, Any]:
         "waiting": [(item, EnterpriseState(item.state).name.lower()) for item in waiting],
         "jobs": jobs,
         "counts": counts,
+        "reports": await count_reports(conn, principal),
         "has_public_url": is_final(visit),
         "log_missing": visit.state.segments.missing,
     }

@@ -2,10 +2,12 @@
 
 from schemas.texts.account_reference import ACCOUNTS
 from schemas.texts.native_reference import NATIVE
+from schemas.texts.problem_reference import PROBLEMS
 from schemas.texts.statistics_reference import STATISTICS
 
 CHINESE: dict[str, str] = {
     **NATIVE,
+    **PROBLEMS,
     **ACCOUNTS,
     **STATISTICS,
     # Groups of routes

@@ -137,6 +137,12 @@ TEXTS: dict[str, Text] = {
         "印制标签之前请设置公网可达且长期不变的地址，例如 IDNODE_PUBLIC_URL=https://id.example.com。",
         "Before labels are printed, set an address that lasts: IDNODE_PUBLIC_URL=https://id.example.com.",
     ),
+    "registry_url_not_set": Text(
+        "二维码中的地址为 {url}/…，但没有设置 IDNODE_REGISTRY_URL，扫码页面上没有“反馈编码问题”。",
+        "Codes carry {url}/…, but IDNODE_REGISTRY_URL is not set: scanned pages have no “report a problem”.",
+        "请设置公众可以打开控制台的地址，例如 IDNODE_REGISTRY_URL=https://console.example.com。",
+        "Set the address under which anybody reaches the console: IDNODE_REGISTRY_URL=https://console.example.com.",
+    ),
 }
 
 # What is well.

@@ -130,5 +130,6 @@ LABELS: dict[str, tuple[str, str]] = {
     "open": ("打开", "Open"),
     "qr": ("二维码", "QR code"),
     "other_language": ("English", "中文"),
+    "report": ("反馈编码问题", "Report a problem with this code"),
     "denied": ("无权查看", "Not for you to see"),
 }

@@ -266,7 +266,10 @@ async def test_an_upstream_that_is_not_configured_is_not_asked(settings: MakeSet
 
 def test_the_public_url_is_asked_for(settings: MakeSettings) -> None:
     assert judge(doctor.check_public_url(settings())) == ("warning", "public_url_not_set")
-    assert judge(doctor.check_public_url(settings(PUBLIC_URL="https://id.example.com"))) == ("ok", "public_url_set")
+    public = {"PUBLIC_URL": "https://id.example.com"}
+    assert judge(doctor.check_public_url(settings(**public))) == ("warning", "registry_url_not_set")
+    public["REGISTRY_URL"] = "https://console.example.com"
+    assert judge(doctor.check_public_url(settings(**public))) == ("ok", "public_url_set")
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])

@@ -205,6 +205,24 @@ def test_what_is_printed_on_goods(monkeypatch: pytest.MonkeyPatch, variables: di
     assert load(monkeypatch, **variables).scan_url == scan_url
 
 
+@pytest.mark.parametrize(
+    ("variables", "report_url"),
+    [
+        ({}, "http://127.0.0.1:8000"),  # tried on one machine
+        ({"IDNODE_REGISTRY_URL": "https://console.example.org/"}, "https://console.example.org"),
+        ({"IDNODE_PUBLIC_URL": "https://id.example.org"}, ""),  # who scans would be led to his own telephone
+        (
+            {"IDNODE_PUBLIC_URL": "https://id.example.org", "IDNODE_PUBLIC_ADDRESS": "node.example"},
+            "http://node.example:8000",
+        ),
+    ],
+)
+def test_where_a_scanned_page_leads_who_reports_a_problem(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], report_url: str
+) -> None:
+    assert load(monkeypatch, **variables).report_url == report_url
+
+
 def test_paths_do_not_depend_on_the_working_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings = load(monkeypatch, IDNODE_DATA_DIR="here", IDNODE_LOG_DIR="~/log", HOME=str(tmp_path))
     assert settings.data_dir == tmp_path / "here"

@@ -10,8 +10,10 @@ import pytest_asyncio
 
 from registry.api.openapi import list_operations, make_document
 from registry.app import create_app
+from registry.problem_reports import NewReport, file_report
+from registry.sign_in import Visit
 from tests.registry.api_world import PUMP, World, open_world
-from tests.registry.people import make_uscc
+from tests.registry.people import NOW, RULES, make_uscc
 from tests.registry.pictures import PNG
 
 V1 = "/api/v1"
@@ -124,6 +126,10 @@ ROUTES: list[tuple[str, str, Any, str]] = [
     ("GET", f"{V1}/attachments/ATTACHMENT", None, OWN),
     ("GET", f"{V1}/attachments/ATTACHMENT/content", None, OWN),
     ("POST", f"{V1}/jobs", "IMPORT", OWN),
+    ("GET", f"{V1}/problem-reports", None, "each"),
+    ("GET", f"{V1}/problem-reports/REPORT", None, OWN),
+    ("POST", f"{V1}/problem-reports/REPORT/decision", {"state": "in_work"}, OWN),
+    ("POST", f"{V1}/problem-reports/REPORT/contact", REASON, OWN),
     ("GET", f"{V1}/jobs", None, "each"),
     ("GET", f"{V1}/jobs/JOB", None, OWN),
     ("POST", f"{V1}/jobs/JOB/cancel", None, OWN),
@@ -186,6 +192,12 @@ async def fill(world: World, method: str, path: str, body: Any) -> tuple[str, An
     if "/JOB" in path:
         job = await world.ask("POST", f"{V1}/jobs", data=make_form("IMPORT"))
         path = path.replace("JOB", job.json["job_id"])
+    if "/REPORT" in path:
+        if "report" not in world.keys:
+            wanted = NewReport(f"{PUMP}/right", "data", "")
+            async with world.state.connect() as conn:
+                world.keys["report"] = str(await file_report(conn, RULES.key_ring, Visit(NOW, ""), wanted))
+        path = path.replace("REPORT", world.keys["report"])
     if "/ATTACHMENT" in path:
         stored = await world.ask("POST", f"{V1}/attachments", data=make_form("PICTURE"))
         path = path.replace("ATTACHMENT", str(stored.json["attachment_id"]))
@@ -235,6 +247,7 @@ async def test_no_route_is_missing_from_the_table(world: World) -> None:
     places = {PUMP: "{prefix}", "pump-1": "{version}", "unused": "{version}", "PUMP": "{enterprise_id}",
               "JOB": "{job_id}", "KEY": "{access_key}", "ACTION": "{action}",
               "ATTACHMENT": "{attachment_id}", "SESSION": "{session_id}", "ACCOUNT": "{user_name}",
+              "REPORT": "{report_id}",
               PARTNER: "{organisation}"}  # fmt: skip
 
     def generalise(path: str) -> str:

@@ -38,13 +38,14 @@ LISTS = {
     ("GET", f"{V1}/{name}")
     for name in ("prefixes", "enterprises", "sandboxes", "units", "keys", "jobs", "partners", "attachments")
 }
+LISTS |= {("GET", f"{V1}/problem-reports")}
 FIGURES = {("GET", f"{V1}/statistics{rest}") for rest in ("", "/totals", "/definitions")}
 PLANS = {("GET", f"{V1}/plans")}
 READING = {
     ("GET", f"{V1}/identifiers?prefix={PUMP}"), ("GET", f"{ID}/history"), ("GET", f"{V1}/identifiers/history?{X}"),
     ("GET", f"{V1}/ranges?prefix={PUMP}"), ("GET", SERIALS), ("GET", f"{SERIALS}/history"), ("GET", TEMPLATES),
     ("GET", f"{TEMPLATES}/pump-1"), ("GET", f"{V1}/prefixes/{PUMP}"), ("GET", f"{V1}/enterprises/PUMP"),
-    ("GET", f"{V1}/partners?prefix={PUMP}"),
+    ("GET", f"{V1}/partners?prefix={PUMP}"), ("GET", f"{V1}/problem-reports/REPORT"),
 }  # fmt: skip
 ATTACHMENTS = {("GET", f"{V1}/attachments/ATTACHMENT"), ("GET", f"{V1}/attachments/ATTACHMENT/content")}
 OWN_READING = READING | ATTACHMENTS | {("GET", f"{V1}/jobs/JOB"), ("GET", f"{V1}/jobs/JOB/receipt")}
@@ -54,6 +55,7 @@ WRITING = {
     ("PATCH", f"{V1}/identifiers?{X}"), ("PUT", f"{V1}/identifiers?{X}"), ("POST", f"{V1}/ranges"), ("PATCH", SERIALS),
     ("POST", f"{V1}/identifiers/batch/ACTION"), ("POST", f"{V1}/identifiers/stream/ACTION?prefix={PUMP}"),
     ("POST", f"{V1}/jobs"), ("POST", f"{V1}/jobs/JOB/cancel"),
+    ("POST", f"{V1}/problem-reports/REPORT/decision"), ("POST", f"{V1}/problem-reports/REPORT/contact"),
     *(("POST", f"{ID}/{action}") for action in ACTIONS), *(("POST", f"{SERIALS}/{action}") for action in ACTIONS),
     *(("POST", f"{V1}/identifiers/{action}?{X}") for action in ACTIONS),
 }  # fmt: skip

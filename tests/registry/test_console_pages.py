@@ -42,6 +42,7 @@ FIRM = (
     "/imports", "/imports/new", "/labels", f"/labels/sheet?prefix={PUMP}&carrier=both", "/keys", "/keys/new",
     "/keys/revoke?access_key=ak_1", "/partners", f"/partners/revoke?prefix={PUMP}&organisation=X", "/enterprise",
     "/enterprise/edit", "/account", "/resolve", f"/resolve?text={PUMP}/seen", f"/prefixes/one?prefix={PUMP}",
+    "/problems",
 )  # fmt: skip
 NODE = (
     "/", "/enterprises", "/enterprises/1", "/enterprises/1/act?action=suspend", "/enterprises/1/personal",
@@ -51,7 +52,7 @@ NODE = (
     "/accounts/act?user_name=clerk&action=disable", "/accounts/act?user_name=clerk&action=password", "/keys",
     "/keys/new",
 )  # fmt: skip
-EVERYBODY = ("/sign-in", "/apply", "/resolve")
+EVERYBODY = ("/sign-in", "/apply", "/resolve", f"/report?{ONE}", "/report")
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
@@ -83,6 +84,7 @@ def test_every_word_is_there_and_every_word_is_used() -> None:
         "done_", "ended_", "hint_", "record_", "visibility_", "outcome_", "job_", "state_", "verification_", "prefix_",
         "decision_", "hosting_", "role_", "account_", "data_", "stage_", "viewer_", "carrier_", "sheet_", "key_",
         "template_", "health_", "check_", "nature_", "p_", "d_", "partner_", "chain_",
+        "report_kind_", "problem_state_",
     )  # fmt: skip
     built = re.compile(r".*_(title|button|consequence)")
     unused = {key for key in LABELS if not key.startswith(heads) and not built.fullmatch(key)}

@@ -36,6 +36,7 @@ from schemas.resolution_log import ClientClass, LoggedAnswer, Outcome, decode_an
 from schemas.segments import SegmentWriter
 from tests.resolver.rows import PUMP, add_owner, add_prefix, add_record, add_template, empty_tables
 
+REGISTRY = "https://registry.example.cn"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 SITE = make_site("192.0.2.1", 2641, 8081)
 THEIRS = make_site("192.0.2.9", 2641, 8080)
@@ -177,7 +178,7 @@ async def served(
     follower, filler = Follower(cache, templates, connect), Filler(cache, templates, connect)
     log = SegmentWriter(log_dir, "resolver-0", 1_048_576)
     judge = Judge("zh", "probe token", [ip_network("127.0.0.1")])
-    http = HttpSite(cache, log, judge, _make_pages(cache), SITE, "https://id.example.cn", True)
+    http = HttpSite(cache, log, judge, Pages(cache.prefixes, True, REGISTRY), SITE, "https://id.example.cn", True)
     config = WorkerConfig(filled, log_dir, http_sockets=[listening], short_cut=request.param != "long")
     extra = "X-Odd: yes" if request.param == "odd" else ""
     async with AsyncExitStack() as stack:
@@ -397,6 +398,17 @@ async def test_values_are_escaped_and_only_web_addresses_are_links(site: Site) -
     page = (await site.ask("/88.101.5/EVIL", Accept=BROWSER)).body.decode()
     assert "<script>" not in page and "&lt;script&gt;" in page
     assert 'href="https://a.example' not in page, "an address with a quote is no address"
+
+
+async def test_a_page_leads_to_the_form_for_problems_of_the_registry_where_there_is_one(site: Site) -> None:
+    address = 'href="https://registry.example.cn/console/report?identifier=88.101.5%2F'
+    for name, is_led in (("PUMP-1", True), ("OLD", True), ("NONE", False)):
+        page = (await site.ask(f"/88.101.5/{name}", Accept=BROWSER)).body.decode()
+        assert (f"{address}{name}&amp;lang=zh" in page) is is_led, name
+    english = await site.ask("/88.101.5/PUMP-1?lang=en", Accept=BROWSER)
+    assert "PUMP-1&amp;lang=en" in english.body.decode()
+    assert "Set-Cookie" not in english.headers
+    assert "<form" not in english.body.decode()
 
 
 async def test_a_page_leads_to_the_form_for_problems_of_the_registry_where_there_is_one(site: Site) -> None:
