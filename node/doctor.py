@@ -333,7 +333,7 @@ async def check_link(settings: NodeSettings) -> Finding:
     except Unavailable:
         if link.trouble == SECRET_WRONG:
             return Finding("link", "error", "link_secret_wrong", place)
-        return Finding("link", "error", "link_silent", place | {"reason": link.trouble})
+        return Finding("link", "error", "link_silent", place | {"reason": link.trouble.rstrip(".")})
     except ServiceError:  # nobody without credentials: that is its answer
         pass
     finally:

@@ -83,6 +83,7 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
     from node.plan_pages import SECTION as PLANS
     from node.plans_api import router as plans
     from node.postgres import get_dsn
+    from node.registry_link import find_listening
     from node.secret_key import load_key_ring
     from node.statistics_api import router as statistics
     from node.statistics_pages import SECTION as STATISTICS
@@ -106,6 +107,7 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
         trusted_proxies=tuple(map(str, settings.trusted_proxies)),
         stats=StatsFile(settings.stats_dir, "registry"),
         link=settings.link_path,
+        link_place=find_listening(settings),
         snms_aliases=settings.snms_aliases,
     )
     at_root = [make_metrics_router(settings), enterprise_nodes]
@@ -121,6 +123,8 @@ def run_resolver(settings: "ResolverSettings", worker: int, sockets: dict[str, s
     import uvloop
 
     from node.postgres import get_dsn
+    from node.probe_token import get_probe_token
+    from node.registry_link import find_asking, make_asking_context
     from node.tls import serve_renewing
     from resolver.upstream import UpstreamSettings
     from resolver.worker import WorkerConfig, make_site, serve_worker
@@ -151,7 +155,9 @@ def run_resolver(settings: "ResolverSettings", worker: int, sockets: dict[str, s
         trusted_proxies=settings.trusted_proxies,
         upstream=upstream,
         stats=StatsFile(settings.stats_dir, f"resolver-{worker}"),
-        link=settings.link_path,
+        link=find_asking(settings),
+        link_tls=make_asking_context(settings),
+        probe_token=get_probe_token(settings.run_dir),
     )
     uvloop.run(serve_renewing(lambda tls: serve_worker(replace(config, tls=tls)), settings.tls))
 

@@ -118,7 +118,6 @@ class SharedSettings(BaseSettings):
     bind: str = "127.0.0.1"
     registry_port: Port = 8000
     registry_url: WebAddress | None = None  # where people reach the console, behind a proxy for instance
-    registry_url: WebAddress | None = None  # where people reach the console, behind a proxy for instance
     resolver_http_port: Port = 8081
     handle_port: Port = 2641
     toplevel_rehearsal: bool = True  # a top-level node of our own, for rehearsal
@@ -234,17 +233,6 @@ class SharedSettings(BaseSettings):
     def scan_url(self) -> str:
         """What stands before the identifier on goods; made up while IDNODE_PUBLIC_URL is not set."""
         return self.public_url or f"{self.web_scheme}://{format_host(self.site_address)}:{self.resolver_http_port}"
-
-    @property
-    def console_url(self) -> str:
-        """What stands before `/console` in links; made up while IDNODE_REGISTRY_URL is not set."""
-        return self.registry_url or f"{self.web_scheme}://{format_host(self.site_address)}:{self.registry_port}"
-
-    @property
-    def report_url(self) -> str:
-        """The console for pages that anybody scans; empty where only this machine would find it."""
-        is_known = self.registry_url or self.public_address or self.public_url is None
-        return self.console_url if is_known else ""
 
     @property
     def console_url(self) -> str:

@@ -26,6 +26,7 @@ from node.migrations import check_schema, connect, migrate
 from node.postgres import EmbeddedPostgres, get_dsn, make_directory
 from node.postgres_probe import SOCKET_NAME, read_socket_dir
 from node.readiness import ask_all
+from node.registry_link import check_link
 from node.secret_key import load_key_ring
 from node.settings import NodeSettings
 from node.watch import SupervisorWatch
@@ -150,6 +151,7 @@ class Supervisor:
         if self._with_demo:
             find_demo_files(settings.demo_dir)
         self._make_directories()
+        check_link(settings, self._part)
         sockets = self._open_sockets()
         load_key_ring(settings.secret_key_path)
         self._prepare_database()

@@ -134,7 +134,7 @@ async def serve_registry(
                 asyncio.create_task(publish_stats(state)),
             ]
             try:
-                async with serve_link(state, config.link):
+                async with serve_link(state, config.link, config.link_place):
                     await server.serve(sockets=list(sockets))
             finally:
                 for task in tasks:

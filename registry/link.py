@@ -1,14 +1,16 @@
 """The registry's end of the link (design decision 9): workers hand over credentials and hear what the holder may see.
 
-A Unix socket that only the node's own account can open. Nothing is remembered between two questions, so what was
-revoked is revoked from the next one on.
+A Unix socket that only the node's own account can open, and for workers of other machines TLS with a shared secret.
+Nothing is remembered between two questions, so what was revoked is revoked from the next one on.
 """
 
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import ssl
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from logging import getLogger
 from pathlib import Path
 
@@ -18,10 +20,11 @@ from registry.principals import Order, find_viewer
 from registry.sign_in import Visit
 from registry.store import DATABASE_AWAY
 from registry.tokens import authenticate_bearer
-from schemas.errors import Forbidden, ServiceError, Unauthenticated
+from schemas.errors import Forbidden, ServiceError, SetupError, Unauthenticated
 from schemas.link_messages import (
     FORBIDDEN,
     MAX_LINE_BYTES,
+    SECRET_WRONG,
     UNAUTHENTICATED,
     UNAVAILABLE,
     ViewerAnswer,
@@ -29,35 +32,96 @@ from schemas.link_messages import (
     decode_question,
     encode_answer,
 )
+from schemas.link_place import LinkPlace, is_secret
 from schemas.viewing import Viewer
 
 AT_ONCE = 4  # questions with a connection of the pool in their hands, so that the API keeps some
+SECRET_SECONDS = 10.0
+MAX_STRANGERS = 64  # who have not yet said the secret
+SILENT_SECONDS = 60  # after which the kernel asks whether a worker's machine is still there
 
 _log = getLogger(__name__)
 
 
 @asynccontextmanager
-async def serve_link(state: RegistryState, path: Path | None) -> AsyncIterator[None]:
-    """Answer workers for as long as the context lasts; None: there is no link."""
-    if path is None:
-        yield
-        return
-    conversations: set[asyncio.Task[None]] = set()
-    turns = asyncio.Semaphore(AT_ONCE)
+async def serve_link(state: RegistryState, path: Path | None, place: LinkPlace | None = None) -> AsyncIterator[None]:
+    """Answer workers at `path`, those of other machines at `place`, while the context lasts; None: not there.
 
-    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(_converse(state, turns, reader, writer))
-        conversations.add(task)
-        task.add_done_callback(conversations.discard)
-
-    server = await asyncio.start_unix_server(begin, sock=open_link(path), limit=MAX_LINE_BYTES)
-    try:
+    Raises SetupError if nobody can listen at `place`.
+    """
+    link = _Link(state)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(link.hang_up)
+        if path is not None:
+            server = await asyncio.start_unix_server(link.begin, sock=open_link(path), limit=MAX_LINE_BYTES)
+            stack.callback(server.close)
+        if place is not None and state.config.tls is not None:
+            stack.callback((await _listen(link, place, state.config.tls)).close)
         yield
-    finally:
-        server.close()
-        for task in conversations:
+
+
+class _Link:
+    """The conversations with all workers."""
+
+    def __init__(self, state: RegistryState) -> None:
+        self._state = state
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._strangers = 0
+        self._conversations: set[asyncio.Task[None]] = set()
+
+    def begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A worker of this machine has called."""
+        self._keep(_converse(self._state, self._turns, reader, writer))
+
+    def begin_remote(self, place: LinkPlace, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Somebody has called, in TLS."""
+        if self._strangers >= MAX_STRANGERS:
+            writer.transport.abort()
+            return
+        opened: socket.socket = writer.get_extra_info("socket")
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENT_SECONDS)
+        self._keep(self._converse_remotely(place, reader, writer))
+
+    async def hang_up(self) -> None:
+        for task in self._conversations:
             task.cancel()
-        await asyncio.gather(*conversations, return_exceptions=True)
+        await asyncio.gather(*self._conversations, return_exceptions=True)
+
+    def _keep(self, conversation: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(conversation)
+        self._conversations.add(task)
+        task.add_done_callback(self._conversations.discard)
+
+    async def _converse_remotely(
+        self, place: LinkPlace, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._strangers += 1
+        try:
+            async with asyncio.timeout(SECRET_SECONDS):
+                is_worker = is_secret(await reader.readline(), place.secret)
+        except (OSError, TimeoutError, ValueError):
+            writer.transport.abort()
+            return
+        finally:
+            self._strangers -= 1
+        if is_worker:
+            await _converse(self._state, self._turns, reader, writer)
+            return
+        _log.warning("%s called over the link without the right secret", writer.get_extra_info("peername"))
+        writer.write(encode_answer(ViewerAnswer(0, refusal=UNAVAILABLE, code=SECRET_WRONG)))
+        writer.close()
+
+
+async def _listen(link: _Link, place: LinkPlace, tls: ssl.SSLContext) -> asyncio.Server:
+    """Raises SetupError."""
+    begin = partial(link.begin_remote, place)
+    try:
+        return await asyncio.start_server(
+            begin, place.host, place.port, ssl=tls, ssl_handshake_timeout=SECRET_SECONDS, limit=MAX_LINE_BYTES
+        )
+    except OSError as error:
+        raise SetupError("link_cannot_listen", place=str(place), reason=error.strerror or str(error)) from error
 
 
 def open_link(path: Path) -> socket.socket:

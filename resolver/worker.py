@@ -43,6 +43,7 @@ from schemas.handle_values import (
     encode_site,
     parse_address,
 )
+from schemas.link_place import LinkPlace
 from schemas.process_stats import StatsFile
 from schemas.segments import SegmentWriter
 
@@ -78,7 +79,8 @@ class WorkerConfig:
     short_cut: bool = True
     stats: StatsFile | None = None  # where the worker says how it is
     tls: ssl.SSLContext | None = None  # who gave it renews its certificate
-    link: Path | None = None  # the registry's Unix socket, for requests with credentials
+    link: Path | LinkPlace | None = None  # the registry's Unix socket or place, for requests with credentials
+    link_tls: ssl.SSLContext | None = None  # for a place
     udp_per_second: int = 0  # datagrams that one source is answered; 0: no limit
     udp_exempt: Sequence[Network] = LOOPBACK  # whom that does not bind
     half_read_bytes: int = 32 * 1_048_576  # of incomplete requests
@@ -119,7 +121,7 @@ async def serve_worker(config: WorkerConfig, ready: asyncio.Event | None = None)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(log.close)
         upstream = await stack.enter_async_context(Upstream(config.upstream)) if config.upstream else None
-        link = RegistryLink(config.link) if config.link else None
+        link = RegistryLink(config.link, config.link_tls) if config.link else None
         if link is not None:
             stack.push_async_callback(link.close)
         for task in (follower.run(), *(filler.run() for filler in fillers)):

@@ -12,6 +12,7 @@ import orjson
 from schemas.viewing import Viewer
 
 MAX_LINE_BYTES = 65_536
+SECRET_WRONG = "link_secret_wrong"  # the code of an answer to no question: the registry hangs up
 UNAUTHENTICATED, FORBIDDEN, UNAVAILABLE = "unauthenticated", "forbidden", "unavailable"
 
 

@@ -17,6 +17,7 @@ from registry.attachments import Storage
 from registry.prefixes import NodeRules
 from registry.store import DATABASE_AWAY
 from schemas.errors import Unavailable
+from schemas.link_place import LinkPlace
 from schemas.process_stats import StatsFile
 from schemas.segments import SegmentWriter
 
@@ -51,6 +52,7 @@ class RegistryConfig:
     snms_aliases: bool = True
     stats: StatsFile | None = None  # where the process says how it is
     link: Path | None = None  # the Unix socket on which resolver workers ask who their viewers are
+    link_place: LinkPlace | None = None  # where workers of other machines ask, in `tls`
     tls: ssl.SSLContext | None = None  # who gave it renews its certificate
 
     @property

@@ -152,6 +152,7 @@ LABELS: dict[str, tuple[str, str]] = {
         "{database} answers: PostgreSQL {version}, schema {schema}",
     ),
     "port_answers": ("{name} 在 {url} 正常应答", "{name} answers at {url}"),
+    "link_answers": ("登记服务在链路 {place} 上应答", "the registry answers over the link at {place}"),
     "clock_agrees": (
         "时钟与数据库一致（相差 {seconds} 秒）",
         "the clock agrees with the database's ({seconds} s apart)",

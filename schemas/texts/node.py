@@ -117,6 +117,33 @@ TEXTS: dict[str, Text] = {
         "请在环境变量或 idnode.toml 中改正它。",
         "Correct it in the environment or in idnode.toml.",
     ),
+    "link_needs_secret": Text(
+        "登记服务链路 {place} 在机器之间使用，但没有设置共享密钥。",
+        "The registry link {place} is between machines, and no secret is set for it.",
+        "请用 openssl rand -hex 32 生成密钥，写入两台机器上只有节点账号可读的文件，"
+        "并以 IDNODE_REGISTRY_LINK_SECRET_FILE 指明。",
+        "Make one with openssl rand -hex 32, keep it on both machines in a file only the node's account can read, and"
+        " name that file in IDNODE_REGISTRY_LINK_SECRET_FILE.",
+    ),
+    "link_needs_certificate": Text(
+        "登记服务链路 {place} 会传送凭据，必须使用 TLS，但没有设置证书。",
+        "Credentials pass over the registry link {place}: it needs TLS, and there is no certificate.",
+        "请设置 IDNODE_TLS_CERTIFICATE 和 IDNODE_TLS_KEY；若只在一台机器上运行，请不要设置 IDNODE_REGISTRY_LINK。",
+        "Set IDNODE_TLS_CERTIFICATE and IDNODE_TLS_KEY; on a single machine leave IDNODE_REGISTRY_LINK unset.",
+    ),
+    "link_ca_unreadable": Text(
+        "IDNODE_REGISTRY_LINK_CA 指定的文件 {path} 无法使用：{reason}。",
+        "The file {path} that IDNODE_REGISTRY_LINK_CA names cannot be used: {reason}.",
+        "请放入签发登记服务证书的机构的 PEM 证书；自签名证书则放入证书本身。",
+        "It holds the PEM certificate of who signed the registry's; of one signed by itself, that certificate.",
+    ),
+    "link_cannot_listen": Text(
+        "登记服务无法在 {place} 上接收其他机器的解析进程：{reason}。",
+        "The registry cannot listen at {place} for resolvers of other machines: {reason}.",
+        "请在登记服务所在机器上将 IDNODE_REGISTRY_LINK 设为本机的地址和空闲端口；0.0.0.0:端口 表示所有地址。",
+        "Where the registry runs, name an address of that machine and a free port in IDNODE_REGISTRY_LINK; 0.0.0.0:port"
+        " is all of its addresses.",
+    ),
     "settings_file_unreadable": Text(
         "设置文件 {path} 无法读取：{reason}",
         "The settings file {path} cannot be read: {reason}",
