@@ -123,7 +123,6 @@ def run_resolver(settings: "ResolverSettings", worker: int, sockets: dict[str, s
     import uvloop
 
     from node.postgres import get_dsn
-    from node.probe_token import get_probe_token
     from node.registry_link import find_asking, make_asking_context
     from node.tls import serve_renewing
     from resolver.upstream import UpstreamSettings
@@ -157,7 +156,6 @@ def run_resolver(settings: "ResolverSettings", worker: int, sockets: dict[str, s
         stats=StatsFile(settings.stats_dir, f"resolver-{worker}"),
         link=find_asking(settings),
         link_tls=make_asking_context(settings),
-        probe_token=get_probe_token(settings.run_dir),
     )
     uvloop.run(serve_renewing(lambda tls: serve_worker(replace(config, tls=tls)), settings.tls))
 
