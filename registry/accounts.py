@@ -187,6 +187,14 @@ async def get_account(conn: Connection, user_name: str, *, for_update: bool = Fa
     return row
 
 
+async def get_known_account(conn: Connection, principal: Principal, user_name: str) -> AccountRow:
+    """One's own, or one the caller manages; raises NotFound or Forbidden."""
+    row = await get_account(conn, user_name)
+    if row.account_id != principal.account_id:
+        _check_may_manage_account(principal, row)
+    return row
+
+
 async def list_accounts(conn: Connection, principal: Principal) -> list[AccountRow]:
     """The operator sees all, an enterprise's administrator those of his enterprise; raises Forbidden."""
     if principal.is_operator:

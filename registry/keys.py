@@ -101,14 +101,20 @@ async def list_keys(conn: Connection, principal: Principal, enterprise_id: int |
     return await fetch_keys(conn, enterprise_id)
 
 
+async def get_key(conn: Connection, principal: Principal, access_key: str) -> KeyRow:
+    """Of one's own enterprise, or any for the operator, locked until the transaction ends; raises NotFound."""
+    key = await find_key(conn, access_key) if _ACCESS_KEY.fullmatch(access_key) else None
+    owner = principal.enterprise_id
+    own = principal.is_operator or (key is not None and owner is not None and key.enterprise_id == owner)
+    if key is None or not own:
+        raise NotFound("key_not_found", field="access_key", access_key=shorten(access_key))
+    return key
+
+
 async def revoke_key(conn: Connection, order: Order, access_key: str) -> KeyRow:
     """It ends with the transaction; raises NotFound, or Conflict if it was revoked before."""
     async with conn.transaction():
-        key = await find_key(conn, access_key) if _ACCESS_KEY.fullmatch(access_key) else None
-        owner = order.principal.enterprise_id
-        own = order.principal.is_operator or (key is not None and owner is not None and key.enterprise_id == owner)
-        if key is None or not own:
-            raise NotFound("key_not_found", field="access_key", access_key=shorten(access_key))
+        key = await get_key(conn, order.principal, access_key)
         if key.revoked is not None:
             raise Conflict("key_revoked_already", field="access_key", access_key=access_key)
         await update_revoked(conn, access_key, order.at)

@@ -62,7 +62,7 @@ async def get_prefix(conn: Connection, principal: Principal, prefix: str) -> Pre
     return _check_known(principal, prefix, await find_prefix(conn, prefix) if prefix.isprintable() else None)
 
 
-async def _lock_prefix(conn: Connection, principal: Principal, prefix: str, *others: int) -> PrefixRow:
+async def lock_prefix(conn: Connection, principal: Principal, prefix: str, *others: int) -> PrefixRow:
     """As `get_prefix`, locked; enterprises are always locked before prefixes, in order of their numbers."""
     row = await get_prefix(conn, principal, prefix)
     if row.is_sandbox:
@@ -76,7 +76,7 @@ async def lock_own_prefix(conn: Connection, order: Order, prefix: str) -> Prefix
     """For what the owner's administrator decides: raises Forbidden for others of his, NotFound for anyone else."""
     order.principal.check_scope("manage")
     order.principal.check_prefix(prefix)
-    return await _lock_prefix(conn, order.principal, prefix)
+    return await lock_prefix(conn, order.principal, prefix)
 
 
 def _check_known(principal: Principal, prefix: str, row: PrefixRow | None) -> PrefixRow:
@@ -179,7 +179,7 @@ async def resubmit_prefix(conn: Connection, order: Order, prefix: str) -> Prefix
     """Ask again for a prefix that was refused."""
     async with conn.transaction():
         order.principal.check_scope("manage")
-        row = await _lock_prefix(conn, order.principal, prefix)
+        row = await lock_prefix(conn, order.principal, prefix)
         await _store_state(conn, order, row, decide_prefix_state(prefix, row.state, "resubmitted"), "resubmitted")
     return await get_prefix(conn, order.principal, prefix)
 
@@ -190,7 +190,7 @@ async def change_prefix_state(conn: Connection, order: Order, prefix: str, decis
     if decision not in {"reviewing", "stopped", "resumed", "deletion", "deletion_withdrawn"}:
         raise InvalidInput("prefix_decision_unknown", field="decision", decision=shorten(decision))
     async with conn.transaction():
-        row = await _lock_prefix(conn, order.principal, prefix)
+        row = await lock_prefix(conn, order.principal, prefix)
         await _store_state(conn, order, row, decide_prefix_state(prefix, row.state, decision), decision)
     return await get_prefix(conn, order.principal, prefix)
 
@@ -204,7 +204,7 @@ async def release_prefix(conn: Connection, order: Order, row: PrefixRow) -> None
 async def _get_for_review(conn: Connection, order: Order, prefix: str) -> PrefixRow:
     if order.principal.kind != "toplevel":
         order.principal.check_reviewer()
-    row = await _lock_prefix(conn, order.principal, prefix)
+    row = await lock_prefix(conn, order.principal, prefix)
     await check_not_own(conn, order, row.enterprise_id, prefix)
     return row
 
@@ -266,7 +266,7 @@ async def transfer_prefix(conn: Connection, order: Order, prefix: str, enterpris
     """Give a prefix to another approved enterprise from `day` on; what was counted before stays with the old owner."""
     order.principal.check_operator()
     async with conn.transaction():
-        row = await _lock_prefix(conn, order.principal, prefix, enterprise_id)
+        row = await lock_prefix(conn, order.principal, prefix, enterprise_id)
         receiver = await get_enterprise_row(conn, enterprise_id)
         check_active(receiver)
         if enterprise_id == row.enterprise_id:

@@ -73,6 +73,13 @@ async def get_template(conn: Connection, principal: Principal, prefix: str, vers
     return _to_template(await _get_row(conn, owner, version))
 
 
+async def lock_template(conn: Connection, principal: Principal, prefix: str, version: str) -> Template:
+    """As `get_template`, for who changes it only if it is what he saw; locked in the order of all other changes."""
+    owner = await get_prefix(conn, principal, prefix)
+    await lock_for_range(conn, owner.prefix_id)
+    return _to_template(await _get_row(conn, owner, version, for_update=True))
+
+
 async def find_template_by_id(conn: Connection, template_id: int) -> Template | None:
     """The template a record refers to, deleted or not."""
     row = await find_template_row(conn, template_id)

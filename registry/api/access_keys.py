@@ -1,16 +1,19 @@
 """Access keys: the operator's for anybody, an enterprise's for itself."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from asyncpg import Connection
 from fastapi import APIRouter, Query, Response
 
 from registry.account_views import format_key
-from registry.api.calls import Answer, PathText, Reading, Writing
+from registry.api.calls import Answer, Changing, PathText, Reading, Writing
 from registry.api.enterprises import check_cursor
+from registry.api.etags import check_etag, make_etag
 from registry.api.paging import MAX_PAGE, After, Limit, cut
 from registry.api.targets import check_texts, is_storable
-from registry.keys import KeyTerms, add_key, list_keys, revoke_key
+from registry.keys import KeyTerms, add_key, get_key, list_keys, revoke_key
+from registry.store.keys import KeyRow
 from schemas.account_bodies import KeyBody, KeyPage, NewKey, NewKeyBody
 from schemas.errors import InvalidInput, NotFound
 from schemas.identifiers import shorten
@@ -60,15 +63,36 @@ async def get_keys(
     return call.reply({"keys": [format_key(key) for key in page], "next": following})
 
 
+@router.get("/{access_key}", response_model=KeyBody, summary="One access key")
+async def get_one_key(call: Reading, access_key: PathText) -> Response:
+    """Without its secret."""
+    async with call.connect() as conn:
+        shown = _show(await get_key(conn, call.get_principal(), _check_known(access_key)))
+    return call.reply(shown.content, shown.headers)
+
+
 @router.post("/{access_key}/revoke", response_model=KeyBody, summary="Revoke an access key")
-async def post_revocation(call: Writing, access_key: PathText) -> Response:
+async def post_revocation(call: Changing, access_key: PathText) -> Response:
     """It ends at once."""
-    if not is_storable(access_key):
-        raise NotFound("key_not_found", field="access_key", access_key=shorten(access_key))
+    _check_known(access_key)
 
     async def effect(conn: Connection) -> Answer:
         order = call.order()
+        if call.if_match is not None:
+            check_etag(call.if_match, format_key(await get_key(conn, order.principal, access_key)))
         key = await revoke_key(conn, order, access_key)
-        return Answer(format_key(key) | {"revoked": key.revoked or order.at})
+        return _show(replace(key, revoked=key.revoked or order.at))
 
     return await call.write(effect)
+
+
+def _check_known(access_key: str) -> str:
+    """Raises NotFound for what no key can be called."""
+    if not is_storable(access_key):
+        raise NotFound("key_not_found", field="access_key", access_key=shorten(access_key))
+    return access_key
+
+
+def _show(key: KeyRow) -> Answer:
+    view = format_key(key)
+    return Answer(view, 200, {"ETag": make_etag(view)})

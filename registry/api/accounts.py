@@ -1,5 +1,6 @@
 """Accounts: the operator's for anybody, an enterprise's administrator's for his own people."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from asyncpg import Connection
@@ -12,10 +13,12 @@ from registry.accounts import (
     disable_account,
     enable_account,
     get_account,
+    get_known_account,
     list_accounts,
     set_password,
 )
-from registry.api.calls import Answer, PathText, Reading, Writing
+from registry.api.calls import Answer, Changing, PathText, Reading, Writing
+from registry.api.etags import check_etag, make_etag
 from registry.api.sign_in import make_visit
 from registry.api.targets import check_texts
 from registry.passwords import make_password
@@ -44,7 +47,7 @@ async def post_account(call: Writing, body: NewAccountBody) -> Response:
 
     async def effect(conn: Connection) -> Answer:
         row = await add_account(conn, call.state.config.rules.key_ring, call.order(), wanted)
-        return Answer(format_account(row) | _show(made, call), 201)
+        return _answer(format_account(row), _show(made, call), 201)
 
     return await call.write(effect)
 
@@ -56,28 +59,38 @@ async def get_accounts(call: Reading) -> Response:
         return call.reply({"accounts": [format_account(r) for r in await list_accounts(conn, call.get_principal())]})
 
 
+@router.get("/{user_name}", response_model=AccountBody, summary="One account")
+async def get_one_account(call: Reading, user_name: PathText) -> Response:
+    """One's own, or one that the caller manages."""
+    async with call.connect() as conn:
+        shown = _answer(format_account(await get_known_account(conn, call.get_principal(), user_name)))
+    return call.reply(shown.content, shown.headers)
+
+
 @router.post("/{user_name}/disable", response_model=AccountBody, summary="Disable an account")
-async def post_disabled(call: Writing, user_name: PathText) -> Response:
+async def post_disabled(call: Changing, user_name: PathText) -> Response:
     """Its sessions end at once."""
 
     async def effect(conn: Connection) -> Answer:
-        return Answer(format_account(await disable_account(conn, call.order(), user_name)))
+        await _check_unchanged(conn, call, user_name)
+        return _answer(format_account(await disable_account(conn, call.order(), user_name)))
 
     return await call.write(effect)
 
 
 @router.post("/{user_name}/enable", response_model=AccountBody, summary="Enable a disabled account")
-async def post_enabled(call: Writing, user_name: PathText) -> Response:
+async def post_enabled(call: Changing, user_name: PathText) -> Response:
     """It may sign in again."""
 
     async def effect(conn: Connection) -> Answer:
-        return Answer(format_account(await enable_account(conn, call.order(), user_name)))
+        await _check_unchanged(conn, call, user_name)
+        return _answer(format_account(await enable_account(conn, call.order(), user_name)))
 
     return await call.write(effect)
 
 
 @router.put("/{user_name}/password", response_model=AccountBody, summary="Set a new password")
-async def put_password(call: Writing, user_name: PathText, body: NewPassword) -> Response:
+async def put_password(call: Changing, user_name: PathText, body: NewPassword) -> Response:
     """One's own, with the old one, or that of an account one manages. All its other sessions end."""
     principal, ring = call.get_principal(), call.state.config.rules.key_ring
     async with call.connect() as conn:
@@ -88,12 +101,22 @@ async def put_password(call: Writing, user_name: PathText, body: NewPassword) ->
     made = make_password() if body.password is None else None
 
     async def effect(conn: Connection) -> Answer:
+        await _check_unchanged(conn, call, user_name)
         await set_password(conn, ring, call.order(), user_name, body.password or made or "")
-        return Answer(format_account(row) | _show(made, call))
+        return _answer(format_account(row), _show(made, call))
 
     return await call.write(effect)
 
 
-def _show(made: str | None, call: Writing) -> dict[str, Any]:
+async def _check_unchanged(conn: Connection, call: Changing, user_name: str) -> None:
+    if call.if_match is not None:
+        check_etag(call.if_match, format_account(await get_account(conn, user_name, for_update=True)))
+
+
+def _answer(view: dict[str, Any], made: Mapping[str, str] | None = None, status: int = 200) -> Answer:
+    return Answer(view | dict(made or {}), status, {"ETag": make_etag(view)})
+
+
+def _show(made: str | None, call: Writing) -> dict[str, str]:
     """The password that was made; of a dry run it opens nothing."""
     return {} if made is None or call.dry_run else {"password": made}

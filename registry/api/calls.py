@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -88,10 +88,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class WritingCall(Call):
-    """`key` is the Idempotency-Key, if one was given."""
+    """`key` is the Idempotency-Key and `if_match` the If-Match header, if one was given."""
 
     dry_run: bool = False
     key: str | None = None
+    if_match: str | None = None
 
     async def write(self, effect: Effect, digest: bytes | None = None) -> Response:
         """Run an effect in one transaction and answer; a repeated key gets the first answer and has no effect.
@@ -210,6 +211,16 @@ IfMatch = Annotated[
     str | None,
     Header(description="The ETag of what you saw: 412 if it is something else by now.", examples=['"3"']),
 ]
+
+
+def make_changing_call(
+    call: Annotated[WritingCall, Depends(make_writing_call)], if_match: IfMatch = None
+) -> WritingCall:
+    return replace(call, if_match=if_match)
+
+
+# Of what has an ETag by `registry.api.etags`.
+Changing = Annotated[WritingCall, Depends(make_changing_call)]
 
 
 def parse_revision(if_match: str | None) -> int | None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Annotated, Any
@@ -11,11 +12,20 @@ from asyncpg import Connection
 from fastapi import APIRouter, Body, File, Query, Response, UploadFile
 
 from registry import enterprises as decisions
-from registry.api.calls import Answer, Call, Reading, Writing, check_limit, make_file_digest
+from registry.api.calls import Answer, Call, Changing, Reading, Writing, check_limit, make_file_digest
+from registry.api.etags import check_etag, make_etag
 from registry.api.targets import check_texts
 from registry.enterprise_file import format_outcome, load_enterprises, read_enterprise_file
-from registry.enterprise_views import MAX_PAGE, format_detail, format_listed, get_enterprise, list_enterprises
+from registry.enterprise_views import (
+    MAX_PAGE,
+    EnterpriseDetail,
+    format_detail,
+    format_listed,
+    get_enterprise,
+    list_enterprises,
+)
 from registry.principals import Order
+from registry.store.enterprises import fetch_enterprise
 from registry.store.listing import EnterpriseFilter
 from schemas.bodies import Reason
 from schemas.enterprise_bodies import (
@@ -55,7 +65,12 @@ def _check_number(enterprise_id: int) -> int:
 
 async def _show(conn: Connection, call: Call, enterprise_id: int, status: int = 200) -> Answer:
     detail = await get_enterprise(conn, call.get_principal(), enterprise_id)
-    return Answer(format_detail(detail, call.language), status)
+    return Answer(format_detail(detail, call.language), status, {"ETag": make_etag(_make_tagged(detail))})
+
+
+def _make_tagged(detail: EnterpriseDetail) -> dict[str, Any]:
+    """What its ETag stands for: looks at personal data, which are decisions too, change nothing."""
+    return format_detail(replace(detail, decisions=[]), "zh")
 
 
 @router.post("/applications", status_code=201, response_model=EnterpriseBody, summary="Apply for an enterprise")
@@ -169,11 +184,12 @@ async def get_one(call: Reading, enterprise_id: int) -> Response:
     call.get_principal()
     _check_number(enterprise_id)
     async with call.connect() as conn:
-        return call.reply((await _show(conn, call, enterprise_id)).content)
+        shown = await _show(conn, call, enterprise_id)
+    return call.reply(shown.content, shown.headers)
 
 
 async def _decide(
-    call: Writing, enterprise_id: int, reason: str, decide: Callable[[Connection, Order], Awaitable[object]]
+    call: Changing, enterprise_id: int, reason: str, decide: Callable[[Connection, Order], Awaitable[object]]
 ) -> Response:
     """Take a decision on an enterprise and show what it is now. Who may take it, the decision itself checks."""
     call.get_principal().check_sees_enterprise(enterprise_id)
@@ -181,6 +197,9 @@ async def _decide(
     check_texts(reason=reason)
 
     async def effect(conn: Connection) -> Answer:
+        if call.if_match is not None:
+            await fetch_enterprise(conn, enterprise_id, for_update=True)
+            check_etag(call.if_match, _make_tagged(await get_enterprise(conn, call.get_principal(), enterprise_id)))
         await decide(conn, call.order(reason))
         return await _show(conn, call, enterprise_id)
 
@@ -188,13 +207,13 @@ async def _decide(
 
 
 @router.post("/{enterprise_id}/review", response_model=EnterpriseBody, summary="Take an application for review")
-async def begin_review(call: Writing, enterprise_id: int, body: Reason) -> Response:
+async def begin_review(call: Changing, enterprise_id: int, body: Reason) -> Response:
     call.get_reviewer()
     return await _decide(call, enterprise_id, body.reason, lambda c, o: decisions.begin_review(c, o, enterprise_id))
 
 
 @router.post("/{enterprise_id}/approve", response_model=EnterpriseBody, summary="Approve an application or a change")
-async def approve(call: Writing, enterprise_id: int, body: Reason) -> Response:
+async def approve(call: Changing, enterprise_id: int, body: Reason) -> Response:
     """With its prefix. Nobody approves what he applied for himself."""
     call.get_reviewer()
     rules = call.state.config.rules
@@ -202,14 +221,14 @@ async def approve(call: Writing, enterprise_id: int, body: Reason) -> Response:
 
 
 @router.post("/{enterprise_id}/refuse", response_model=EnterpriseBody, summary="Refuse an application or a change")
-async def refuse(call: Writing, enterprise_id: int, body: Explained) -> Response:
+async def refuse(call: Changing, enterprise_id: int, body: Explained) -> Response:
     """A refused change leaves the approved dossier in force."""
     call.get_reviewer()
     return await _decide(call, enterprise_id, body.reason, lambda c, o: decisions.refuse(c, o, enterprise_id))
 
 
 @router.post("/{enterprise_id}/resubmit", response_model=EnterpriseBody, summary="File a refused application again")
-async def resubmit(call: Writing, enterprise_id: int, document: Document) -> Response:
+async def resubmit(call: Changing, enterprise_id: int, document: Document) -> Response:
     """With a better dossier; a prefix no longer wanted becomes free."""
     _check_id(call, enterprise_id)
     rules, dossier = call.state.config.rules, parse_dossier(document)
@@ -217,7 +236,7 @@ async def resubmit(call: Writing, enterprise_id: int, document: Document) -> Res
 
 
 @router.post("/{enterprise_id}/changes", response_model=EnterpriseBody, summary="Propose a changed dossier")
-async def propose_change(call: Writing, enterprise_id: int, document: Document) -> Response:
+async def propose_change(call: Changing, enterprise_id: int, document: Document) -> Response:
     """It waits for approval; until then the approved one stays in force."""
     _check_id(call, enterprise_id)
     rules, dossier = call.state.config.rules, parse_dossier(document)
@@ -227,27 +246,27 @@ async def propose_change(call: Writing, enterprise_id: int, document: Document) 
 
 
 @router.post("/{enterprise_id}/suspend", response_model=EnterpriseBody, summary="Suspend an enterprise")
-async def suspend(call: Writing, enterprise_id: int, body: Explained) -> Response:
+async def suspend(call: Changing, enterprise_id: int, body: Explained) -> Response:
     """No more writing; what is printed on goods keeps resolving."""
     call.get_operator()
     return await _decide(call, enterprise_id, body.reason, lambda c, o: decisions.suspend(c, o, enterprise_id))
 
 
 @router.post("/{enterprise_id}/resume", response_model=EnterpriseBody, summary="End a suspension")
-async def resume(call: Writing, enterprise_id: int, body: Explained) -> Response:
+async def resume(call: Changing, enterprise_id: int, body: Explained) -> Response:
     call.get_operator()
     return await _decide(call, enterprise_id, body.reason, lambda c, o: decisions.resume(c, o, enterprise_id))
 
 
 @router.post("/{enterprise_id}/close", response_model=EnterpriseBody, summary="Close an enterprise for good")
-async def close(call: Writing, enterprise_id: int, body: Explained) -> Response:
+async def close(call: Changing, enterprise_id: int, body: Explained) -> Response:
     """With its keys; its enabled prefixes have to be stopped or transferred before."""
     call.get_operator()
     return await _decide(call, enterprise_id, body.reason, lambda c, o: decisions.close(c, o, enterprise_id))
 
 
 @router.post("/{enterprise_id}/verification", response_model=EnterpriseBody, summary="Record a real-name check")
-async def verify(call: Writing, enterprise_id: int, body: Verified) -> Response:
+async def verify(call: Changing, enterprise_id: int, body: Verified) -> Response:
     call.get_reviewer()
     result = Verification[body.result.upper()]
     return await _decide(
@@ -256,7 +275,7 @@ async def verify(call: Writing, enterprise_id: int, body: Verified) -> Response:
 
 
 @router.post("/{enterprise_id}/move", response_model=EnterpriseBody, summary="Move to another unit or industry")
-async def move(call: Writing, enterprise_id: int, body: Move) -> Response:
+async def move(call: Changing, enterprise_id: int, body: Move) -> Response:
     """What was counted before the day stays where it was."""
     call.get_operator()
     check_texts(area=body.area, industry=body.industry)
@@ -269,7 +288,7 @@ async def move(call: Writing, enterprise_id: int, body: Move) -> Response:
 
 
 @router.put("/{enterprise_id}/tags", response_model=EnterpriseBody, summary="Give an enterprise exactly these tags")
-async def set_tags(call: Writing, enterprise_id: int, body: Tags) -> Response:
+async def set_tags(call: Changing, enterprise_id: int, body: Tags) -> Response:
     """Names that are new join the node's dictionary."""
     call.get_operator()
     check_texts(tags="".join(body.tags.values()))

@@ -15,6 +15,7 @@ DESCRIPTION = """工业互联网标识解析二级节点 · A secondary node of 
 
 `Authorization: Bearer <access_key>.<secret_key>` · errors: RFC 9457 · `Accept-Language: zh | en`"""
 _METHODS = ("get", "put", "post", "delete", "patch")
+ETAG = {"description": "What it is now; send it as If-Match with your change.", "schema": {"type": "string"}}
 _FALLBACKS: dict[str, Any] = {"string": "…", "integer": 1, "number": 1.5, "boolean": False, "null": None}
 _FORMATS = {
     "date-time": "2024-06-04T12:00:00Z",
@@ -30,6 +31,7 @@ def make_document(app: FastAPI) -> dict[str, Any]:
         _add_problems(document)
         for operation in list_operations(document):
             _complete(document, *operation)
+        _add_etags(document)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -76,6 +78,19 @@ def _complete(document: dict[str, Any], method: str, path: str, operation: dict[
         for content in (holder or {}).get("content", {}).values():
             if "example" not in content and "examples" not in content:
                 content["example"] = make_example(document, content.get("schema", {}))
+
+
+def _add_etags(document: dict[str, Any]) -> None:
+    """Which changes take an If-Match can be read from them; they and the GET of the same path answer with an ETag."""
+    changing = {}
+    for method, path, operation in list_operations(document):
+        if any(parameter["name"] == "if-match" for parameter in operation.get("parameters", ())):
+            changing[method, path] = operation
+            operation["responses"]["412"] = operation["responses"]["default"]
+    for method, path, operation in list_operations(document):
+        is_read = method == "GET" and any(f"{changed}/".startswith(f"{path}/") for _, changed in changing)
+        if ((method, path) in changing and method != "DELETE") or (is_read and path.endswith("}")):
+            operation["responses"]["200"].setdefault("headers", {})["ETag"] = ETAG
 
 
 def make_example(document: dict[str, Any], schema: dict[str, Any]) -> Any:

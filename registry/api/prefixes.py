@@ -6,8 +6,9 @@ from asyncpg import Connection
 from fastapi import APIRouter, Query, Response
 
 from registry import prefixes as decisions
-from registry.api.calls import Answer, PathText, Reading, Writing, check_limit
+from registry.api.calls import Answer, Changing, PathText, Reading, Writing, check_limit
 from registry.api.enterprises import check_cursor
+from registry.api.etags import check_etag, make_etag
 from registry.api.targets import check_known_prefix, check_texts
 from registry.enterprise_views import MAX_PAGE, format_ownership, format_prefixes
 from registry.store.prefixes import PrefixRow, fetch_ownerships
@@ -26,7 +27,14 @@ router = APIRouter(prefix="/prefixes", tags=["prefixes"])
 
 
 def _show(row: PrefixRow, status: int = 200) -> Answer:
-    return Answer(format_prefixes([row])[0], status)
+    view = format_prefixes([row])[0]
+    return Answer(view, status, {"ETag": make_etag(view)})
+
+
+async def _check_unchanged(conn: Connection, call: Changing, prefix: str, *enterprises: int) -> None:
+    if call.if_match is not None:
+        row = await decisions.lock_prefix(conn, call.get_principal(), prefix, *enterprises)
+        check_etag(call.if_match, format_prefixes([row])[0])
 
 
 @router.post("", status_code=201, response_model=PrefixBody, summary="Ask for a prefix")
@@ -69,11 +77,12 @@ async def get_prefix(call: Reading, prefix: PathText) -> Response:
     async with call.connect() as conn:
         row = await decisions.get_prefix(conn, call.get_principal(), prefix)
         owners = [format_ownership(owned) for owned in await fetch_ownerships(conn, row.prefix_id)]
-        return call.reply(format_prefixes([row])[0] | {"owners": owners})
+        shown = _show(row)
+        return call.reply(shown.content | {"owners": owners}, shown.headers)
 
 
 @router.post("/{prefix}/decisions", response_model=PrefixBody, summary="Decide on a prefix")
-async def decide(call: Writing, prefix: PathText, body: PrefixDecision) -> Response:
+async def decide(call: Changing, prefix: PathText, body: PrefixDecision) -> Response:
     """Only `resubmitted` is open to the enterprise; nobody approves what he asked for himself."""
     if body.decision in ("approved", "refused"):
         call.get_reviewer()
@@ -83,6 +92,7 @@ async def decide(call: Writing, prefix: PathText, body: PrefixDecision) -> Respo
     check_texts(reason=body.reason)
 
     async def effect(conn: Connection) -> Answer:
+        await _check_unchanged(conn, call, prefix)
         order = call.order(body.reason)
         if body.decision == "approved":
             return _show(await decisions.approve_prefix(conn, call.state.config.rules, order, prefix))
@@ -96,25 +106,27 @@ async def decide(call: Writing, prefix: PathText, body: PrefixDecision) -> Respo
 
 
 @router.put("/{prefix}/hosting", response_model=PrefixBody, summary="Keep a prefix here, or refer to its own server")
-async def host(call: Writing, prefix: PathText, body: Hosting) -> Response:
+async def host(call: Changing, prefix: PathText, body: Hosting) -> Response:
     check_known_prefix(call, prefix)
     ports = {"tcp": body.tcp_port, "udp": body.udp_port, "http": body.http_port}
     given = {name: port for name, port in ports.items() if port is not None}
     site = decisions.make_site(body.address, given) if body.address or given else None
 
     async def effect(conn: Connection) -> Answer:
+        await _check_unchanged(conn, call, prefix)
         return _show(await decisions.host_prefix(conn, call.order(), prefix, site))
 
     return await call.write(effect)
 
 
 @router.post("/{prefix}/transfer", response_model=PrefixBody, summary="Give a prefix to another enterprise")
-async def transfer(call: Writing, prefix: PathText, body: Transfer) -> Response:
+async def transfer(call: Changing, prefix: PathText, body: Transfer) -> Response:
     call.get_operator()
     check_known_prefix(call, prefix)
     check_texts(reason=body.reason)
 
     async def effect(conn: Connection) -> Answer:
+        await _check_unchanged(conn, call, prefix, body.enterprise_id)
         order = call.order(body.reason)
         day = body.day or order.day
         return _show(await decisions.transfer_prefix(conn, order, prefix, body.enterprise_id, day))

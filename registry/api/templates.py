@@ -5,10 +5,11 @@ from typing import Annotated, Any
 from asyncpg import Connection
 from fastapi import APIRouter, Body, Response
 
-from registry.api.calls import Answer, PathText, Reading, Writing
+from registry.api.calls import Answer, Changing, PathText, Reading, Writing
+from registry.api.etags import check_etag, make_etag
 from registry.api.paging import MAX_PAGE, After, Limit, cut
 from registry.api.targets import check_known_prefix, check_known_version, get_known_template
-from registry.templates import add_template, change_template, delete_template, list_templates
+from registry.templates import add_template, change_template, delete_template, list_templates, lock_template
 from schemas.bodies import TEMPLATE_EXAMPLE, DeletedBody, TemplateBody, TemplatePage
 from schemas.templates import Template, format_template
 
@@ -25,7 +26,7 @@ async def post_template(call: Writing, prefix: PathText, document: Document) -> 
 
     async def effect(conn: Connection) -> Answer:
         template, is_new = await add_template(conn, call.order(), prefix, document)
-        return Answer(_format(template), 201 if is_new else 200)
+        return _show(template, 201 if is_new else 200)
 
     return await call.write(effect)
 
@@ -44,13 +45,14 @@ async def get_templates(call: Reading, prefix: PathText, after: After = "", limi
 async def get_one_template(call: Reading, prefix: PathText, version: PathText) -> Response:
     check_known_prefix(call, prefix)
     async with call.connect() as conn:
-        return call.reply(_format(await get_known_template(conn, call, prefix, version)))
+        shown = _show(await get_known_template(conn, call, prefix, version))
+    return call.reply(shown.content, shown.headers)
 
 
 @router.patch(
     "/prefixes/{prefix}/templates/{version}", response_model=TemplateBody, summary="Widen or withdraw a template"
 )
-async def patch_template(call: Writing, prefix: PathText, version: PathText, changes: Changes) -> Response:
+async def patch_template(call: Changing, prefix: PathText, version: PathText, changes: Changes) -> Response:
     """Items that are not sent stay; items may be added, enabled and disabled, and never change their meaning.
 
     `{"enabled": false}` withdraws the template from registering.
@@ -59,8 +61,9 @@ async def patch_template(call: Writing, prefix: PathText, version: PathText, cha
     check_known_version(prefix, version)
 
     async def effect(conn: Connection) -> Answer:
+        await _check_unchanged(conn, call, prefix, version)
         template, _ = await change_template(conn, call.order(), prefix, version, changes)
-        return Answer(_format(template))
+        return _show(template)
 
     return await call.write(effect)
 
@@ -68,16 +71,27 @@ async def patch_template(call: Writing, prefix: PathText, version: PathText, cha
 @router.delete(
     "/prefixes/{prefix}/templates/{version}", response_model=DeletedBody, summary="Delete a template nobody uses"
 )
-async def remove_template(call: Writing, prefix: PathText, version: PathText) -> Response:
+async def remove_template(call: Changing, prefix: PathText, version: PathText) -> Response:
     """Refused while a live identifier uses it."""
     check_known_prefix(call, prefix)
     check_known_version(prefix, version)
 
     async def effect(conn: Connection) -> Answer:
+        await _check_unchanged(conn, call, prefix, version)
         await delete_template(conn, call.order(), prefix, version)
         return Answer({"deleted": True})
 
     return await call.write(effect)
+
+
+async def _check_unchanged(conn: Connection, call: Changing, prefix: str, version: str) -> None:
+    if call.if_match is not None:
+        check_etag(call.if_match, _format(await lock_template(conn, call.get_principal(), prefix, version)))
+
+
+def _show(template: Template, status: int = 200) -> Answer:
+    view = _format(template)
+    return Answer(view, status, {"ETag": make_etag(view)})
 
 
 def _format(template: Template) -> dict[str, Any]:

@@ -26,6 +26,10 @@ ACCOUNTS: dict[str, str] = {
     "Enable a disabled account": "重新启用账号",
     "It may sign in again.": "可以再次登录。",
     "Set a new password": "设置新密码",
+    "One account": "一个账号",
+    "One's own, or one that the caller manages.": "本人的，或自己管理的账号。",
+    "One access key": "一个访问密钥",
+    "Without its secret.": "不含密钥。",
     "One's own, with the old one, or that of an account one manages. All its other sessions end.": (
         "修改自己的密码须提供旧密码；也可为所管理的账号设置。该账号的其他会话全部结束。"
     ),

@@ -178,6 +178,12 @@ TEXTS: dict[str, Text] = {
         '请使用最近一次读取时得到的 ETag，例如 "3"。',
         'Send the ETag of your last read, such as "3".',
     ),
+    "changed_meanwhile": Text(
+        "您读取之后，内容已被他人修改。",
+        "It has been changed by someone else since you read it.",
+        "请重新读取，再用新的 ETag 修改。",
+        "Read it again, then repeat your change with the new ETag.",
+    ),
     "limit_out_of_bounds": Text(
         "limit 须在 1 至 {most} 之间。",
         "limit must be from 1 to {most}.",

@@ -1,5 +1,6 @@
 """Enterprises over HTTP: from the application to the closing, with prefixes, templates, units, tags and statistics."""
 
+import asyncio
 import time
 from base64 import b32decode
 from collections.abc import AsyncIterator
@@ -253,6 +254,58 @@ async def test_keys_are_listed_without_secrets(world: World) -> None:
     assert made.access_key in [key.access_key for key in listed.keys]
     unknown = await world.ask("POST", f"{V1}/keys/ak_none/revoke")
     assert (unknown.status, unknown.json["code"]) == (404, "key_not_found")
+
+
+async def make_changes(world: World) -> list[tuple[str, str, str, Any, str]]:
+    """Things of every kind: where each is read, and a change of it."""
+    firm = (await apply(world, 108, prefix="88.101.108")).json["enterprise_id"]
+    document = {"version": "tagged", "items": [{"type": "dn", "name": "口径"}]}
+    assert (await world.ask("POST", f"{V1}/prefixes/{PUMP}/templates", document)).status == 201
+    key = (await world.ask("POST", f"{V1}/keys", {"note": "tagged"})).json["access_key"]
+    await world.ask("POST", f"{V1}/accounts", {"user_name": "tagged", "roles": ["engineer"]}, who="operator")
+    template = f"{V1}/prefixes/{PUMP}/templates/tagged"
+    site = {"address": "192.0.2.7", "tcp_port": 2641}
+    return [
+        (f"{V1}/enterprises/{firm}", "POST", f"{V1}/enterprises/{firm}/review", {}, "reviewer"),
+        (f"{V1}/enterprises/{firm}", "PUT", f"{V1}/enterprises/{firm}/tags", {"tags": {"a": "b"}}, "operator"),
+        (f"{V1}/prefixes/{PUMP}", "PUT", f"{V1}/prefixes/{PUMP}/hosting", site, "pump"),
+        (f"{V1}/prefixes/{PUMP}", "PUT", f"{V1}/prefixes/{PUMP}/hosting", {}, "pump"),
+        (template, "PATCH", template, {"items": [{"type": "pn", "name": "压力"}]}, "pump"),
+        (template, "DELETE", template, None, "pump"),
+        (f"{V1}/accounts/tagged", "POST", f"{V1}/accounts/tagged/disable", None, "operator"),
+        (f"{V1}/accounts/tagged", "POST", f"{V1}/accounts/tagged/enable", None, "operator"),
+        (f"{V1}/accounts/tagged", "PUT", f"{V1}/accounts/tagged/password", {}, "operator"),
+        (f"{V1}/keys/{key}", "POST", f"{V1}/keys/{key}/revoke", None, "pump"),
+    ]
+
+
+async def test_nothing_is_overwritten_that_was_not_seen(world: World) -> None:
+    for place, method, path, body, who in await make_changes(world):
+        seen = await world.ask("GET", place, who=who, headers={"Accept-Language": "zh"})
+        tag = seen.headers["ETag"]
+        assert (await world.ask("GET", place, who=who, headers={"Accept-Language": "en"})).headers["ETag"] == tag
+        for other in ('"0"', '"0123456789abcdef0123", W/"7"'):
+            refused = await world.ask(method, path, body, who=who, headers={"If-Match": other})
+            assert (refused.status, refused.json["code"], refused.json["field"]) == (
+                412,
+                "changed_meanwhile",
+                "If-Match",
+            )
+        assert (await world.ask("GET", place, who=who)).headers["ETag"] == tag
+        done = await world.ask(method, path, body, who=who, headers={"If-Match": f'"0", {tag}'})
+        assert done.status == 200, (path, done.body)
+        if method != "DELETE":
+            assert done.headers["ETag"] == (await world.ask("GET", place, who=who)).headers["ETag"]
+            assert (done.headers["ETag"] == tag) == path.endswith("/password")
+
+
+async def test_of_two_who_change_what_both_saw_one_succeeds(world: World) -> None:
+    document = {"version": "raced", "items": [{"type": "dn", "name": "口径"}]}
+    path = f"{V1}/prefixes/{PUMP}/templates"
+    tag = {"If-Match": (await world.ask("POST", path, document)).headers["ETag"]}
+    changes = [{"items": [{"type": f"t{n}", "name": f"名{n}"}]} for n in range(8)]
+    done = await asyncio.gather(*(world.ask("PATCH", f"{path}/raced", change, headers=tag) for change in changes))
+    assert sorted(reply.status for reply in done) == [200] + [412] * 7
 
 
 async def test_ones_own_password_needs_the_old_one_and_the_second_factor(world: World) -> None:

@@ -33,6 +33,7 @@ PARTNER = make_uscc(500)
 TEMPLATES = f"{V1}/prefixes/{PUMP}/templates"
 TARGET = {"area": "321302", "deadline": "2030-12-31", "target": 60}
 PLAN = {"name": "now", "targets": [TARGET | {"indicator": name} for name in ("enterprises_connected", "sites")]}
+APPLICATION = {"name": "scan", "kind": "mini_program"}
 TEMPLATE = {"version": "t-2", "items": [{"type": "a", "name": "甲"}]}
 
 # method, path, body, rights
@@ -107,6 +108,7 @@ ROUTES: list[tuple[str, str, Any, str]] = [
     ("GET", f"{V1}/tags", None, OPERATOR),
     ("GET", f"{V1}/keys", None, "each"),
     ("POST", f"{V1}/keys", {"enterprise_id": "PUMP"}, OWN),
+    ("GET", f"{V1}/keys/KEY", None, OWN),
     ("POST", f"{V1}/keys/KEY/revoke", None, OWN),
     ("POST", f"{V1}/tokens", {"user_name": "nobody", "password": "wrong"}, SIGN_IN),
     ("GET", f"{V1}/me", None, "each"),
@@ -114,6 +116,7 @@ ROUTES: list[tuple[str, str, Any, str]] = [
     ("POST", f"{V1}/sessions/SESSION/end", None, OWN),
     ("GET", f"{V1}/accounts", None, "each"),
     ("POST", f"{V1}/accounts", {"user_name": "new", "roles": ["enterprise_user"], "enterprise_id": "PUMP"}, OWN),
+    ("GET", f"{V1}/accounts/ACCOUNT", None, OWN),
     ("POST", f"{V1}/accounts/ACCOUNT/disable", None, OWN),
     ("POST", f"{V1}/accounts/ACCOUNT/enable", None, OWN),
     ("PUT", f"{V1}/accounts/ACCOUNT/password", {}, OWN),
@@ -143,6 +146,12 @@ ROUTES: list[tuple[str, str, Any, str]] = [
     ("GET", f"{V1}/plans/now/annex", None, OPERATOR),
     ("GET", f"{V1}/plans/now/firms?area=321302&indicator=enterprises_connected", None, OPERATOR),
     ("POST", f"{V1}/plans/now/entries", {"area": "321302", "indicator": "sites", "value": 3}, OPERATOR),
+    ("GET", f"{V1}/applications", None, "each"),
+    ("GET", f"{V1}/applications?prefix={PUMP}", None, OWN),
+    ("POST", f"{V1}/applications", APPLICATION | {"prefix": PUMP}, OWN),
+    ("GET", f"{V1}/applications/APPLICATION", None, OWN),
+    ("PUT", f"{V1}/applications/APPLICATION", APPLICATION, OWN),
+    ("POST", f"{V1}/applications/APPLICATION/retire", None, OWN),
 ]  # fmt: skip
 
 # 409 and 410 say "you may, but not now": the table is about rights, not about states.
@@ -201,6 +210,9 @@ async def fill(world: World, method: str, path: str, body: Any) -> tuple[str, An
     if "/ATTACHMENT" in path:
         stored = await world.ask("POST", f"{V1}/attachments", data=make_form("PICTURE"))
         path = path.replace("ATTACHMENT", str(stored.json["attachment_id"]))
+    if "/APPLICATION" in path:
+        made = await world.ask("POST", f"{V1}/applications", APPLICATION | {"prefix": PUMP})
+        path = path.replace("APPLICATION", str(made.json["application_id"]))
     if "/SESSION" in path:
         world.keys["session"] = await sign_in_with_key(world)
         sessions = (await world.ask("GET", f"{V1}/sessions", who="session")).json["sessions"]
@@ -258,7 +270,7 @@ async def test_no_route_is_missing_from_the_table(world: World) -> None:
     tested = {
         (method, generalise(path))
         for method, path, _, _ in ROUTES
-        if "/statistics" not in path and "/plans" not in path
+        if not path.startswith((f"{V1}/statistics", f"{V1}/plans", f"{V1}/applications"))
     }
     assert {(method, path) for method, path, _ in list_operations(document)} == tested
 
