@@ -77,6 +77,7 @@ def run(name: str, worker: int, sockets: dict[str, socket.socket]) -> int:
 def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]) -> None:
     import uvloop
 
+    from node.alarm_pages import SECTION as ALARMS
     from node.enterprise_nodes_api import router as enterprise_nodes
     from node.metrics_api import make_metrics_router
     from node.outbox_pages import SECTION as OUTBOX
@@ -114,7 +115,8 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
 
     def serve(tls: "ssl.SSLContext | None") -> Coroutine[None, None, None]:
         served = replace(config, tls=tls)
-        return serve_registry(served, list(sockets.values()), [statistics, plans], at_root, [STATISTICS, PLANS, OUTBOX])
+        sections = [STATISTICS, PLANS, OUTBOX, ALARMS]
+        return serve_registry(served, list(sockets.values()), [statistics, plans], at_root, sections)
 
     uvloop.run(serve_renewing(serve, settings.tls))
 

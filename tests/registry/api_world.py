@@ -12,6 +12,7 @@ import aiohttp
 import asyncpg
 from yarl import URL
 
+from node.alarm_pages import SECTION as ALARMS
 from node.outbox_pages import SECTION as OUTBOX
 from node.plan_pages import SECTION as PLANS
 from node.plans_api import router as plans
@@ -81,7 +82,7 @@ class World:
 async def serve(state: RegistryState, port: int = 0) -> AsyncIterator[str]:
     """The application on a socket of its own; its address."""
     listening = socket.create_server(("127.0.0.1", port))
-    server = make_server(create_app(state, [statistics, plans], sections=[STATISTICS, PLANS, OUTBOX]), state.config)
+    server = make_server(create_app(state, [statistics, plans], sections=[STATISTICS, PLANS, OUTBOX, ALARMS]), state.config)
     server.capture_signals = nullcontext  # the signals of this process stay pytest's
     running = asyncio.create_task(server.serve(sockets=[listening]))
     try:
