@@ -1,6 +1,7 @@
 """What the agent watches: facts of processes, disks, clock, certificate and database become conditions."""
 
 import asyncio
+import json
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -172,7 +173,7 @@ async def check_stored(conn: Connection) -> list[Condition]:
         found.append(Condition("report_refused", "", {"refused": outbox["refused"], "dead": outbox["dead"]}))
     restored = await monitoring.find_fact(conn, RESTORED_FACT)
     if restored is not None:
-        found.append(Condition("restored", "", {"note": restored}))
+        found.append(Condition("restored", "", {"note": describe_restored(restored)}))
     doubt = await find_stored_doubt(conn)
     if doubt is not None:
         found.append(Condition("clock_jumped", "", doubt))
@@ -200,3 +201,11 @@ def check_machine(stats: Stats, answers: dict[str, int], memory: Memory, setting
         check_certificate(settings, datetime.now(UTC)),
     )
     return [condition for part in parts for condition in part]
+
+
+def describe_restored(fact: str) -> str:
+    """When the backup was taken and when it was restored; as it stands if an older version wrote it."""
+    try:
+        return " → ".join(json.loads(fact).values())
+    except (ValueError, AttributeError, TypeError):
+        return fact
