@@ -195,7 +195,9 @@ async def show_health(visit: Visiting) -> Response:
         version = await conn.fetchval("SHOW server_version")
         failed = [job for job in await fetch_jobs(conn, None, None, 200) if job.state == "failed"][:10]
         waiting = await conn.fetchval("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')")
+        alarms = await conn.fetchval("SELECT count(*) FROM alarms WHERE cleared IS NULL")
     checks: list[dict[str, Any]] = [
+        {"name": "check_alarms", "ok": alarms == 0, "detail": str(alarms)},
         {"name": "check_database", "ok": True, "detail": f"PostgreSQL {version}"},
         {"name": "check_log", "ok": visit.state.segments.missing == 0, "detail": str(visit.state.segments.missing)},
         {"name": "check_address", "ok": is_final(visit), "detail": visit.state.config.public_url},

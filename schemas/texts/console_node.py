@@ -86,6 +86,15 @@ NODE_LABELS: dict[str, tuple[str, str]] = {
     "from_day": ("生效日期", "From"),
     "move_button": ("调整", "Move"),
     "tags_lines": ("每行一个：类别=名称", "One in a line: kind=name"),
+    "tag_above_scale": ("规模以上", "Above designated size"),
+    "tag_industrial_chain": ("重点产业链", "Industrial chain"),
+    "tag_pilot_batch": ("试点批次", "Pilot batch"),
+    "application_refused_todo": (
+        "请按原因编辑企业资料并提交，申请会重新进入审核；编号和前缀不变。",
+        "Edit the dossier as the reason says and file it: the application is reviewed again, number and prefix stay.",
+    ),
+    "check_alarms": ("告警", "Alarms"),
+    "check_alarms_remedy": ("请打开“告警”，每条都写明怎么办。", "Open Alarms: each says what to do."),
     "hint_tags": (
         "例如 industrial_chain=高端装备；未列出的标签会移除。",
         "Such as industrial_chain=pumps; tags not listed go.",

@@ -90,6 +90,7 @@ PEOPLE_LABELS: dict[str, tuple[str, str]] = {
     "audit_find": ("何人、操作或对象", "Who, what or about what"),
     "audit_position": ("序号", "Position"),
     "audit_when": ("时间", "When"),
+    "audit_who": ("何人、从何处", "Who, from where"),
     "audit_action": ("操作", "Action"),
     "audit_subject": ("对象与原因", "About, and why"),
     "audit_outcome": ("结果", "Outcome"),

@@ -27,6 +27,10 @@ PAGES: dict[str, tuple[str, str]] = {
     "fig_provisional": ("暂定", "provisional"),
     "fig_sealed": ("已封存", "sealed"),
     "fig_provisional_text": ("这些数字仍会变化。已封账至 {day}。", "These figures still change. Sealed until {day}."),
+    "fig_unsealed_text": (
+        "这些数字仍会变化；还没有封账的日子，每天零点五分封存前一天。",
+        "These figures still change. No day is sealed yet: at five minutes past midnight the day before is.",
+    ),
     "fig_sealed_text": ("这些数字已封存，封印如下。", "These figures are sealed, by the seals below."),
     "fig_revisions": ("修订", "Revisions"),
     "fig_late": ("有迟到数据、待修订的日期：{days}", "Days with late figures that wait for a revision: {days}"),
