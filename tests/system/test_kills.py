@@ -1,23 +1,28 @@
 """kill -9 of every process at random moments of imports and under load: nothing acknowledged or counted is lost."""
 
 import csv
+import json
 import os
 import random
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from http.client import HTTPConnection, HTTPException
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.system.accounts import ROOT
 from tests.system.asking import Asker, Ledger, Writer, ask_all
-from tests.system.running_node import wait_until
-from tests.system.world import World, locate
+from tests.system.running_node import PATIENCE_SECONDS, wait_until
+from tests.system.world import HOST, World, locate
 
 LOADED, IMPORTED = "88.101.301", "88.101.302"
 KNOWN = [f"{LOADED}/K{n}" for n in range(200)]
@@ -250,3 +255,58 @@ def test_an_owner_is_known_again_as_soon_as_the_registry_is_back_and_nobody_else
         wait_until(is_back)
         assert client.ask(locate(identifier), "GET", mine).values["line"] == "L1"
     world.wait_for_successor("registry", before)
+
+
+SNMS, BATCH = "88.101.304", 2_000
+TEMPLATE = {
+    "prefix": SNMS, "version": "1", "type": 2, "industryCategory": "C", "industrySpecific": "34",
+    "industryTrade": "344", "industrySubclass": "3441",
+    "items": [{"name": "型号", "idType": "model", "required": True, "metadata": {"minLength": 1, "maxLength": 40}}],
+}  # fmt: skip
+
+
+def ask_snms(world: World, method: str, path: str, body: Any) -> Any:
+    """The data of an envelope; None if the connection was cut or nobody listens."""
+    connection = HTTPConnection(HOST, world.registry_port, timeout=PATIENCE_SECONDS)
+    try:
+        connection.request(method, path, json.dumps(body), {"Authorization": world.keys[SNMS]})
+        envelope = json.loads(connection.getresponse().read())
+    except (OSError, HTTPException):
+        return None
+    finally:
+        connection.close()
+    return envelope["data"] if envelope["status"] == 1 else None
+
+
+def make_items(model: str) -> list[dict[str, Any]]:
+    data = {"format": "string", "value": model}
+    value = [{"auth": "", "index": 2000, "type": "model", "data": data}]
+    return [{"handle": f"{SNMS}/{n}", "templateVersion": "1", "value": value} for n in range(BATCH)]
+
+
+def test_a_batch_of_the_published_interface_survives_a_kill_of_the_registry(world: World) -> None:
+    """The next call with the same body completes it and says truly what had landed; nothing is written twice."""
+    chosen = random.Random(SEED)
+    world.add_enterprise(SNMS)
+    assert ask_snms(world, "POST", "/snms/api/v5/template", TEMPLATE) is True
+    path = "/identityv2/data/batch"
+    calls = [("POST", f"{path}Create", make_items("A"), "标识已存在"),
+             ("PUT", f"{path}Update", make_items("B"), "success"),
+             ("DELETE", f"{path}Delete", [item["handle"] for item in make_items("")], "标识不存在")]  # fmt: skip
+    for method, place, body, landed in calls:
+        before = world.find_processes()["registry"]
+        killer = threading.Timer(chosen.uniform(0, 0.6), os.kill, (before, signal.SIGKILL))
+        killer.start()
+        first = ask_snms(world, method, place, body)
+        killer.join()
+        world.wait_for_successor("registry", before)
+        second = wait_until(partial(ask_snms, world, method, place, body))
+        said = {row["msg"] for row in second}
+        assert len(said) == 1 and said <= {"success", landed}, "a batch is one transaction"
+        assert first is None or said == {landed}, "what was answered has landed"
+        assert {row["msg"] for row in ask_snms(world, method, place, body)} == {landed}
+    where = f"prefix_id = (SELECT prefix_id FROM prefixes WHERE prefix = '{SNMS}')"
+    retired = "SELECT count(*) FROM records WHERE {} AND state = 2 AND revision = 3 AND template_id <> 0"
+    assert world.fetch_value(retired.format(where)) == BATCH
+    assert world.fetch_value(f"SELECT count(*) FROM record_history WHERE {where}") == 2 * BATCH
+    world.wait_for_stats(SNMS, registered_total=BATCH)
