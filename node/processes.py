@@ -78,6 +78,9 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
     import uvloop
 
     from node.alarm_pages import SECTION as ALARMS
+    from node.certificate_pages import make_certificate_section
+    from node.certificates_api import make_certificates_router, verifying
+    from node.connection_certificates import make_office
     from node.enterprise_nodes_api import router as enterprise_nodes
     from node.metrics_api import make_metrics_router
     from node.outbox_pages import SECTION as OUTBOX
@@ -111,12 +114,14 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
         link_place=find_listening(settings),
         snms_aliases=settings.snms_aliases,
     )
-    at_root = [make_metrics_router(settings), enterprise_nodes]
+    office = make_office(settings, config.rules.key_ring)
+    at_root = [make_metrics_router(settings), enterprise_nodes, verifying]
 
     def serve(tls: "ssl.SSLContext | None") -> Coroutine[None, None, None]:
         served = replace(config, tls=tls)
-        sections = [STATISTICS, PLANS, OUTBOX, ALARMS]
-        return serve_registry(served, list(sockets.values()), [statistics, plans], at_root, sections)
+        more = [statistics, plans, make_certificates_router(office)]
+        sections = [STATISTICS, PLANS, OUTBOX, ALARMS, make_certificate_section(office)]
+        return serve_registry(served, list(sockets.values()), more, at_root, sections)
 
     uvloop.run(serve_renewing(serve, settings.tls))
 

@@ -253,8 +253,24 @@ class RegistrySettings(SharedSettings):
     secret_key_file: Directory | None = None
     metrics_networks: Annotated[tuple[Network, ...], *CommaList] = LOOPBACK  # who may read /metrics without a key
     admin_password: Annotated[str | None, Field(repr=False)] = None  # of the account made at the first start
+    operator_file: Directory | None = None  # the operator's own dossier (T1), JSON
+    signing_certificate: Directory | None = None  # PEM, signs connection certificates; None: the node's own
+    signing_key: Directory | None = None
     pdf_font: Directory | None = None  # a font with Chinese signs and TrueType outlines; None: the machine's
     snms_aliases: bool = True  # older paths of the SNMS interface that clients in the field still use
+
+    @model_validator(mode="after")
+    def _check_signing(self) -> Self:
+        if (self.signing_certificate is None) != (self.signing_key is None):
+            raise ValueError("signing_certificate and signing_key must be set together")
+        return self
+
+    @property
+    def signing(self) -> tuple[Path, Path] | None:
+        """Certificate and key."""
+        if self.signing_certificate is None or self.signing_key is None:
+            return None
+        return self.signing_certificate, self.signing_key
 
     @property
     def secret_key_path(self) -> Path:
@@ -269,7 +285,6 @@ class ReportSettings(RegistrySettings):
     toplevel_app: str | None = None  # the app id the top-level node issued; None: node-<first prefix>
     toplevel_algorithm: Literal["SM2-SM3", "RSA-SHA256", "ED25519"] = "ED25519"  # of keys made from now on
     toplevel_sources: Literal["full", "truncated", "none"] = "full"  # addresses of clients in T3 and T8
-    operator_file: Directory | None = None  # the operator's own dossier (T1), JSON
     monitor_url: WebAddress | None = None  # the resolver the agent asks every minute; None: that of this machine
     enterprise_node_private: bool = False  # whether routes of enterprises' nodes may lie in private networks
 

@@ -12,6 +12,7 @@ _STATISTICS = re.compile(r"/api/v1/statistics(/|$)")
 _PLANS = re.compile(r"/api/v1/plans(/|$)")  # their figures; loading them is an administrator's
 _WRITES = re.compile(r"/api/v1/(identifiers|ranges|jobs|batches|problem-reports)(/|$)")
 _QUESTIONS = re.compile(r"/api/v1/identifiers/resolve$")  # asked by POST, for their size
+_CERTIFICATES = re.compile(r"/api/v1/certificates(/|$)")  # administrators and reviewers, as they decide themselves
 # Anybody may see and end what he has opened, whatever else he may do.
 _OWN = re.compile(r"/api/v1/(sessions|me|tokens|accounts/[^/]+/password)(/|$)")
 
@@ -22,7 +23,7 @@ def find_scope(method: str, path: str) -> Scope:
         return "statistics"
     if _EXPORT.match(path):
         return "manage"
-    if method in _SAFE or _OWN.match(path) or _QUESTIONS.match(path):
+    if method in _SAFE or _OWN.match(path) or _QUESTIONS.match(path) or _CERTIFICATES.match(path):
         return "read"
     if _REVIEWS.match(path):
         return "review"

@@ -234,13 +234,14 @@ TEXTS: dict[str, Text] = {
         "There is no Chinese font on this machine that a PDF can embed; no file was made.",
         "请安装：apt-get install {package}（Debian、Ubuntu），dnf install wqy-microhei-fonts（Fedora、openEuler）；"
         "或用 IDNODE_PDF_FONT 指定含中文的 TrueType 字体文件。无需重启。",
-        "Install one: apt-get install {package} (Debian, Ubuntu), dnf install wqy-microhei-fonts (Fedora, openEuler); or"
-        " name a TrueType font file with Chinese by IDNODE_PDF_FONT. No restart is needed.",
+        "Install one: apt-get install {package} (Debian, Ubuntu), dnf install wqy-microhei-fonts (Fedora, openEuler);"
+        " or name a TrueType font file with Chinese by IDNODE_PDF_FONT. No restart is needed.",
     ),
     "pdf_font_unusable": Text(
         "字体文件 {path} 不能用于 PDF（{reason}），未生成文件。",
         "The font file {path} cannot be used for PDF ({reason}); no file was made.",
-        "需要含中文的 TrueType 字体（不能是 OTF/CFF）：去掉 IDNODE_PDF_FONT 并 apt-get install {package}，或改指其他文件。",
+        "需要含中文的 TrueType 字体（不能是 OTF/CFF）：去掉 IDNODE_PDF_FONT 并 apt-get install {package}，"
+        "或改指其他文件。",
         "It takes a TrueType font with Chinese (not OTF/CFF): unset IDNODE_PDF_FONT and apt-get install {package}, or"
         " name another file.",
     ),

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,6 +20,7 @@ from schemas.errors import Unavailable
 from schemas.texts import format_message, format_remedy
 from tests.node.pdf_reading import list_fonts, read_cells
 
+ROOT = Path(__file__).parents[2]
 EVIL = '=HYPERLINK("http://evil.example","x")'
 STATUS = {
     "status": "sealed", "sealed_until": "2024-06-30", "late_days": [],
@@ -155,3 +158,13 @@ def test_an_empty_table_is_a_page() -> None:
     content = make_file(make_table("unit", []), "pdf", "en")
     assert len(pypdf.PdfReader(io.BytesIO(content)).pages) == 1
     assert isinstance(Paper(load_font(), "t", "en").finish(), bytes)
+
+
+def test_nobody_pays_for_pdfs_before_one_is_asked_for() -> None:
+    """The registry starts with these modules, a resolver with less."""
+    code = (
+        "import sys, node.certificate_pages, node.plan_pages, node.statistics_pages, node.doctor\n"
+        "print({name.partition('.')[0] for name in sys.modules} & {'reportlab', 'pyhanko', 'asn1crypto', 'lxml'})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("set()", "")

@@ -13,6 +13,9 @@ import asyncpg
 from yarl import URL
 
 from node.alarm_pages import SECTION as ALARMS
+from node.certificate_pages import make_certificate_section
+from node.certificates_api import make_certificates_router, verifying
+from node.connection_certificates import Office
 from node.outbox_pages import SECTION as OUTBOX
 from node.plan_pages import SECTION as PLANS
 from node.plans_api import router as plans
@@ -31,6 +34,7 @@ from tests.registry.people import CLERK, RULES, add_firm, order
 
 PUMP, TOFU = "88.101.5", "88.101.10"
 PUBLIC_URL = "http://node.example"
+CONSOLE_URL = "http://console.example"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,10 @@ class World:
 async def serve(state: RegistryState, port: int = 0) -> AsyncIterator[str]:
     """The application on a socket of its own; its address."""
     listening = socket.create_server(("127.0.0.1", port))
-    server = make_server(create_app(state, [statistics, plans], sections=[STATISTICS, PLANS, OUTBOX, ALARMS]), state.config)
+    office = Office(("88.101",), CONSOLE_URL, state.config.rules.key_ring)
+    sections = [STATISTICS, PLANS, OUTBOX, ALARMS, make_certificate_section(office)]
+    more = [statistics, plans, make_certificates_router(office)]
+    server = make_server(create_app(state, more, [verifying], sections), state.config)
     server.capture_signals = nullcontext  # the signals of this process stay pytest's
     running = asyncio.create_task(server.serve(sockets=[listening]))
     try:
