@@ -1,6 +1,8 @@
 """Batches by the published interface: sizes, forms, order, what a cut connection leaves, and 2,000 in a second."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -142,24 +144,48 @@ async def test_batches_that_overlap_get_along(world: World, method_path: tuple[s
     assert successes == (2_400 if method == "PUT" else 200)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.999, 1.0])
-async def test_a_connection_cut_at_any_byte_leaves_what_the_next_call_completes(world: World, share: float) -> None:
-    items = [make_item(f"cut-{share}-{n}") for n in range(300)]
-    body = orjson.dumps(items)
+async def cut(world: World, method: str, path: str, body: bytes, at: float, *, hard: bool) -> None:
+    """Send a request up to a byte and hang up: `at` from 0 (nothing) over 1 (the head) to 2 (all); `hard`: by RST."""
     url = URL(world.base)
     _, writer = await asyncio.open_connection(url.host, url.port)
     head = (
-        f"POST {CREATE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {world.keys['pump']}\r\n"
+        f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {world.keys['pump']}\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    writer.write(head.encode() + body[: int(len(body) * share)])
+    ).encode()
+    writer.write(head[: int(len(head) * at)] if at < 1 else head + body[: int(len(body) * (at - 1))])
     await writer.drain()
+    if hard:
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     writer.close()
     await writer.wait_closed()
-    messages = read_messages(await ask(world, "POST", CREATE, items))
-    assert set(messages) <= {"success", "标识已存在"}
-    assert len(set(messages)) == 1  # a batch is one transaction: it landed whole, or not at all
-    assert read_messages(await ask(world, "POST", CREATE, items)) == ["标识已存在"] * 300
+
+
+CUTS = [0.0, 0.5, 1.0, 1.001, 1.5, 1.999, 2.0, 2.0]  # every other one by RST
+
+
+@pytest.mark.parametrize("method_path", CALLS, ids=["create", "update", "delete"])
+async def test_a_connection_cut_at_any_byte_leaves_what_the_next_call_completes(
+    world: World, method_path: tuple[str, str]
+) -> None:
+    method, path = method_path
+    for n, at in enumerate(CUTS):
+        mark = f"cut-{method}-{n}"
+        items: list[Any] = [make_item(f"{mark}-{k}", "A") for k in range(60)]
+        again = {"POST": "标识已存在", "PUT": "success", "DELETE": "标识不存在"}[method]
+        if method != "POST":
+            await ask(world, "POST", CREATE, items)
+        sent = name(*(f"{mark}-{k}" for k in range(60))) if method == "DELETE" else items
+        if method == "PUT":
+            sent = [make_item(f"{mark}-{k}", "B") for k in range(60)]
+        await cut(world, method, path, orjson.dumps(sent), at, hard=n % 2 == 1)
+        messages = read_messages(await ask(world, method, path, sent))
+        assert len(set(messages)) == 1  # a batch is one transaction: it landed whole, or not at all
+        assert messages[0] in {"success", again if at == 2.0 else "success"}, "what came in part is not carried out"
+        assert read_messages(await ask(world, method, path, sent)) == [again] * 60
+    async with world.state.pool.acquire() as conn:
+        revisions = await conn.fetch("SELECT revision FROM records WHERE suffix_key LIKE $1", f"CUT-{method}-%")
+    assert [row["revision"] for row in revisions] == [1 if method == "POST" else 2] * 60 * len(CUTS)
 
 
 async def test_a_large_batch_is_a_few_statements_and_one_entry_of_the_change_log(world: World) -> None:

@@ -1,11 +1,14 @@
 """Identifiers one by one: what is refused and in which order, what the other interface sees, what is counted."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -271,11 +274,26 @@ async def test_a_sandbox_is_written_and_read_like_any_prefix_and_counted_apart(w
 
 
 async def test_of_200_clients_who_create_one_identifier_one_wins(world: World) -> None:
-    said = await asyncio.gather(*(ask(world, "POST", DATA, make_item("race", f"M{n}")) for n in range(200)))
-    won = [n for n, one in enumerate(said) if one.status == 1]
-    assert len(won) == 1
-    assert {(one.status, one.message) for n, one in enumerate(said) if n not in won} == {(-2, "标识已存在")}
-    assert await read_texts(world, "race") == {"model": f"M{won[0]}"}
+    """Each on a connection of its own, by this interface one by one and in batches, and by /api/v1."""
+
+    async def create(clients: World, n: int) -> str:
+        if n % 4 == 0:
+            (row,) = (await ask(clients, "POST", f"{DATA}/batchCreate", [make_item("race", f"M{n}")])).data
+            return str(row["msg"])
+        if n % 4 == 1:
+            new = {"identifier": f"{PUMP}/race", "template": VERSION, "values": {"model": f"M{n}"}}
+            reply = await clients.ask("POST", f"{V1}/identifiers", new)
+            return "success" if reply.status == 201 else str((reply.status, reply.json["code"]))
+        return (await ask(clients, "POST", DATA, make_item("race", f"M{n}"))).message
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        clients = replace(world, http=http)
+        said = await asyncio.gather(*(create(clients, n) for n in range(200)))
+    (won,) = [n for n, message in enumerate(said) if message == "success"]
+    assert Counter(said) - Counter({"标识已存在": 200, "(409, 'identifier_taken')": 50}) == {"success": 1}
+    assert await read_texts(world, "race") == {"model": f"M{won}"}
+    history = (await world.ask("GET", f"{V1}/identifiers/{PUMP}/race/history")).json["revisions"]
+    assert len(history) == 1
 
 
 HABITS: list[tuple[str, dict[str, Any]]] = [
