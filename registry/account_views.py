@@ -6,6 +6,7 @@ from uuid import UUID
 from registry.principals import ROLES, SCOPES, Principal
 from registry.store.accounts import AccountRow, SessionRow
 from registry.store.grants import Grant
+from registry.store.invitations import InvitationRow
 from registry.store.keys import KeyRow
 
 
@@ -72,6 +73,23 @@ def format_key(key: KeyRow) -> dict[str, Any]:
         "created": key.created,
         "expires": key.expires,
         "revoked": key.revoked,
+    }
+
+
+def format_invitation(row: InvitationRow) -> dict[str, Any]:
+    """Without its link, of which only a hash is kept."""
+    return {
+        "invitation_id": row.invitation_id,
+        "roles": row.roles,
+        "enterprise_id": row.enterprise_id,
+        "enterprise": row.enterprise_name or None,
+        "organisation": row.organisation or None,
+        "area": row.area or None,
+        "remark": row.remark,
+        "created": row.created,
+        "created_by": row.created_by,
+        "expires": row.expires,
+        "revoked": row.revoked,
     }
 
 

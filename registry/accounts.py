@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 from asyncpg import Connection
 
-from registry.areas import get_area
+from registry.areas import Area, get_area
 from registry.keyed_hashes import hash_keyed
 from registry.passwords import check_password, digest_password, hash_digest
 from registry.principals import KIND_OF_ROLE, ROLES, SCOPES_OF_ROLE, Order, Principal, Role
@@ -32,6 +32,7 @@ from registry.store.accounts import find_account as find_row
 from registry.store.audit import AuditEntry, append_audit
 from registry.store.enterprises import fetch_enterprise
 from registry.store.holders import Holder
+from registry.store.invitations import revoke_all_by
 from registry.totp import find_step, format_address, make_secret
 from schemas.certificates import check_uscc
 from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
@@ -95,9 +96,11 @@ async def add_account(conn: Connection, ring: KeyRing, order: Order, wanted: New
     return await get_account(conn, wanted.user_name)
 
 
-async def _make_row(
-    conn: Connection, ring: KeyRing, order: Order, wanted: NewAccount, roles: Sequence[Role]
-) -> NewAccountRow:
+async def check_standing(conn: Connection, wanted: NewAccount, roles: Sequence[Role]) -> tuple[str, Area | None]:
+    """For whom an account of these roles stands: the organisation of a partner, the area of a regulator.
+
+    Raises InvalidInput, or NotFound for an enterprise that is not there.
+    """
     if set(roles) & _ENTERPRISE_ROLES:
         if wanted.enterprise_id is None and not wanted.awaits_enterprise:
             raise InvalidInput("account_needs_enterprise", field="enterprise")
@@ -110,7 +113,13 @@ async def _make_row(
     organisation = check_uscc(wanted.organisation) if wanted.organisation else ""
     if ("regulator" in roles) != bool(wanted.area):
         raise InvalidInput("account_needs_area", field="area")
-    area = await get_area(conn, wanted.area) if wanted.area else None
+    return organisation, await get_area(conn, wanted.area) if wanted.area else None
+
+
+async def _make_row(
+    conn: Connection, ring: KeyRing, order: Order, wanted: NewAccount, roles: Sequence[Role]
+) -> NewAccountRow:
+    organisation, area = await check_standing(conn, wanted, roles)
     digest = wanted.password_digest.lower()
     if wanted.password or not digest:
         check_password(wanted.password, wanted.user_name)
@@ -282,7 +291,10 @@ async def _get_own_or_managed(conn: Connection, order: Order, user_name: str) ->
 
 
 async def disable_account(conn: Connection, order: Order, user_name: str) -> AccountRow:
-    """At once: its sessions end. Nobody disables himself. Raises NotFound, Forbidden or Conflict."""
+    """At once: its sessions end, and its open invitations. Nobody disables himself.
+
+    Raises NotFound, Forbidden or Conflict.
+    """
     async with conn.transaction():
         row = await get_account(conn, user_name, for_update=True)
         _check_may_manage_account(order.principal, row)
@@ -292,6 +304,7 @@ async def disable_account(conn: Connection, order: Order, user_name: str) -> Acc
             raise Conflict("account_disabled_already", field="user_name", user_name=row.user_name)
         await update_disabled(conn, row.account_id, order.at, order.at)
         await end_all_of(conn, row.account_id, order.at)
+        await revoke_all_by(conn, f"account:{row.user_name}", order.at)
         await note_account(conn, order, "account_disabled", row.user_name)
         return await get_account(conn, user_name)
 

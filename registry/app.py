@@ -29,6 +29,7 @@ from registry.api import (
     exports,
     health,
     identifiers,
+    invitations,
     jobs,
     partners,
     prefixes,
@@ -78,7 +79,7 @@ _ROUTERS = (
     batches.router, streams.router, resolving.router, identifiers.router, reading.router, ranges.router,
     templates.router, enterprises.router, prefixes.router, dictionaries.router, access_keys.router,
     attachments.router, jobs.router, sign_in.router, accounts.router, partners.router,
-    sandboxes.router, exports.router, problem_reports.router,
+    sandboxes.router, exports.router, problem_reports.router, invitations.router,
 )  # fmt: skip
 
 

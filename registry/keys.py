@@ -16,6 +16,7 @@ from registry.passwords import digest_password
 from registry.principals import ALL_SCOPES, SCOPES, Order, Principal, Scope
 from registry.store.enterprises import fetch_enterprise
 from registry.store.holders import Holder, find_key_holder
+from registry.store.invitations import revoke_all_by
 from registry.store.keys import KeyRow, fetch_keys, find_key, insert_key, update_revoked, update_revoked_of
 from schemas.certificates import check_uscc
 from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
@@ -118,6 +119,7 @@ async def revoke_key(conn: Connection, order: Order, access_key: str) -> KeyRow:
         if key.revoked is not None:
             raise Conflict("key_revoked_already", field="access_key", access_key=access_key)
         await update_revoked(conn, access_key, order.at)
+        await revoke_all_by(conn, f"key:{access_key}", order.at)
     return key
 
 

@@ -115,6 +115,41 @@ class AccountPage(Body):
     accounts: list[AccountBody]
 
 
+class NewInvitationBody(Request):
+    """Who is invited chooses name and password alone; the rest is as for an account."""
+
+    roles: Annotated[list[RoleName], Field(min_length=1, max_length=7, examples=[["enterprise_user"]])]
+    enterprise_id: Annotated[int, Field(ge=1, lt=2**31, examples=[17])] | None = None
+    organisation: Annotated[str, Field(max_length=18)] = ""
+    area: Annotated[str, Field(max_length=255)] = ""
+    remark: Annotated[str, Field(max_length=200, description="For whom it is.", examples=["Wang Li"])] = ""
+
+
+class InvitationBody(Body):
+    invitation_id: Annotated[int, Field(examples=[5])]
+    roles: list[RoleName]
+    enterprise_id: int | None
+    enterprise: str | None
+    organisation: str | None
+    area: str | None
+    remark: str
+    created: datetime
+    created_by: Annotated[str, Field(examples=["account:admin"])]
+    expires: datetime
+    revoked: datetime | None
+    link: Annotated[
+        str | None,
+        Field(
+            description="Only in the answer that made it; null in a dry run.",
+            examples=["https://console.example.com/console/invitation?token=4u4Z…"],
+        ),
+    ] = None
+
+
+class InvitationPage(Body):
+    invitations: list[InvitationBody]
+
+
 class NewKey(Request):
     """For an enterprise, a partner organisation, or the operator if neither is named and the caller is the operator.
 

@@ -1,7 +1,7 @@
 """Commands for accounts: whoever has the command line of the node can always let somebody in again."""
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,7 @@ from node.table import format_table
 from node.wording import say
 from schemas.errors import InvalidInput
 from schemas.texts.accounts import LABELS
+from schemas.texts.invitations import LABELS as INVITATION_LABELS
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -34,8 +35,8 @@ accounts = typer.Typer(no_args_is_help=True, help="账号 / Accounts")
 
 def add_to(app: typer.Typer) -> None:
     commands: dict[str, Callable[..., None]] = {
-        "add": add, "list": list_all, "disable": disable, "enable": enable, "reset-password": reset_password,
-        "second-factor": second_factor,
+        "add": add, "list": list_all, "invite": invite, "disable": disable, "enable": enable,
+        "reset-password": reset_password, "second-factor": second_factor,
     }  # fmt: skip
     for name, function in commands.items():
         accounts.command(name)(function)
@@ -71,6 +72,39 @@ def add(
             return await add_account(desk.conn, desk.rules.key_ring, desk.order(), wanted)
 
     _print_made("account_added", run(work()), password if is_made else None, as_json)
+
+
+def invite(
+    role: Annotated[list[str], typer.Option("--role", metavar="R", help=ROLES_HELP)],
+    enterprise: Annotated[
+        str | None, typer.Option("--enterprise", metavar="E", help="企业角色所属企业 / the enterprise of its roles")
+    ] = None,
+    organisation: Annotated[
+        str, typer.Option("--organisation", metavar="USCC", help="合作方的统一社会信用代码 / a partner's code")
+    ] = "",
+    area: Annotated[str, typer.Option("--area", metavar="A", help="监管区域 / a regulator's division or unit")] = "",
+    remark: Annotated[str, typer.Option("--for", metavar="TEXT", help="受邀人 / for whom it is")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """生成一次有效、七天内有效的邀请链接 / Make a link that works once, and for seven days"""
+    from registry.account_views import format_invitation
+    from registry.enterprises import get_enterprise_id
+    from registry.invitations import NewInvitation, format_link
+    from registry.invitations import invite as make_invitation
+
+    async def work() -> dict[str, Any]:
+        async with open_desk(writing=True) as desk:
+            number = await get_enterprise_id(desk.conn, enterprise) if enterprise else None
+            wanted = NewInvitation(role, number, organisation, area, remark)
+            row, token = await make_invitation(desk.conn, desk.order(), wanted)
+            return format_invitation(row) | {"link": format_link(desk.settings.console_url, token)}
+
+    made = _format_instants(run(work()), ("created", "expires", "revoked"))
+    if as_json:
+        print_json(made)
+    else:
+        until = {"until": made["expires"], "link": made["link"]}
+        print(say(INVITATION_LABELS["invitation_link_made"], get_language(), **until))
 
 
 def list_all(
@@ -184,7 +218,11 @@ def _print_made(label: str, row: "AccountRow", password: str | None, as_json: bo
 
 def _format(row: "AccountRow") -> dict[str, Any]:
     from registry.account_views import format_account
+
+    return _format_instants(format_account(row), ("created", "disabled"))
+
+
+def _format_instants(view: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     from registry.record_views import format_instant
 
-    view = format_account(row)
-    return view | {name: format_instant(view[name]) if view[name] else None for name in ("created", "disabled")}
+    return view | {name: format_instant(view[name]) if view[name] else None for name in names}

@@ -52,16 +52,21 @@ async def add(post: Posting) -> Response:
 
 
 def _read_new(post: Post, password: str) -> NewAccount:
-    principal, form = post.get_principal(), post.form
-    enterprise_id, text = principal.enterprise_id, form["enterprise_id"]
-    if principal.is_operator:
-        if text and not (text.isascii() and text.isdigit() and len(text) < 10):
-            raise InvalidInput("field_invalid", field="enterprise_id")
-        enterprise_id = int(text) if text else None
+    form = post.form
     return NewAccount(
-        form["user_name"], [form["role"]], password, enterprise_id=enterprise_id, organisation=form["organisation"],
-        area=form["area"],
+        form["user_name"], [form["role"]], password, enterprise_id=read_enterprise_id(post),
+        organisation=form["organisation"], area=form["area"],
     )  # fmt: skip
+
+
+def read_enterprise_id(post: Post) -> int | None:
+    """The operator says which, for everybody else it is his own."""
+    principal, text = post.get_principal(), post.form["enterprise_id"]
+    if not principal.is_operator:
+        return principal.enterprise_id
+    if text and not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise InvalidInput("field_invalid", field="enterprise_id")
+    return int(text) if text else None
 
 
 @router.get("/act")

@@ -17,6 +17,7 @@ from registry.console import (
     firm_pages,
     identifier_pages,
     import_pages,
+    invitation_pages,
     key_pages,
     label_pages,
     node_pages,
@@ -38,6 +39,7 @@ _SECTIONS = (
     problem_pages.SECTION,
     template_pages.SECTION, resolve_pages.SECTION, enterprise_pages.SECTION, firm_pages.SECTION, partner_pages.SECTION,
     node_pages.SECTION, audit_pages.SECTION, key_pages.SECTION, account_pages.SECTION, second_factor_pages.SECTION,
+    invitation_pages.SECTION,
     sign_in_pages.SECTION, apply_pages.SECTION,
 )  # fmt: skip
 

@@ -33,6 +33,16 @@ ACCOUNTS: dict[str, str] = {
     "One's own, with the old one, or that of an account one manages. All its other sessions end.": (
         "修改自己的密码须提供旧密码；也可为所管理的账号设置。该账号的其他会话全部结束。"
     ),
+    "Invite somebody": "邀请成员",
+    "The answer holds the link, this once: valid for seven days, for one account with these roles.": (
+        "应答中的链接只出现这一次：七天内有效，只能建立一个具有这些角色的账号。"
+    ),
+    "List open invitations": "有效邀请列表",
+    "Those that can still be used: of one's own enterprise, for the operator all.": (
+        "仍可使用的邀请：本企业的，运营方可见全部。"
+    ),
+    "Revoke an invitation": "撤回邀请",
+    "Its link opens nothing any more.": "链接立即失效。",
     "List partners": "合作方列表",
     "Only those of this prefix.": "只列出该前缀的合作方。",
     "Of one's own prefixes, revoked ones among them.": "自己前缀的合作方，包括已取消的。",

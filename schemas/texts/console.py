@@ -3,6 +3,7 @@
 from schemas.texts.console_node import NODE_LABELS
 from schemas.texts.console_people import PEOPLE_LABELS
 from schemas.texts.console_ranges import RANGE_LABELS
+from schemas.texts.invitations import INVITATION_LABELS
 from schemas.texts.problem_reports import PROBLEM_LABELS
 from schemas.texts.table import Text
 
@@ -519,4 +520,5 @@ LABELS: dict[str, tuple[str, str]] = {
     **PEOPLE_LABELS,
     **RANGE_LABELS,
     **PROBLEM_LABELS,
+    **INVITATION_LABELS,
 }

@@ -4,6 +4,7 @@ import io
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import pytest
 from node.cli import run_command
 from node.first_account import make_first_account
 from node.settings import NodeSettings
+from registry.invitations import Acceptance, accept_invitation
 from registry.keys import authenticate
 from registry.passwords import digest_password, fits_digest
+from registry.sign_in import Visit
 from schemas.errors import SetupError
 from tests.database import create_database, drop_database
-from tests.registry.people import add_firm, make_uscc
+from tests.registry.people import RULES, add_firm, make_uscc
 
 
 class Desk:
@@ -81,6 +84,22 @@ async def test_an_account_is_added_disabled_enabled_and_gets_a_new_password(desk
     shown = desk.run("account", "list")[1]
     assert "rita" in shown
     assert "regulator" in shown
+
+
+async def test_an_invitation_is_a_link_that_makes_an_account(desk: Desk, pool: asyncpg.Pool) -> None:
+    made = desk.get("account", "invite", "--role", "regulator", "--area", "321302", "--for", "Dai")
+    assert (made["roles"], made["area"], made["remark"]) == (["regulator"], "321302", "Dai")
+    address, _, token = made["link"].partition("?token=")
+    assert address == "http://127.0.0.1:8000/console/invitation"
+    async with pool.acquire() as conn:
+        given = Acceptance(token, "dai", "correct-horse-battery")
+        account = await accept_invitation(conn, RULES.key_ring, Visit(datetime.now(UTC), "192.0.2.1"), given)
+        noted = await conn.fetchval("SELECT count(*) FROM audit_pending WHERE action = 'invited' AND actor LIKE 'cli%'")
+    assert (account.roles, account.division_code, noted) == (["regulator"], "321302", 1)
+    status, shown, _ = desk.run("account", "invite", "--role", "reviewer")
+    assert status == 0
+    assert "http://127.0.0.1:8000/console/invitation?token=" in shown
+    assert desk.fail("account", "invite", "--role", "regulator") == "account_needs_area"
 
 
 REFUSED = [

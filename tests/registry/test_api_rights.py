@@ -120,6 +120,9 @@ ROUTES: list[tuple[str, str, Any, str]] = [
     ("POST", f"{V1}/accounts/ACCOUNT/disable", None, OWN),
     ("POST", f"{V1}/accounts/ACCOUNT/enable", None, OWN),
     ("PUT", f"{V1}/accounts/ACCOUNT/password", {}, OWN),
+    ("GET", f"{V1}/invitations", None, "each"),
+    ("POST", f"{V1}/invitations", {"roles": ["enterprise_user"], "enterprise_id": "PUMP"}, OWN),
+    ("POST", f"{V1}/invitations/INVITATION/revoke", None, OWN),
     ("GET", f"{V1}/partners", None, "each"),
     ("GET", f"{V1}/partners?prefix={PUMP}", None, OWN),
     ("POST", f"{V1}/partners", {"prefix": PUMP, "organisation": PARTNER}, OWN),
@@ -201,6 +204,10 @@ async def fill(world: World, method: str, path: str, body: Any) -> tuple[str, An
     if "/JOB" in path:
         job = await world.ask("POST", f"{V1}/jobs", data=make_form("IMPORT"))
         path = path.replace("JOB", job.json["job_id"])
+    if "/INVITATION" in path:
+        body_of_it = {"roles": ["enterprise_user"], "enterprise_id": firms["PUMP"]}
+        made = await world.ask("POST", f"{V1}/invitations", body_of_it, who="operator")
+        path = path.replace("INVITATION", str(made.json["invitation_id"]))
     if "/REPORT" in path:
         if "report" not in world.keys:
             wanted = NewReport(f"{PUMP}/right", "data", "")
@@ -259,7 +266,7 @@ async def test_no_route_is_missing_from_the_table(world: World) -> None:
     places = {PUMP: "{prefix}", "pump-1": "{version}", "unused": "{version}", "PUMP": "{enterprise_id}",
               "JOB": "{job_id}", "KEY": "{access_key}", "ACTION": "{action}",
               "ATTACHMENT": "{attachment_id}", "SESSION": "{session_id}", "ACCOUNT": "{user_name}",
-              "REPORT": "{report_id}",
+              "REPORT": "{report_id}", "INVITATION": "{invitation_id}",
               PARTNER: "{organisation}"}  # fmt: skip
 
     def generalise(path: str) -> str:

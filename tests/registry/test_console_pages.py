@@ -49,7 +49,7 @@ NODE = (
     "/enterprises/1/manage", "/prefixes",
     f"/prefixes/one?prefix={PUMP}", f"/prefixes/act?prefix={PUMP}&action=stopped", "/areas", "/health", "/audit",
     "/accounts",
-    "/accounts/act?user_name=clerk&action=disable", "/accounts/act?user_name=clerk&action=password", "/keys",
+    "/accounts/invitations", "/accounts/act?user_name=clerk&action=disable", "/accounts/act?user_name=clerk&action=password", "/keys",
     "/keys/new",
 )  # fmt: skip
 EVERYBODY = ("/sign-in", "/apply", "/resolve", f"/report?{ONE}", "/report")

@@ -40,7 +40,7 @@ PAGES = (
     "/", "/identifiers", "/identifiers/new", f"/identifiers/one?identifier={PUMP}/own", "/templates", "/templates/new",
     f"/templates/one?prefix={PUMP}&version=pump-1", "/imports", "/imports/new", "/labels", "/keys", "/keys/new",
     "/partners", "/enterprise", "/enterprise/edit", "/account", "/accounts", "/enterprises", "/prefixes", "/areas",
-    "/health", "/audit", "/problems",
+    "/health", "/audit", "/problems", "/accounts/invitations",
 )  # fmt: skip
 
 
@@ -55,7 +55,7 @@ FORMS = (
     "/identifiers/new", "/identifiers/act", "/templates/save", "/keys", "/imports/new", "/enterprise/edit", "/apply",
     "/sign-in", "/sign-out", "/accounts", "/areas", "/prefixes/act", "/partners", "/account/second-factor",
     "/account/second-factor/off",
-    "/ranges/change", "/ranges/act", "/report",
+    "/ranges/change", "/ranges/act", "/report", "/accounts/invitations", "/accounts/invitations/revoke", "/invitation",
 )  # fmt: skip
 
 

@@ -1,0 +1,124 @@
+"""Invitations: handing out links and taking them back; and the page the link opens, where the invited begins."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from registry.api.problems import get_status
+from registry.console.account_pages import ENTERPRISE_ROLES, read_enterprise_id
+from registry.console.sections import Section
+from registry.console.visits import Anybody, AnybodyPosting, Posting, Problem, Visit, Visiting
+from registry.invitations import (
+    Acceptance,
+    NewInvitation,
+    accept_invitation,
+    format_link,
+    invite,
+    list_invitations,
+    open_invitation,
+    revoke_invitation,
+)
+from registry.principals import ROLES
+from schemas.errors import InvalidInput, NotFound, ServiceError
+
+router = APIRouter()
+SECTION = Section(router)
+
+Text = Annotated[str, Query(max_length=4_096)]
+_OF_THE_LINK = frozenset(("invitation_unknown", "invitation_used", "invitation_revoked", "invitation_expired",
+                          "invitation_slow_down"))  # fmt: skip
+
+
+@router.get("/accounts/invitations")
+async def list_all(visit: Visiting) -> Response:
+    return await _show_list(visit, {}, {})
+
+
+async def _show_list(visit: Visit, fields: dict[str, str], problems: dict[str, Problem]) -> Response:
+    principal = visit.get_principal()
+    async with visit.connect() as conn:
+        rows = await list_invitations(conn, principal, visit.state.now())
+    return visit.page(
+        "invitations.html", status=400 if problems else 200, rows=rows, fields=fields, problems=problems,
+        roles=ROLES if principal.is_operator else ENTERPRISE_ROLES,
+    )  # fmt: skip
+
+
+@router.post("/accounts/invitations")
+async def send(post: Posting) -> Response:
+    """The link is shown once: it is handed on by whatever way is safe."""
+    form = post.form
+    try:
+        wanted = NewInvitation(
+            [form["role"]], read_enterprise_id(post), form["organisation"], form["area"], form["remark"]
+        )
+        async with post.write() as conn:
+            row, token = await invite(conn, post.order(), wanted)
+    except ServiceError as error:
+        return await _show_list(post, form.to_dict(), post.explain(error, {"enterprise": "enterprise_id"}))
+    return post.page("invitation_made.html", row=row, link=format_link(post.state.config.console_url, token))
+
+
+@router.get("/accounts/invitations/revoke")
+async def show_revocation(visit: Visiting, invitation_id: int) -> Response:
+    async with visit.connect() as conn:
+        rows = await list_invitations(conn, visit.get_principal(), visit.state.now())
+    row = next((row for row in rows if row.invitation_id == invitation_id), None)
+    if row is None:
+        raise NotFound("invitation_not_found", field="invitation_id", number=invitation_id)
+    return visit.page("invitation_revoke.html", row=row)
+
+
+@router.post("/accounts/invitations/revoke")
+async def revoke(post: Posting) -> Response:
+    number = post.form["invitation_id"]
+    if not (number.isascii() and number.isdigit() and len(number) < 19):
+        raise NotFound("invitation_not_found", field="invitation_id", number=0)
+    async with post.write() as conn:
+        await revoke_invitation(conn, post.order(), int(number))
+    return post.redirect("/accounts/invitations", "invitation_revoked")
+
+
+# The invited ---------------------------------------------------------------------------------------------------------
+
+
+@router.get("/invitation")
+async def show_form(visit: Anybody, token: Text = "") -> Response:
+    """What the link is for, and the two things that are left to choose."""
+    return await _show_form(visit, token, {}, {})
+
+
+async def _show_form(
+    visit: Visit, token: str, fields: dict[str, str], problems: dict[str, Problem], status: int = 200
+) -> Response:
+    try:
+        async with visit.connect() as conn:
+            row = await open_invitation(conn, visit.state.config.rules.key_ring, visit.find_origin(), token)
+    except ServiceError as error:
+        return _refuse(visit, error)
+    return visit.page("invitation.html", status=status, row=row, given=token, fields=fields, problems=problems)
+
+
+def _refuse(visit: Visit, error: ServiceError) -> Response:
+    """A link that opens nothing: why, and whom to ask."""
+    response = visit.page("invitation_over.html", status=get_status(error), problem=visit.describe(error))
+    if "seconds" in error.details:
+        response.headers["Retry-After"] = str(error.details["seconds"])
+    return response
+
+
+@router.post("/invitation")
+async def accept(post: AnybodyPosting) -> Response:
+    """Roles are those of the invitation, whatever the form says."""
+    form, texts = post.form, dict(post.form.items)
+    given = Acceptance(form["invitation"], form["user_name"], texts.get("password", ""))
+    try:
+        if given.password != texts.get("repeated", ""):
+            raise InvalidInput("password_repeated_wrong", field="repeated")
+        async with post.connect() as conn:
+            made = await accept_invitation(conn, post.state.config.rules.key_ring, post.find_origin(), given)
+    except ServiceError as error:
+        if error.code in _OF_THE_LINK:
+            return _refuse(post, error)
+        return await _show_form(post, given.token, {"user_name": given.user_name}, post.explain(error), 400)
+    return post.page("invitation_done.html", user_name=made.user_name)
