@@ -1,4 +1,4 @@
-"""Loads the demonstration: the firms of Sucheng, a pump works' products and a tofu works' batches.
+"""Loads the demonstration: the firms of Sucheng, the district's plan, a pump works' products, a tofu works' batches.
 
 By the same functions as the command line and the API; what is there already is left, so a load that was cut off is
 finished by the next one.
@@ -13,6 +13,8 @@ import orjson
 from asyncpg import Connection
 
 from node.demo_files import DEMO_FACT, DemoImport, find_demo_files, read_demo_state
+from node.plan_files import read_plan_file
+from node.plans import load_plan
 from node.secret_key import load_key_ring
 from node.settings import NodeSettings
 from registry.enterprise_file import load_enterprises, read_enterprise_file
@@ -27,6 +29,7 @@ from schemas.errors import SetupError
 
 Report = Callable[[int, int | None], None]
 ACTOR = "cli:demo"
+PLAN = "宿城区 2022–2024（演示）"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,9 @@ async def load_demo(conn: Connection, settings: NodeSettings, report: Report = l
         result = await load_enterprises(conn, rules, order, read_enterprise_file(files.enterprises))
         if result.count("refused"):
             raise next(outcome.error for outcome in result.outcomes if outcome.error is not None)
+        plan = await load_plan(conn, order, PLAN, read_plan_file(files.targets))
+        if plan.refused:
+            raise plan.refused[0].error
         done, total = 0, sum(part.identifiers for part in files.imports)
         for part in files.imports:
             await _load(conn, settings, order, part, partial(_report_rows, report, done, total))

@@ -28,6 +28,7 @@ class DemoImport:
 @dataclass(frozen=True, slots=True)
 class DemoFiles:
     enterprises: Path
+    targets: Path
     imports: tuple[DemoImport, ...]
 
 
@@ -36,6 +37,7 @@ def find_demo_files(demo_dir: Path | None) -> DemoFiles:
     place = demo_dir or SOURCE_DATA
     files = DemoFiles(
         place / "enterprises-sucheng.csv",
+        place / "targets-sucheng-2024.csv",
         (
             DemoImport(
                 "88.101.5", place / "products-pump-works.template.json", place / "products-pump-works.csv", 20_000,
@@ -47,7 +49,7 @@ def find_demo_files(demo_dir: Path | None) -> DemoFiles:
             ),
         ),
     )  # fmt: skip
-    for path in (files.enterprises, *(p for part in files.imports for p in (part.template, part.file))):
+    for path in (files.enterprises, files.targets, *(p for part in files.imports for p in (part.template, part.file))):
         if not path.is_file():
             raise SetupError("demo_data_missing", path=str(path))
     return files

@@ -3,15 +3,19 @@
 import os
 import shutil
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
 import pytest
 from asyncpg import Connection
 
-from node.demo import load_demo
+from node.demo import PLAN, load_demo
 from node.demo_files import SOURCE_DATA, find_demo_files, read_demo_state
+from node.plan_progress import read_plan
+from node.plans import get_plan
 from node.settings import NodeSettings, load_settings
+from schemas.days import get_day
 from schemas.errors import Conflict, SetupError
 from tests import database
 
@@ -60,6 +64,10 @@ async def test_it_goes_in_whole_and_once(conn: Connection, settings: NodeSetting
     assert await count_records(conn, "88.101.10") == BATCHES
     assert steps == sorted(steps), "progress never goes back"
     assert steps[-1] == (PUMPS + BATCHES, PUMPS + BATCHES)
+    today = get_day(datetime.now(UTC))
+    view = await read_plan(conn, await get_plan(conn, PLAN), today, today)
+    connected = next(row for row in view.rows if row.target.indicator == "enterprises_connected")
+    assert (connected.target.area, connected.value, connected.met) == ("宿城区", 66, True)
     jobs = await conn.fetchval("SELECT count(*) FROM jobs")
     await add_real_enterprise(conn, "91321302MA00TRIED0")
     assert (await load_demo(conn, settings)).enterprises == counts.enterprises + 1
