@@ -60,6 +60,7 @@ def import_file(
     )  # fmt: skip
     settings = load()
     target = receipt or Path(f"{file.stem}.receipt.csv")
+    check_receipt(target, file)
 
     async def work() -> "Job":
         async with open_database(settings) as conn:
@@ -79,6 +80,22 @@ def import_file(
 
         typer.echo(format_job_error(job, get_language()), err=True)
         raise typer.Exit(1)
+
+
+def check_receipt(target: Path, file: Path) -> None:
+    """Before anything is registered. Raises InvalidInput: it would overwrite the file itself, or cannot be written."""
+    from schemas.errors import InvalidInput
+
+    if target.exists() and file.exists() and target.samefile(file):
+        raise InvalidInput("receipt_is_the_file", field="receipt", path=str(target))
+    existed = target.exists()
+    try:
+        target.open("a").close()
+        if not existed:
+            target.unlink()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InvalidInput("receipt_place_unusable", field="receipt", path=str(target), problem=reason) from error
 
 
 async def _run_job(

@@ -33,6 +33,18 @@ TEXTS: dict[str, Text] = {
         "100 表示没有该标识，3 表示暂时不可用，301 表示不归本节点解析。",
         "100 means that there is no such identifier, 3 not now, 301 that another node is responsible.",
     ),
+    "receipt_is_the_file": Text(
+        "回执会覆盖要导入的文件 {path}。",
+        "The receipt would overwrite the file {path} that is to be imported.",
+        "请用 --receipt 指定另一个文件。尚未登记任何标识。",
+        "Name another file by --receipt. Nothing was registered.",
+    ),
+    "receipt_place_unusable": Text(
+        "回执文件 {path} 无法写入：{problem}。",
+        "The receipt {path} cannot be written: {problem}.",
+        "请用 --receipt 指定可以写入的位置。尚未登记任何标识。",
+        "Name a place that can be written by --receipt. Nothing was registered.",
+    ),
     "receipt_not_writable": Text(
         "回执文件 {path} 无法写入：{problem}。导入本身已完成，作业编号 {job}。",
         "The receipt {path} cannot be written: {problem}. The import itself is done, as job {job}.",

@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from node.cli.import_command import check_receipt
+from schemas.errors import InvalidInput
+
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "data"
 TOFU = ("--prefix", "88.101.10", "--template", "batch-1", "--identifier", "{产品代码}-{生产日期:yyyyMMdd}-{批号}")
@@ -102,6 +105,28 @@ def test_the_workbook_goes_in_with_exactly_the_expected_outcomes(node: Node) -> 
     assert (node.data_dir / "dry.csv").read_bytes() == (node.data_dir / "real.csv").read_bytes()
     again = node.get("import", DATA / "batches-tofu-works.xlsx", *TOFU, "--receipt", "again.csv")
     assert (again["registered"], again["unchanged"], again["differs"]) == (0, 2945, 5)
+
+
+@pytest.mark.parametrize(
+    ("receipt", "code"),
+    [
+        ("batches.csv", "receipt_is_the_file"),
+        ("elsewhere/../batches.csv", "receipt_is_the_file"),
+        ("missing/receipt.csv", "receipt_place_unusable"),
+        ("elsewhere", "receipt_place_unusable"),
+    ],
+)
+def test_a_receipt_that_cannot_be_written_is_refused_before_anything_is_registered(
+    tmp_path: Path, receipt: str, code: str
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    file = tmp_path / "batches.csv"
+    file.write_text("the only copy")
+    with pytest.raises(InvalidInput) as refused:
+        check_receipt(tmp_path / receipt, file)
+    assert refused.value.code == code and file.read_text() == "the only copy"
+    check_receipt(tmp_path / "elsewhere" / "receipt.csv", file)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_an_import_whose_reader_is_killed_says_so_and_not_that_the_database_went(node: Node) -> None:
