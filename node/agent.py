@@ -15,8 +15,11 @@ from node.agent_stats import AgentStats, publish_agent
 from node.closing import close_due_days
 from node.counting import check_rollups, count_changes, count_segments
 from node.enterprise_nodes import probe_routes
+from node.peaks import keep_peaks
 from node.plausible_time import look_at_clock, read_clocks
 from node.postgres import get_dsn
+from node.probe_token import get_probe_token
+from node.probing import ROUND_SECONDS, Prober
 from node.reporting_loop import run_reporting
 from node.segment_files import identify_directory
 from node.segment_keeping import choose_reserve_bytes, keep_segments
@@ -31,6 +34,7 @@ COUNT_SECONDS = 0.5
 KEEP_SECONDS = 10.0
 PROBE_SECONDS = 15.0
 CLOSE_SECONDS = 20.0
+PEAK_SECONDS = 10.0
 RETRY_SECONDS = 1.0
 LAST_PASS_SECONDS = 10.0
 CHANGES_KEPT = timedelta(days=30)
@@ -57,6 +61,8 @@ async def run_agent(settings: AgentSettings) -> None:
         tasks.create_task(run_reporting(settings, stop))
         tasks.create_task(_repeat(dsn, _make_prober(settings.enterprise_node_private), PROBE_SECONDS, stop))
         tasks.create_task(_repeat(dsn, _make_closer(settings), CLOSE_SECONDS, stop))
+        tasks.create_task(_repeat(dsn, _make_asker(settings), ROUND_SECONDS, stop))
+        tasks.create_task(_repeat(dsn, lambda conn: _keep_peaks(conn, stats), PEAK_SECONDS, stop))
         tasks.create_task(Watch(settings, dsn, stats).run(stop))
         tasks.create_task(publish_agent(stats, StatsFile(settings.stats_dir, "agent"), stop))
     with suppress(*TROUBLE):
@@ -111,6 +117,25 @@ def _make_prober(private_too: bool) -> Callable[[Connection], Awaitable[None]]:
         await probe_routes(conn, datetime.now(UTC), private_too)
 
     return look
+
+
+def _make_asker(settings: AgentSettings) -> Callable[[Connection], Awaitable[None]]:
+    """Times answers of the resolver; not in the first round, in which it may be starting."""
+    prober = Prober(settings.monitored_url, get_probe_token(settings.run_dir), settings.prefixes)
+    begun = False
+
+    async def look(conn: Connection) -> None:
+        nonlocal begun
+        if begun:
+            await prober.look(conn)
+        begun = True
+
+    return look
+
+
+async def _keep_peaks(conn: Connection, stats: AgentStats) -> None:
+    until = None if stats.counted_at is None else datetime.fromtimestamp(stats.counted_at, UTC)
+    await keep_peaks(conn, stats.peaks, until)
 
 
 async def _keep(conn: Connection, directory: Path) -> None:

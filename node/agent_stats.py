@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from node.peaks import Peaks
 from node.tally import AnswerKey
 from schemas.process_stats import PUBLISH_SECONDS, StatsFile
 from schemas.resolution_log import Outcome, Transport
@@ -21,6 +22,7 @@ class AgentStats:
     counted_at: float | None = None  # when nothing was left to count
     clock: dict[str, float] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
+    peaks: Peaks = field(default_factory=Peaks)
 
     def add(self, owners: Mapping[str, int], answers: Mapping[AnswerKey, int]) -> None:
         """What one pass has counted; `owners` are those who wrote the segments: `resolver-0-<pid>`."""

@@ -17,6 +17,7 @@ import asyncpg
 from asyncpg import Connection
 
 from node.agent_stats import AgentStats
+from node.peaks import Second
 from node.segment_files import READ_BYTES, Portion, identify_directory, list_segments, read_portion
 from node.store import counting as store
 from node.store import registrations
@@ -116,6 +117,7 @@ class Pass:
     gaps: list[LogGap] = field(default_factory=list)
     empty: list[Path] = field(default_factory=list)
     owners: Counter[str] = field(default_factory=Counter)  # answers by who wrote them
+    seconds: Counter[Second] = field(default_factory=Counter)
     more: bool = False
 
 
@@ -133,6 +135,7 @@ async def count_segments(conn: Connection, directory: Path, now: datetime, stats
                 path.unlink(missing_ok=True)
     if stats is not None:
         stats.add(read.owners, read.tally.answers)
+        stats.peaks.add(read.seconds)
     return read.more
 
 
@@ -156,6 +159,7 @@ def _read_segments(paths: dict[str, Path], known: dict[str, Progress], identity:
         read.more = read.more or (portion.tally.records > 0 and after.state == "open")
         read.tally.add(portion.tally)
         read.owners[name.partition(".")[0]] += portion.tally.records
+        read.seconds.update(portion.seconds)
         if after != before:
             read.progress.append(after)
     return read

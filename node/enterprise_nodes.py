@@ -11,7 +11,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -19,9 +19,11 @@ import aiohttp
 import orjson
 from asyncpg import Connection
 
+from node.applications import put_application, read_row
 from node.handle_client import ask
 from node.report_rows import make_route
 from node.store import enterprise_nodes as store
+from registry.audit import note
 from registry.keys import format_signin_context, is_access_key, make_key_principal
 from registry.prefixes import host_prefix, make_site
 from registry.principals import Order, Principal
@@ -34,12 +36,15 @@ from schemas.handle_bytes import MalformedMessage
 from schemas.prefixes import Hosting
 from schemas.sealing import KeyRing, SealBroken, unseal
 from schemas.toplevel_envelope import CLOCK_WINDOW_MS, format_signed_text
-from schemas.toplevel_tables import TABLES, judge_row
+from schemas.toplevel_tables import MONITOR_ITEMS, TABLES, judge_row
 
 KEY, TIME, NONCE = "X-Ent-Key", "X-Ent-Ts", "X-Ent-Nonce"
 DIGEST, SIGNATURE = "X-Ent-Digest", "X-Ent-Sign"
 PROBE_SECONDS = 5.0
 PROBED_SUFFIX = "ping-handle"
+HEARTBEAT_SECONDS = 60
+SILENT_AFTER = timedelta(minutes=5)
+MAX_APPLICATIONS = 100
 PROTOCOLS = ("tcp", "udp", "http")
 
 log = logging.getLogger("idnode.toplevel")
@@ -97,10 +102,12 @@ def get_prefix_id(principal: Principal, document: Mapping[str, Any]) -> int:
 
 
 def read_route(prefix: str, given: object) -> dict[str, Any]:
-    """A route as T7 has it; the address must be an IP address. Raises InvalidInput."""
+    """A route as T7 has it, at an IP address: behind NAT the one it has outside. Raises InvalidInput."""
     route = given if isinstance(given, dict) else {}
     ports = {name: route[name] for name in PROTOCOLS if route.get(name) is not None}
-    row = make_route(prefix, str(route.get("ip", "")), ports)
+    row = make_route(prefix, str(route.get("publicIp") or route.get("ip", "")), ports)
+    if route.get("ipType") not in (None, row["ipType"]):
+        raise InvalidInput("enterprise_node_route", field="route.ipType")
     problems = judge_row(TABLES["T7"], row, prefix.rpartition(".")[0], "current")
     if problems or "ip" not in row:
         raise InvalidInput("enterprise_node_route", field=f"route.{problems[0].field if problems else 'ip'}")
@@ -113,7 +120,9 @@ async def attach(conn: Connection, principal: Principal, document: Mapping[str, 
     await store.attach(conn, prefix_id, str(document.get("software", ""))[:100], now)
     if document.get("route") is not None:
         await propose_route(conn, principal, document, now)
-    return {"prefix": document["prefix"], "heartbeatSec": 60, "statsAfter": "00:10", "probeHandle": PROBED_SUFFIX}
+    intervals = {"heartbeatSec": HEARTBEAT_SECONDS, "statsAfter": "00:10", "monitorAfter": "00:20"}
+    config = {"intervals": intervals, "drop": "http", "probeHandle": PROBED_SUFFIX}
+    return {"prefix": document["prefix"], "config": config} | intervals | {"probeHandle": PROBED_SUFFIX}
 
 
 async def propose_route(conn: Connection, principal: Principal, document: Mapping[str, Any], now: datetime) -> None:
@@ -148,6 +157,47 @@ async def take_statistics(
     if known is not None and known["revision"] == rev and tuple(known) != figures:
         raise Conflict("enterprise_node_revision", field="rev", day=day, rev=rev)
     return "repeated"
+
+
+async def take_monitor(
+    conn: Connection, principal: Principal, document: Mapping[str, Any], now: datetime
+) -> str | None:
+    """A row of M2 with `rev`, stored beside our own; `repeated` for one that is there. Raises ServiceError."""
+    prefix_id = get_prefix_id(principal, document)
+    day, rev = str(document.get("day", "")), document.get("rev", 0)
+    problems = judge_row(TABLES["M2"], dict(document), str(document["prefix"]).rpartition(".")[0], day)
+    if problems or type(rev) is not int or rev < 0 or date.fromisoformat(day) > get_day(now):
+        code, field = problems[0] if problems else ("E514", "day")
+        raise InvalidInput("enterprise_node_statistics", field=field, rule=code)
+    await beat(conn, principal, document, now)
+    said = {name: document[name] for name in MONITOR_ITEMS if document.get(name) is not None}
+    stored = rev, orjson.dumps(said).decode()
+    if await store.store_monitor(conn, prefix_id, date.fromisoformat(day), stored, now):
+        return None
+    if not await store.is_same_monitor(conn, prefix_id, date.fromisoformat(day), stored):
+        raise Conflict("enterprise_node_revision", field="rev", day=day, rev=rev)
+    return "repeated"
+
+
+async def take_applications(
+    conn: Connection, principal: Principal, document: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
+    """Rows of T10, as if its people had registered them: added, or changed where known. Raises ServiceError."""
+    get_prefix_id(principal, document)
+    await beat(conn, principal, document, now)
+    rows, prefix = document.get("rows"), str(document["prefix"])
+    if not isinstance(rows, list) or not 0 < len(rows) <= MAX_APPLICATIONS:
+        raise InvalidInput("enterprise_node_applications", field="rows", most=MAX_APPLICATIONS)
+    written = 0
+    for number, row in enumerate(rows):
+        problems = judge_row(TABLES["T10"], row, prefix.rpartition(".")[0], "")
+        if problems or row["prefix"] != prefix:
+            code, field = problems[0] if problems else ("E302", "prefix")
+            raise InvalidInput("enterprise_node_statistics", field=f"rows[{number}].{field}", rule=code)
+        written += await put_application(conn, Order(principal, now), prefix, read_row(row))
+    if written:
+        await note(conn, Order(principal, now), "POST /ent/v1/apps", prefix)
+    return {"received": len(rows), "written": written}
 
 
 # Probing --------------------------------------------------------------------------------------------------------

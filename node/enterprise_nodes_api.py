@@ -39,6 +39,17 @@ async def post_statistics(request: Request) -> Response:
     return await _serve(request, nodes.take_statistics)
 
 
+@router.post("/monitor")
+async def post_monitor(request: Request) -> Response:
+    return await _serve(request, nodes.take_monitor)
+
+
+@router.post("/apps")
+async def post_applications(request: Request) -> Response:
+    """What its administrator does in the console: the key must have the scope for it, too."""
+    return await _serve(request, nodes.take_applications)
+
+
 async def _serve(request: Request, work: Work) -> Response:
     """One signed call in one transaction; errors are problem documents as everywhere."""
     state: RegistryState = request.app.state.registry

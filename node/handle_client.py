@@ -72,12 +72,16 @@ def _read(message: Message) -> Reply:
 
 
 def _exchange_tcp(request: bytes, address: tuple[str, int], timeout_seconds: float) -> bytes:
-    frames = FrameReader()
+    frames, deadline = FrameReader(), time.monotonic() + timeout_seconds
     with socket.create_connection(address, timeout_seconds) as connection:
         connection.sendall(request)
         while data := connection.recv(65_536):
             for message in frames.feed(data):
                 return message
+            left = deadline - time.monotonic()  # for all of it: who sends a byte now and then holds nobody
+            if left <= 0:
+                raise TimeoutError(f"no whole answer within {timeout_seconds:g} s")
+            connection.settimeout(left)
     raise ConnectionResetError("the connection was closed before the answer was whole")
 
 

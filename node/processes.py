@@ -78,9 +78,12 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
     import uvloop
 
     from node.alarm_pages import SECTION as ALARMS
+    from node.application_pages import SECTION as APPLICATIONS
+    from node.applications_api import router as applications
     from node.certificate_pages import make_certificate_section
     from node.certificates_api import make_certificates_router, verifying
     from node.connection_certificates import make_office
+    from node.enterprise_node_pages import SECTION as NODES
     from node.enterprise_nodes_api import router as enterprise_nodes
     from node.metrics_api import make_metrics_router
     from node.outbox_pages import SECTION as OUTBOX
@@ -119,8 +122,8 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
 
     def serve(tls: "ssl.SSLContext | None") -> Coroutine[None, None, None]:
         served = replace(config, tls=tls)
-        more = [statistics, plans, make_certificates_router(office)]
-        sections = [STATISTICS, PLANS, OUTBOX, ALARMS, make_certificate_section(office)]
+        more = [statistics, plans, applications, make_certificates_router(office)]
+        sections = [STATISTICS, PLANS, OUTBOX, ALARMS, APPLICATIONS, NODES, make_certificate_section(office)]
         return serve_registry(served, list(sockets.values()), more, at_root, sections)
 
     uvloop.run(serve_renewing(serve, settings.tls))
@@ -130,6 +133,7 @@ def run_resolver(settings: "ResolverSettings", worker: int, sockets: dict[str, s
     import uvloop
 
     from node.postgres import get_dsn
+    from node.probe_token import get_probe_token
     from node.registry_link import find_asking, make_asking_context
     from node.tls import serve_renewing
     from resolver.upstream import UpstreamSettings
@@ -163,6 +167,7 @@ def run_resolver(settings: "ResolverSettings", worker: int, sockets: dict[str, s
         stats=StatsFile(settings.stats_dir, f"resolver-{worker}"),
         link=find_asking(settings),
         link_tls=make_asking_context(settings),
+        probe_token=get_probe_token(settings.run_dir),
     )
     uvloop.run(serve_renewing(lambda tls: serve_worker(replace(config, tls=tls)), settings.tls))
 

@@ -1,20 +1,21 @@
 """The rows of the tables of TLN-1, made from what the database says; names as in domain.md appendix 3.6."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from ipaddress import ip_address, ip_network
 from typing import Any, Literal
 
 import orjson
 from asyncpg import Record
 
+from schemas.days import ZONE
 from schemas.enterprises import Verification, split_division
 from schemas.handle_bytes import MalformedMessage
 from schemas.handle_values import HTTP, TCP, UDP, decode_site, format_address
 from schemas.prefixes import Hosting, PrefixState
 from schemas.records import unpack
 from schemas.templates import Template, Visibility
-from schemas.toplevel_tables import MAX_SOURCES
+from schemas.toplevel_tables import MAX_SOURCES, MONITOR_ITEMS
 
 Row = dict[str, Any]
 SourcePolicy = Literal["full", "truncated", "none"]
@@ -238,6 +239,35 @@ def make_prefix_state(prefix: Record) -> Row:
 
 
 # Monitoring -----------------------------------------------------------------------------------------------------
+
+
+def make_monitor(prefix: str, day: date, spans: Mapping[str, Record], peak: Record | None) -> Row:
+    """A row of M1 or M2: milliseconds by kind, and the busiest second; what was not measured is left out."""
+    row: Row = {"prefix": prefix, "day": day.isoformat()}
+    for kind, span in sorted(spans.items()):
+        row |= {
+            f"{kind}AvgMs": _say_ms(span["total_us"] / span["number"]),
+            f"{kind}MaxMs": _say_ms(span["longest_us"]),
+            f"{kind}MaxAt": _say_second(span["longest_at"]),
+            f"{kind}MinMs": _say_ms(span["shortest_us"]),
+            f"{kind}MinAt": _say_second(span["shortest_at"]),
+        }
+    return row | ({"maxQps": peak["requests"], "maxQpsAt": _say_second(peak["at"])} if peak is not None else {})
+
+
+def _say_ms(microseconds: float) -> float:
+    return round(microseconds / 1_000, 3)
+
+
+def _say_second(at: datetime) -> str:
+    return at.astimezone(ZONE).isoformat(timespec="seconds")
+
+
+def make_own_monitor(said: str | None) -> Row:
+    """What the enterprise's own node says of how it answered: columns of their own, beside what we measured."""
+    found = {} if said is None else orjson.loads(said)
+    return {f"node{name[0].upper()}{name[1:]}": found[name] for name in MONITOR_ITEMS if found.get(name) is not None}
+
 
 # Alarms of these causes are faults of the network (1); all others are of the system (2).
 _NETWORK_CAUSES = frozenset({"database_away"})

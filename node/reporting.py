@@ -15,10 +15,15 @@ import orjson
 from asyncpg import Connection, Record
 
 from node import report_rows as make
+from node.applications import MARK as APPLICATIONS_MARK
+from node.applications import make_row
 from node.outbox import Report, enqueue
+from node.peaks import WHOLE_NODE
 from node.report_rows import Row, SourcePolicy
+from node.store import monitor_days as monitor
 from node.store import outbox as outbox_store
 from node.store import reports as store
+from node.store.applications import fetch_reported
 from node.store.enterprise_nodes import fetch_days
 from schemas.days import get_day
 from schemas.errors import InvalidInput, SetupError
@@ -31,6 +36,9 @@ ROUTES_PER_PART = 500
 REQUESTS_PER_PART = 100
 TEMPLATES_PER_PART = 200
 ALARMS_PER_LOOK = 500
+APPLICATIONS_PER_PART = 500
+MONITORED_PER_PART = 1_000
+KINDS = ("resolve", "register")
 EVENTS_MARK = "events"
 
 
@@ -234,10 +242,65 @@ async def report_events(conn: Connection, reporter: Reporter, now: datetime) -> 
     return written
 
 
+# Once a month, once a day ---------------------------------------------------------------------------------------
+
+
+async def report_applications(conn: Connection, reporter: Reporter, now: datetime) -> Written:
+    """T5 and T10 of the running month, as they stand; a part from which all went is sent empty."""
+    written, month = Written(), get_month(now)
+    for prefix in reporter.prefixes:
+        for table, of_node in (("T5", True), ("T10", False)):
+            parts: dict[int, list[Row]] = {}
+            for one in await fetch_reported(conn, prefix, of_node):
+                parts.setdefault((one.application_id - 1) // APPLICATIONS_PER_PART + 1, []).append(make_row(one))
+            told = await outbox_store.fetch_contents(conn, table, month, prefix)
+            last = max([*parts, *told, 1])
+            reports = [Report(table, month, prefix, parts.get(n, []), n, last) for n in range(1, last + 1)]
+            written.add(await write(conn, reports, now))
+    await outbox_store.set_mark(conn, APPLICATIONS_MARK, month, now)
+    return written
+
+
+def get_month(now: datetime) -> str:
+    """The month at UTC+8 as periods name it."""
+    return get_day(now).isoformat()[:7]
+
+
+async def report_monitoring(conn: Connection, reporter: Reporter, day: date, now: datetime) -> Written:
+    """M1 and M2 of a day that is over; InvalidInput for another."""
+    if day >= get_day(now):
+        raise InvalidInput("toplevel_day_running", field="day", day=day)
+    written = Written()
+    for prefix in reporter.prefixes:
+        spans, peak = await monitor.fetch_node_spans(conn, prefix, day), await monitor.find_peak(conn, WHOLE_NODE, day)
+        written.add(
+            await write(
+                conn, [Report("M1", day.isoformat(), prefix, [make.make_monitor(prefix, day, spans, peak)])], now
+            )
+        )
+        parts = split(await monitor.fetch_monitored(conn, prefix, day), MONITORED_PER_PART)
+        for number, found in enumerate(parts, start=1):
+            rows = await _make_monitors(conn, found, day)
+            written.add(await write(conn, [Report("M2", day.isoformat(), prefix, rows, number, len(parts))], now))
+    return written
+
+
+async def _make_monitors(conn: Connection, found: Sequence[Record], day: date) -> list[Row]:
+    ids = [row["prefix_id"] for row in found]
+    spans, peaks = await monitor.fetch_spans(conn, ids, day), await monitor.fetch_peaks(conn, ids, day)
+    rows = []
+    for row in found:
+        own = {kind: spans[row["prefix_id"], kind] for kind in KINDS if (row["prefix_id"], kind) in spans}
+        made = make.make_monitor(row["prefix"], day, own, peaks.get(row["prefix_id"]))
+        rows.append(made | make.make_own_monitor(row["said"]))
+    return rows
+
+
 REPORTS: dict[str, Callable[[Connection, Reporter, datetime], Awaitable[Written]]] = {
     "node": report_node,
     "enterprises": report_enterprises,
     "prefixes": report_prefixes,
     "templates": report_templates,
     "events": report_events,
+    "applications": report_applications,
 }

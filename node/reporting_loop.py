@@ -10,15 +10,17 @@ import aiohttp
 import asyncpg
 from asyncpg import Connection
 
+from node.applications import find_reported_month
 from node.master_data import report_master
 from node.outbox import send_due
 from node.plausible_time import find_stored_doubt
 from node.postgres import get_dsn
-from node.reporting import REPORTS, Reporter, report_day
+from node.reporting import REPORTS, Reporter, get_month, report_applications, report_day, report_monitoring
 from node.secret_key import load_key_ring
 from node.settings import ReportSettings
 from node.store import outbox as outbox_store
 from node.store import reports as store
+from node.store.monitor_days import forget_days
 from node.toplevel_client import TopLevel
 from node.toplevel_keys import find_new_key, get_signer
 from node.toplevel_link import (
@@ -30,6 +32,7 @@ from node.toplevel_link import (
     fetch_decisions,
     note_link,
     reconcile_day,
+    reconcile_month,
     rotate,
     work_on_tasks,
 )
@@ -46,6 +49,9 @@ MASTER_AFTER = time(0, 20)
 RECONCILED_DAYS = 3
 HURRIED_FOR = timedelta(minutes=2)  # what began to wait longer ago was reported at its own turn
 BODIES_KEPT = timedelta(days=62)
+MONITORING_AFTER = time(0, 20)
+MONITORED_DAYS = 31
+MONITOR_KEPT = timedelta(days=400)
 
 log = logging.getLogger("idnode.toplevel")
 Work = Callable[[Connection, Link, datetime], Awaitable[object]]
@@ -197,11 +203,34 @@ async def _master(conn: Connection, link: Link, now: datetime) -> None:
         await outbox_store.set_mark(conn, "master_day", day, now)
 
 
+async def _applications(conn: Connection, link: Link, now: datetime) -> None:
+    """Once a month, on its first day, or as soon as somebody is here."""
+    told = await find_reported_month(conn)
+    if (told is None or told < get_month(now)) and await find_stored_doubt(conn) is None:
+        await report_applications(conn, link.reporter, now)
+
+
+async def _monitoring(conn: Connection, link: Link, now: datetime) -> None:
+    """Once a day, after midnight; days on which nobody reported are made up for as far as figures are kept."""
+    if now.astimezone(ZONE).time() < MONITORING_AFTER or await find_stored_doubt(conn) is not None:
+        return
+    yesterday = get_day(now) - timedelta(days=1)
+    mark = await outbox_store.find_mark(conn, "monitoring_day")
+    told = date.fromisoformat(mark[0]) if mark else yesterday - timedelta(days=1)
+    for back in range(min((yesterday - told).days, MONITORED_DAYS), 0, -1):
+        day = yesterday - timedelta(days=back - 1)
+        await report_monitoring(conn, link.reporter, day, now)
+        await outbox_store.set_mark(conn, "monitoring_day", day.isoformat(), now)
+
+
 async def _reconcile(conn: Connection, link: Link, now: datetime) -> None:
     for back in range(1, RECONCILED_DAYS + 1):
         day = (get_day(now) - timedelta(days=back)).isoformat()
         if not await reconcile_day(conn, link, day, now):
             log.error("what the top-level node has of %s is not what we reported", day)
+    month = get_month(now)
+    if not await reconcile_month(conn, link, month, now):
+        log.error("what the top-level node has of %s is not what we reported", month)
 
 
 async def _standing(name: str, conn: Connection, link: Link, now: datetime) -> None:
@@ -210,6 +239,7 @@ async def _standing(name: str, conn: Connection, link: Link, now: datetime) -> N
 
 async def _forget(conn: Connection, link: Link, now: datetime) -> None:
     await outbox_store.forget_bodies(conn, now - BODIES_KEPT)
+    await forget_days(conn, get_day(now) - MONITOR_KEPT)
 
 
 # In this order: who answers at all, then what the others are about before the others. At least as often as §f.1 of
@@ -224,6 +254,8 @@ SCHEDULE: tuple[tuple[str, float, Work], ...] = (
     ("events", 30, lambda conn, link, now: _standing("events", conn, link, now)),
     ("days", 60, _days),
     ("master", 600, _master),
+    ("applications", 600, _applications),
+    ("monitoring", 600, _monitoring),
     ("waiting", 5, _waiting),
     ("decisions", 300, _decisions),
     ("reconciliation", 1_800, _reconcile),

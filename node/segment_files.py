@@ -6,13 +6,14 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 from uuid import UUID, uuid4
 
+from node.peaks import Second, count_seconds
 from node.tally import Extent, Tally, tally_records
 from schemas.resolution_log import (
     END,
@@ -46,6 +47,7 @@ class Portion:
     damage: Damage | None = None
     header: SegmentHeader | None = None
     checksum: int = 0
+    seconds: Mapping[Second, int] = field(default_factory=dict)  # for who counts as it is written
 
 
 def identify_directory(directory: Path) -> UUID:
@@ -114,7 +116,7 @@ def read_portion(path: Path, at: int, limit: int = READ_BYTES, checksum: int = 0
             os.fdatasync(descriptor)
         if not owned and extent.damage is None and not extent.finished:
             extent = _look_beyond(os.pread(descriptor, LONGEST_RECORD, at + extent.stop), extent)
-        return _make_portion(tally, at, extent, header, checksum)
+        return replace(_make_portion(tally, at, extent, header, checksum), seconds=count_seconds(data, extent.stop))
     finally:
         os.close(descriptor)
 

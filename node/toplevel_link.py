@@ -1,6 +1,7 @@
 """What passes between us and the top-level node beside reports: heartbeats, its tasks and decisions, comparisons."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -13,7 +14,7 @@ from asyncpg import Connection, Record
 
 from node.outbox import decode_rows, renew
 from node.plausible_time import ABOVE_MARK
-from node.reporting import REPORTS, Reporter, report_day
+from node.reporting import REPORTS, Reporter, Written, report_day, report_monitoring
 from node.store import outbox as outbox_store
 from node.store import reports as store
 from node.toplevel_client import Answer, Call, TopLevel, has_receipt
@@ -26,12 +27,16 @@ from schemas.errors import ServiceError
 from schemas.identifiers import parse_any_identifier
 from schemas.signatures import Algorithm, format_public_key
 from schemas.toplevel_envelope import BASE_PATH
-from schemas.toplevel_tables import CURRENT, TABLES, reconcile
+from schemas.toplevel_tables import CURRENT, reconcile
 
 LINK = "link"  # the mark of the last answer; its value is empty, or says what is wrong
 MAX_TASK_CHARACTERS = 10_000
-RECONCILED = ("T3", "T8")
-_GROUPS = {"T1": "node", "T2": "node", "T6": "enterprises", "T7": "prefixes", "T4": "templates", "T11": "templates"}
+STATISTICS = ("T3", "T8")
+MONITORING = ("M1", "M2")
+DAILY = (*STATISTICS, *MONITORING)
+MONTHLY = ("T5", "T10")
+_GROUPS = {"T1": "node", "T2": "node", "T6": "enterprises", "T7": "prefixes", "T4": "templates", "T11": "templates",
+           "T5": "applications", "T10": "applications"}  # fmt: skip
 
 log = logging.getLogger("idnode.toplevel")
 
@@ -171,17 +176,23 @@ async def _resend(conn: Connection, link: Link, document: dict[str, Any], now: d
                 async with conn.transaction():
                     await renew(conn, message, f"asked for: {document.get('reason', 'resend')}"[:255], now)
                 again += 1
-    if not again and TABLES[table].daily and table in RECONCILED:
-        day = datetime.fromisoformat(period).date()
-        again = len((await report_day(conn, link.reporter, day, now)).messages)
+    if not again and table in DAILY:
+        again = len((await _write_day(conn, link, table, period, now)).messages)
     return f"{again} messages of {table} {period} go again"
+
+
+async def _write_day(conn: Connection, link: Link, table: str, period: str, now: datetime) -> Written:
+    day = datetime.fromisoformat(period).date()
+    if table in MONITORING:
+        return await report_monitoring(conn, link.reporter, day, now)
+    return await report_day(conn, link.reporter, day, now)
 
 
 async def _correct(conn: Connection, link: Link, document: dict[str, Any], now: datetime) -> str:
     """Look again: what is wrong in our data stays so until a person repairs it, and then goes by itself."""
     table, period = str(document["table"]), str(document.get("period") or CURRENT)
-    if table in RECONCILED:
-        written = await report_day(conn, link.reporter, datetime.fromisoformat(period).date(), now)
+    if table in DAILY:
+        written = await _write_day(conn, link, table, period, now)
     else:
         written = await REPORTS[_GROUPS[table]](conn, link.reporter, now)
     if written.messages:
@@ -259,22 +270,31 @@ async def apply_decisions(conn: Connection, link: Link, now: datetime) -> None:
 
 async def reconcile_day(conn: Connection, link: Link, day: str, now: datetime) -> bool:
     """Compare what we said of a day with what the top-level node has; whether all is equal that was accepted."""
+    return await _reconcile(conn, link, DAILY, day, now)
+
+
+async def reconcile_month(conn: Connection, link: Link, month: str, now: datetime) -> bool:
+    """The same of what is told once a month."""
+    return await _reconcile(conn, link, MONTHLY, month, now)
+
+
+async def _reconcile(conn: Connection, link: Link, tables: Sequence[str], period: str, now: datetime) -> bool:
     equal = True
     for prefix in link.reporter.prefixes:
-        for table in RECONCILED:
-            messages = await outbox_store.fetch_latest_of(conn, table, day, prefix)
+        for table in tables:
+            messages = await outbox_store.fetch_latest_of(conn, table, period, prefix)
             if not messages or any(message.state != "accepted" for message in messages):
                 continue
             rows: list[dict[str, Any]] = []
             for message in messages:
                 rows += decode_rows(message, await outbox_store.fetch_body(conn, message.message_id) or b'{"rows":[]}')
             ours = reconcile(table, rows)._asdict()
-            answer = await link.toplevel.call(Call("GET", f"/recon/{table}?period={quote(day)}", prefix), now)
+            answer = await link.toplevel.call(Call("GET", f"/recon/{table}?period={quote(period)}", prefix), now)
             if answer.status != 200 or answer.document is None:
                 return False
             theirs = {name: answer.document.get(name) for name in ours}
             same = ours == theirs
             equal = equal and same
             texts = orjson.dumps(ours).decode(), orjson.dumps(theirs).decode()
-            await store.store_reconciliation(conn, (table, day, prefix), *texts, same, now)
+            await store.store_reconciliation(conn, (table, period, prefix), *texts, same, now)
     return equal

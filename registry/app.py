@@ -62,6 +62,7 @@ from registry.snms.edge import SnmsEdge
 from registry.snms.routes import make_routes
 from registry.store import DATABASE_AWAY
 from registry.store.idempotency import delete_old_answers
+from registry.store.latencies import add_latencies
 from registry.store.streams import delete_old_streams
 from registry.tokens import forget_old_sessions
 from schemas.errors import Unavailable
@@ -72,6 +73,7 @@ __all__ = ["RegistryConfig", "RegistryState", "create_app", "serve_registry"]
 
 STOP_SECONDS = 10
 CLEAR_SECONDS = 600.0
+LATENCY_SECONDS = 30.0
 logger = logging.getLogger("idnode.registry")
 
 # In this order: an action of an identifier before the identifier itself, whose path takes any characters.
@@ -133,6 +135,7 @@ async def serve_registry(
                 asyncio.create_task(clear_old_things(state)),
                 asyncio.create_task(keep_numbering(state.connect)),
                 asyncio.create_task(publish_stats(state)),
+                asyncio.create_task(keep_latencies(state)),
             ]
             try:
                 async with serve_link(state, config.link, config.link_place):
@@ -183,6 +186,26 @@ async def publish_stats(state: RegistryState) -> None:
             late = loop.time() - due
     finally:
         file.remove()
+
+
+async def keep_latencies(state: RegistryState) -> None:
+    """Write how long registering took, until cancelled, and then once more."""
+    try:
+        while True:
+            await asyncio.sleep(LATENCY_SECONDS)
+            await write_latencies(state)
+    finally:
+        await write_latencies(state)
+
+
+async def write_latencies(state: RegistryState) -> None:
+    """While the database is away nothing is registered: what cannot be written is little, and is left."""
+    spans = state.requests.latencies.take()
+    if not spans:
+        return
+    with suppress(Unavailable, *DATABASE_AWAY):
+        async with state.connect() as conn, conn.transaction():
+            await add_latencies(conn, "register", spans)
 
 
 def make_server(app: FastAPI, config: RegistryConfig) -> uvicorn.Server:

@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from typing import Any, Literal, NamedTuple
 
 from schemas.certificates import check_uscc
+from schemas.days import get_day
 from schemas.errors import InvalidInput
 from schemas.toplevel_envelope import encode_canonical
 
@@ -46,7 +47,10 @@ Rule = Callable[[Row], Iterator[Problem]]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """How one table travels. `key` are the columns that tell its rows apart; the period of a `daily` one is a day."""
+    """How one table travels. `key` are the columns that tell its rows apart.
+
+    The period of a `daily` one is a day, of a `monthly` one a month; the others say how things stand.
+    """
 
     name: str
     method: Literal["POST", "PUT", "PATCH"]
@@ -56,6 +60,7 @@ class Table:
     columns: tuple[Column, ...]
     rules: tuple[Rule, ...] = ()
     daily: bool = False
+    monthly: bool = False
     below: bool = False  # the rows' `prefix` stands below the node's, not equal to it
     lines: bool = False  # NDJSON instead of one document
 
@@ -65,6 +70,10 @@ def _is_day(value: object) -> bool:
         return isinstance(value, str) and len(value) == 10 and bool(date.fromisoformat(value))
     except ValueError:
         return False
+
+
+def _is_month(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 7 and _is_day(f"{value}-01")
 
 
 def _is_instant(value: object) -> bool:
@@ -92,6 +101,10 @@ def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value < 2**63
 
 
+def _is_milliseconds(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 10**9
+
+
 def _is_handle(value: object) -> bool:
     prefix, slash, suffix = value.partition("/") if isinstance(value, str) else ("", "", "")
     return bool(slash and suffix and _PREFIX.fullmatch(prefix))
@@ -112,6 +125,7 @@ def _is_prefix(value: object) -> bool:
 _FORMS: dict[str, Callable[[object], bool]] = {
     "text": _is_text,
     "count": _is_count,
+    "milliseconds": _is_milliseconds,
     "port": lambda value: type(value) is int and 1 <= value <= 65_535,
     "day": _is_day,
     "instant": _is_instant,
@@ -190,6 +204,28 @@ def _check_recovery(row: Row) -> Iterator[Problem]:
         yield Problem("E101", "relatedEventId")
 
 
+def _check_recursion(row: Row) -> Iterator[Problem]:
+    """Address and port of the recursive node say where together."""
+    for name, other in (("recursionIp", "recursionPort"), ("recursionPort", "recursionIp")):
+        if row.get(name) is None and row.get(other) is not None:
+            yield Problem("E101", name)
+
+
+def _check_monitor(row: Row) -> Iterator[Problem]:
+    """Figures and the times of their extremes come together or not at all; nothing measured is nothing said."""
+    for group in _MONITOR_GROUPS:
+        given = [name for name in group if row.get(name) is not None]
+        if given and len(given) < len(group):
+            yield Problem("E101", next(name for name in group if name not in given))
+            continue
+        if len(given) == 5 and not row[group[3]] <= row[group[0]] <= row[group[1]]:
+            yield Problem("E515", group[0])
+        times = [name for name in given if name.endswith("At")]
+        for name in times:
+            if get_day(datetime.fromisoformat(row[name])).isoformat() != row["day"]:
+                yield Problem("E516", name)
+
+
 # Columns --------------------------------------------------------------------------------------------------------
 
 _ROUTE = (
@@ -219,10 +255,23 @@ _APPLICATION = (
     Column("name", "text"), Column("type", (1, 2, 3, 4, 5)), Column("intro", "text", False, 1_024),
     Column("users", "count", False), Column("recursion", "text", False), Column("developer", "text", False),
 )  # fmt: skip
-MONITOR_ITEMS = (
-    "resolveAvgMs", "resolveMaxMs", "resolveMinMs", "maxQps", "registerAvgMs", "registerMaxMs", "registerMinMs",
+# Items 1 to 12 of M1 and M2: what belongs together stands together. A day without a request has no figures.
+_MONITOR_GROUPS: tuple[tuple[str, ...], ...] = (
+    ("resolveAvgMs", "resolveMaxMs", "resolveMaxAt", "resolveMinMs", "resolveMinAt"),
+    ("maxQps", "maxQpsAt"),
+    ("registerAvgMs", "registerMaxMs", "registerMaxAt", "registerMinMs", "registerMinAt"),
+)
+MONITOR_ITEMS = tuple(name for group in _MONITOR_GROUPS for name in group)
+
+
+def _choose_form(name: str) -> str:
+    return "instant" if name.endswith("At") else "milliseconds" if name.endswith("Ms") else "count"
+
+
+_MONITOR = (
+    Column("prefix", "prefix"), Column("day", "day"),
+    *(Column(name, _choose_form(name), False) for name in MONITOR_ITEMS),
 )  # fmt: skip
-_MONITOR = (Column("prefix", "prefix"), Column("day", "day"), *(Column(name, "count") for name in MONITOR_ITEMS))
 
 _VERIFIED = (Column("verify", "object"), Column("prefixes", "prefixes"), Column("connectedAt", "day", False))
 
@@ -236,7 +285,7 @@ TABLES: dict[str, Table] = {
               (*_ANSWERS, Column("entNew", "count"), Column("entTotal", "count")),
               (_check_answers, _check_enterprises), daily=True),
         Table("T4", "POST", "/metadata/node", 500, ("handle",), _TEMPLATE),
-        Table("T5", "POST", "/apps/node", 1_000, ("name",), _APPLICATION),
+        Table("T5", "POST", "/apps/node", 1_000, ("name",), _APPLICATION, monthly=True),
         Table("T6", "POST", "/entities/enterprises", 500, ("crtCode",), (*_FIRM, *_VERIFIED), (_check_firm,)),
         Table("T7", "POST", "/routes/enterprises", 1_000, ("prefix", "encodingType", "ipType", "ip"), _ROUTE,
               (_check_route,), below=True),
@@ -247,10 +296,12 @@ TABLES: dict[str, Table] = {
               (Column("handle", "handle", True, 600), Column("created", "day"), Column("metadata", "handle", False),
                Column("op", (1, 2, 3))), (_check_range,), daily=True, lines=True),
         Table("T10", "POST", "/apps/enterprises", 1_000, ("prefix", "name"),
-              (Column("prefix", "prefix"), *_APPLICATION), below=True),
+              (Column("prefix", "prefix"), *_APPLICATION, Column("recursionIp", "address", False),
+               Column("recursionPort", "port", False)), (_check_recursion,), monthly=True, below=True),
         Table("T11", "POST", "/metadata/enterprises", 500, ("handle",), _TEMPLATE),
-        Table("M1", "POST", "/monitor/daily", 1, ("prefix",), _MONITOR, daily=True),
-        Table("M2", "POST", "/monitor/daily", 2_000, ("prefix",), _MONITOR, daily=True, below=True),
+        Table("M1", "POST", "/monitor/daily", 1, ("prefix",), _MONITOR, (_check_monitor,), daily=True),
+        Table("M2", "POST", "/monitor/daily", 2_000, ("prefix",), _MONITOR, (_check_monitor,), daily=True,
+              below=True),
         Table("M3", "POST", "/monitor/events", 1, ("eventId",),
               (Column("eventId", "text", True, 64), Column("type", ("异常", "恢复")), Column("at", "instant"),
                Column("class", (1, 2, 3, 4)), Column("cause", "text", False), Column("item", "text", False)),
@@ -309,7 +360,11 @@ def judge_rows(table: Table, rows: Sequence[object], shr_prefix: str, period: st
 
 
 def judge_period(table: Table, period: object, today: date) -> Problem | None:
-    """Daily tables have a day that has begun; the others say `current`."""
+    """Daily tables have a day that has begun, monthly ones such a month; the others say `current`."""
+    if table.monthly:
+        if not _is_month(period):
+            return Problem("E107", "period")
+        return Problem("E514", "period") if str(period) > today.isoformat()[:7] else None
     if not table.daily:
         return None if period == CURRENT else Problem("E107", "period")
     if not _is_day(period):

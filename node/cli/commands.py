@@ -7,6 +7,7 @@ import typer
 from node.cli import (
     account_commands,
     alarm_commands,
+    application_commands,
     audit_commands,
     backup_commands,
     certificate_commands,
@@ -60,6 +61,7 @@ for commands in (
     statistics_commands,
     plan_commands,
     certificate_commands,
+    application_commands,
     closing_commands,
     backup_commands,
     alarm_commands,

@@ -99,10 +99,11 @@ async def fetch_days(conn: Connection, prefix_ids: Sequence[int], day: date) -> 
     return {row["prefix_id"]: row for row in rows}
 
 
-async def fetch_nodes(conn: Connection, day: date) -> list[Record]:
-    """All attached nodes, with what they say of a day beside what we counted ourselves."""
+async def fetch_nodes(conn: Connection, day: date, prefixes: Sequence[str] | None = None) -> list[Record]:
+    """Attached nodes, of some prefixes or all, with what they say of a day beside what we counted ourselves."""
     return await conn.fetch(
-        "SELECT x.prefix, e.name AS enterprise, n.software, n.route_state, n.trouble, n.seen,"
+        "SELECT x.prefix, e.name AS enterprise, n.software, n.route::text AS route, n.route_state, n.trouble,"
+        " n.probed, n.seen,"
         " d.registered_new AS node_registered_new, d.registered_total AS node_registered_total,"
         " d.resolutions AS node_resolutions, d.resolutions_ok AS node_resolutions_ok,"
         " coalesce((SELECT sum(r.resolutions)::int8 FROM resolution_days r WHERE r.prefix_id = n.prefix_id"
@@ -112,6 +113,35 @@ async def fetch_nodes(conn: Connection, day: date) -> list[Record]:
         " FROM enterprise_nodes n JOIN prefixes x USING (prefix_id)"
         " LEFT JOIN prefix_owners o ON o.prefix_id = n.prefix_id AND o.to_day IS NULL"
         " LEFT JOIN enterprises e USING (enterprise_id)"
-        " LEFT JOIN enterprise_node_days d ON d.prefix_id = n.prefix_id AND d.day = $1 ORDER BY x.prefix",
+        " LEFT JOIN enterprise_node_days d ON d.prefix_id = n.prefix_id AND d.day = $1"
+        " WHERE $2::text[] IS NULL OR x.prefix = ANY($2) ORDER BY x.prefix",
         day,
+        None if prefixes is None else list(prefixes),
     )
+
+
+async def store_monitor(conn: Connection, prefix_id: int, day: date, document: tuple[int, str], now: datetime) -> bool:
+    """(revision, JSON text); False if a later revision is there, or the same one already."""
+    done: str = await conn.execute(
+        "INSERT INTO enterprise_node_monitors AS m (prefix_id, day, revision, document, received)"
+        " VALUES ($1, $2, $3, $4::text::jsonb, $5) ON CONFLICT (prefix_id, day) DO UPDATE SET"
+        " revision = excluded.revision, document = excluded.document, received = excluded.received"
+        " WHERE m.revision < excluded.revision",
+        prefix_id,
+        day,
+        *document,
+        now,
+    )
+    return done.endswith(" 1")
+
+
+async def is_same_monitor(conn: Connection, prefix_id: int, day: date, document: tuple[int, str]) -> bool:
+    """Whether what is there of that revision, if anything, says the same."""
+    same: bool | None = await conn.fetchval(
+        "SELECT revision <> $3 OR document = $4::text::jsonb FROM enterprise_node_monitors"
+        " WHERE prefix_id = $1 AND day = $2",
+        prefix_id,
+        day,
+        *document,
+    )
+    return same is not False

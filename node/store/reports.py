@@ -9,7 +9,7 @@ from asyncpg import Connection, Record
 from schemas.resolution_log import UNCOUNTED_CLASSES
 
 # Prefixes of enterprises below the secondary prefix; its reserved one is the node's own, and sandboxes count nowhere.
-_BELOW = "starts_with(x.prefix, $1 || '.') AND x.prefix <> $1 || '.000000' AND x.sandbox_of IS NULL"
+BELOW = "starts_with(x.prefix, $1 || '.') AND x.prefix <> $1 || '.000000' AND x.sandbox_of IS NULL"
 
 
 async def is_closed(conn: Connection, node_prefix: str, day: date) -> bool:
@@ -40,7 +40,7 @@ async def fetch_closed_firms(conn: Connection, node_prefix: str, day: date) -> l
     return await conn.fetch(
         "SELECT DISTINCT ON (prefix_id) prefix_id, x.prefix, registered_new, range_minted, registered_total,"
         " registered_live, resolutions, resolutions_ok FROM closed_rows JOIN prefixes x USING (prefix_id)"
-        f" WHERE node_prefix = $1 AND day = $2 AND {_BELOW} ORDER BY prefix_id, revision DESC",
+        f" WHERE node_prefix = $1 AND day = $2 AND {BELOW} ORDER BY prefix_id, revision DESC",
         node_prefix,
         day,
     )
@@ -62,7 +62,7 @@ async def fetch_running_firms(conn: Connection, node_prefix: str, day: date) -> 
         " coalesce(registered_live, 0) AS registered_live, coalesce(resolutions, 0) AS resolutions,"
         " coalesce(resolutions_ok, 0) AS resolutions_ok"
         " FROM prefixes x LEFT JOIN registered USING (prefix_id) LEFT JOIN answered USING (prefix_id)"
-        f" WHERE {_BELOW} AND (x.enabled_on <= $2 OR registered_total > 0 OR resolutions > 0) ORDER BY prefix_id",
+        f" WHERE {BELOW} AND (x.enabled_on <= $2 OR registered_total > 0 OR resolutions > 0) ORDER BY prefix_id",
         node_prefix,
         day,
     )
@@ -121,7 +121,7 @@ async def fetch_node_answers(conn: Connection, node_prefix: str, day: date, clos
 async def count_enabled(conn: Connection, node_prefix: str, day: date) -> tuple[int, int]:
     """Enterprise prefixes first enabled on that day, and ever until then."""
     (row,) = await conn.fetch(
-        f"SELECT count(*) FILTER (WHERE enabled_on = $2), count(*) FROM prefixes x WHERE {_BELOW} AND enabled_on <= $2",
+        f"SELECT count(*) FILTER (WHERE enabled_on = $2), count(*) FROM prefixes x WHERE {BELOW} AND enabled_on <= $2",
         node_prefix,
         day,
     )
@@ -140,7 +140,7 @@ async def fetch_firms(conn: Connection, node_prefix: str, is_first: bool) -> lis
         " LEFT JOIN placements p ON p.enterprise_id = e.enterprise_id AND p.to_day IS NULL"
         " LEFT JOIN units u USING (unit_id)"
         " LEFT JOIN LATERAL (SELECT array_agg(x.prefix::text ORDER BY x.prefix_id)"
-        f"   FILTER (WHERE {_BELOW}) AS prefixes, count(*) AS owned FROM prefix_owners w JOIN prefixes x"
+        f"   FILTER (WHERE {BELOW}) AS prefixes, count(*) AS owned FROM prefix_owners w JOIN prefixes x"
         "   USING (prefix_id) WHERE w.enterprise_id = e.enterprise_id AND w.to_day IS NULL) AS o ON true"
         " LEFT JOIN LATERAL (SELECT at FROM decisions d WHERE d.enterprise_id = e.enterprise_id"
         "   AND starts_with(d.decision, 'verification_') ORDER BY decision_id DESC LIMIT 1) AS v ON true"
@@ -156,7 +156,7 @@ async def fetch_prefixes(conn: Connection, node_prefix: str) -> list[Record]:
         "SELECT x.prefix_id, x.prefix, x.state, x.hosting, x.site, x.scheme, e.certificate_code,"
         " coalesce((SELECT reason FROM decisions d WHERE d.prefix = x.prefix ORDER BY decision_id DESC LIMIT 1), '')"
         " AS reason FROM prefixes x JOIN prefix_owners o ON o.prefix_id = x.prefix_id AND o.to_day IS NULL"
-        f" JOIN enterprises e USING (enterprise_id) WHERE {_BELOW} AND x.state IN (0, 1, 2, 5) ORDER BY x.prefix_id",
+        f" JOIN enterprises e USING (enterprise_id) WHERE {BELOW} AND x.state IN (0, 1, 2, 5) ORDER BY x.prefix_id",
         node_prefix,
     )
 
@@ -166,7 +166,7 @@ async def fetch_templates(conn: Connection, node_prefix: str, of_node: bool) -> 
     return await conn.fetch(
         "SELECT t.template_id, x.prefix, t.version, t.document::text AS document, t.suffix_key FROM templates t"
         " JOIN prefixes x USING (prefix_id) WHERE t.deleted IS NULL AND CASE WHEN $2"
-        f" THEN x.prefix IN ($1, $1 || '.000000') ELSE {_BELOW} END ORDER BY t.template_id",
+        f" THEN x.prefix IN ($1, $1 || '.000000') ELSE {BELOW} END ORDER BY t.template_id",
         node_prefix,
         of_node,
     )

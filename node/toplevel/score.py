@@ -6,7 +6,8 @@ from typing import Any
 from node.toplevel.book import Book, fetch_messages, fetch_rows
 from schemas.toplevel_tables import CURRENT
 
-DAILY = ("T3", "T8")
+DAILY = ("T3", "T8", "M1", "M2")
+MONTHLY = ("T5", "T10")
 STANDING = ("T2", "T6", "T7", "PREFIXES", "STATE")
 
 
@@ -20,6 +21,8 @@ def score(book: Book, last: date, days: int = 7) -> list[dict[str, Any]]:
     for prefix in sorted({key[0] for key in seen}):
         for day in (last - timedelta(days=back) for back in range(days)):
             lines += [_judge(book, seen, (prefix, table, day.isoformat())) for table in DAILY]
+        month = (last + timedelta(days=1)).isoformat()[:7]  # that of today: it is told on its first day
+        lines += [_judge(book, seen, (prefix, table, month)) for table in MONTHLY]
         lines += [_judge(book, seen, (prefix, table, CURRENT)) for table in STANDING]
     return lines
 

@@ -4,14 +4,18 @@ import logging
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from registry.latencies import Latencies
+from registry.store.changes import ISSUED
 from schemas.request_ids import HEADER, REQUEST_ID, choose_request_id
 
 SLOW_SECONDS = 1.0
 NO_ANSWER = 499  # the client had gone, as nginx counts it
+_STREAMS = "/api/v1/identifiers/stream"  # they take as long as their client sends
 logger = logging.getLogger("idnode.requests")
 
 
@@ -21,6 +25,7 @@ class RequestCounts:
 
     by_status: Counter[int] = field(default_factory=Counter)
     seconds: float = 0.0
+    latencies: Latencies = field(default_factory=Latencies)  # of requests that registered
 
 
 class Watch:
@@ -35,6 +40,8 @@ class Watch:
             return
         request_id = choose_request_id(Headers(scope=scope).get(HEADER.decode(), ""))
         token, started, status = REQUEST_ID.set(request_id), time.perf_counter(), NO_ANSWER
+        issued: set[int] = set()
+        issuing = ISSUED.set(issued)
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -46,7 +53,11 @@ class Watch:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            self._note(scope, status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._note(scope, status, seconds)
+            if issued and status < 300 and not scope["path"].startswith(_STREAMS):
+                self._counts.latencies.note(issued, seconds, datetime.now(UTC))
+            ISSUED.reset(issuing)
             REQUEST_ID.reset(token)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """The sentences of the API reference in Chinese, by their English in the OpenAPI document."""
 
 from schemas.texts.account_reference import ACCOUNTS
+from schemas.texts.application_reference import APPLICATIONS
 from schemas.texts.native_reference import NATIVE
 from schemas.texts.problem_reference import PROBLEMS
 from schemas.texts.statistics_reference import STATISTICS
@@ -10,6 +11,7 @@ CHINESE: dict[str, str] = {
     **PROBLEMS,
     **ACCOUNTS,
     **STATISTICS,
+    **APPLICATIONS,
     # Groups of routes
     "node": "节点",
     "identifiers": "标识",

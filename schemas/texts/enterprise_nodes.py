@@ -34,6 +34,12 @@ TEXTS: dict[str, Text] = {
         "先调用 /ent/v1/attach。",
         "Call /ent/v1/attach first.",
     ),
+    "enterprise_node_applications": Text(
+        "“{field}”应为 1 至 {most} 个应用的列表。",
+        "“{field}” must be a list of 1 to {most} applications.",
+        "请按表 T10 的字段分批发送。",
+        "Send rows of T10, in several calls if there are more.",
+    ),
     "enterprise_node_statistics": Text(
         "统计数据违反规则 {rule}：{field}。",
         "The statistics break the rule {rule}: {field}.",

@@ -60,6 +60,8 @@ TEXTS: dict[str, Text] = {
     "tln_e512": _row("地址与 IP 类型不符（{field}）。", "The address is not of the type given ({field})."),
     "tln_e513": _row("路由没有任何协议端口（{field}）。", "The route has no port of any protocol ({field})."),
     "tln_e514": _message("统计期尚未开始（{field}）。", "The period has not begun ({field})."),
+    "tln_e515": _row("最小、平均、最大值次序不对（{field}）。", "Least, mean, greatest are out of order ({field})."),
+    "tln_e516": _row("“{field}”不在统计日内。", "“{field}” is not within the day."),
     "tln_e599": _row("按演练设置退回（{field}）。", "Refused because the rehearsal node was told to ({field})."),
     "tln_e601": _message("没有这一项（{field}）。", "There is no such thing here ({field})."),
     "outbox_body_gone": Text(

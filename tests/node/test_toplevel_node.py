@@ -257,9 +257,11 @@ def test_a_merkle_root_depends_on_every_leaf_and_on_no_order() -> None:
 
 
 def find_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket(type=socket.SOCK_DGRAM) as two:
+    """One for HTTP, and one that is free over TCP and UDP."""
+    with socket.socket() as one, socket.socket() as two, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
         one.bind(("127.0.0.1", 0))
         two.bind(("127.0.0.1", 0))
+        datagrams.bind(two.getsockname())
         return one.getsockname()[1], two.getsockname()[1]
 
 

@@ -309,7 +309,7 @@ async def test_a_step_sends_all_that_is_due_and_the_next_one_nothing_more(node: 
     await step(node, link, above.clock)
     await step(node, link, above.clock)
     sent = {message.table_name for message in await store.fetch_messages(node)}
-    assert sent == {"T2", "T3", "T6", "T7", "T8", "PREFIXES", "STATE"}
+    assert sent == {"T2", "T3", "T5", "T6", "T7", "T8", "T10", "M1", "M2", "PREFIXES", "STATE"}
     assert {message.state for message in await store.fetch_messages(node)} == {"accepted"}
     assert (await judge_reports(node, above.url, above.clock())).state == "ok"
     decisions = await report_store.fetch_decisions(node)
@@ -323,8 +323,13 @@ async def test_a_step_sends_all_that_is_due_and_the_next_one_nothing_more(node: 
     beside = [(row["kind"], row["state"], row["decision"]) for row in await report_store.fetch_decided(node)]
     assert beside == [("enterprise", 3, "approved")] * 2 + [("prefix", 1, "approved")] * 2
     lines = {(line["table"], line["period"]): line["complete"] for line in score(above.book, DAY, 1)}
-    assert lines == {("T3", YESTERDAY): 1.0, ("T8", YESTERDAY): 1.0, ("T2", "current"): 1.0, ("T6", "current"): 1.0,
-                     ("T7", "current"): 1.0, ("PREFIXES", "current"): 1.0, ("STATE", "current"): 1.0}  # fmt: skip
+    daily, standing = ("T3", "T8", "M1", "M2"), ("T2", "T6", "T7", "PREFIXES", "STATE")
+    assert lines == dict.fromkeys(
+        [(table, YESTERDAY) for table in daily]
+        + [(table, YESTERDAY[:7]) for table in ("T5", "T10")]
+        + [(table, "current") for table in standing],
+        1.0,
+    )
 
 
 async def test_tasks_are_done_once_and_answered(node: Connection, above: Above) -> None:

@@ -10,12 +10,16 @@ from typing import Any
 
 import aiohttp
 import asyncpg
+from fastapi import FastAPI
 from yarl import URL
 
 from node.alarm_pages import SECTION as ALARMS
+from node.application_pages import SECTION as APPLICATIONS
+from node.applications_api import router as applications
 from node.certificate_pages import make_certificate_section
 from node.certificates_api import make_certificates_router, verifying
 from node.connection_certificates import Office
+from node.enterprise_node_pages import SECTION as NODES
 from node.outbox_pages import SECTION as OUTBOX
 from node.plan_pages import SECTION as PLANS
 from node.plans_api import router as plans
@@ -82,14 +86,19 @@ class World:
         ]
 
 
+def make_app(state: RegistryState) -> FastAPI:
+    """The application with the pages and routes of the other packages, as the node serves it."""
+    office = Office(("88.101",), CONSOLE_URL, state.config.rules.key_ring)
+    sections = [STATISTICS, PLANS, OUTBOX, ALARMS, APPLICATIONS, NODES, make_certificate_section(office)]
+    more = [statistics, plans, applications, make_certificates_router(office)]
+    return create_app(state, more, [verifying], sections)
+
+
 @asynccontextmanager
 async def serve(state: RegistryState, port: int = 0) -> AsyncIterator[str]:
     """The application on a socket of its own; its address."""
     listening = socket.create_server(("127.0.0.1", port))
-    office = Office(("88.101",), CONSOLE_URL, state.config.rules.key_ring)
-    sections = [STATISTICS, PLANS, OUTBOX, ALARMS, make_certificate_section(office)]
-    more = [statistics, plans, make_certificates_router(office)]
-    server = make_server(create_app(state, more, [verifying], sections), state.config)
+    server = make_server(make_app(state), state.config)
     server.capture_signals = nullcontext  # the signals of this process stay pytest's
     running = asyncio.create_task(server.serve(sockets=[listening]))
     try:

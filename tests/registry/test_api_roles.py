@@ -38,7 +38,7 @@ LISTS = {
     ("GET", f"{V1}/{name}")
     for name in ("prefixes", "enterprises", "sandboxes", "units", "keys", "jobs", "partners", "attachments")
 }
-LISTS |= {("GET", f"{V1}/problem-reports")}
+LISTS |= {("GET", f"{V1}/problem-reports"), ("GET", f"{V1}/applications")}
 FIGURES = {("GET", f"{V1}/statistics{rest}") for rest in ("", "/totals", "/definitions")}
 PLANS = {("GET", f"{V1}/plans")}
 READING = {
@@ -46,6 +46,7 @@ READING = {
     ("GET", f"{V1}/ranges?prefix={PUMP}"), ("GET", SERIALS), ("GET", f"{SERIALS}/history"), ("GET", TEMPLATES),
     ("GET", f"{TEMPLATES}/pump-1"), ("GET", f"{V1}/prefixes/{PUMP}"), ("GET", f"{V1}/enterprises/PUMP"),
     ("GET", f"{V1}/partners?prefix={PUMP}"), ("GET", f"{V1}/problem-reports/REPORT"),
+    ("GET", f"{V1}/applications?prefix={PUMP}"), ("GET", f"{V1}/applications/APPLICATION"),
 }  # fmt: skip
 ATTACHMENTS = {("GET", f"{V1}/attachments/ATTACHMENT"), ("GET", f"{V1}/attachments/ATTACHMENT/content")}
 OWN_READING = READING | ATTACHMENTS | {("GET", f"{V1}/jobs/JOB"), ("GET", f"{V1}/jobs/JOB/receipt")}

@@ -1,0 +1,124 @@
+"""Applications that use identifiers, and enterprises' own nodes: what commands and pages of the console say."""
+
+from schemas.texts.table import Text
+
+TEXTS: dict[str, Text] = {
+    "application_exists": Text(
+        "前缀 {prefix} 下已有名为“{name}”的应用。",
+        "There is an application “{name}” under {prefix}.",
+        "请换一个名称，或修改已有的应用。",
+        "Choose another name, or change the one there is.",
+    ),
+    "application_not_found": Text(
+        "没有编号为 {number} 的应用。",
+        "There is no application {number}.",
+        "用 idnode application list 或“应用”页查看编号。",
+        "idnode application list and the page Applications show the numbers.",
+    ),
+    "application_retired": Text(
+        "应用“{name}”已停用。",
+        "The application “{name}” was retired.",
+        "需要时请重新登记。",
+        "Register it anew if it is needed.",
+    ),
+    "application_too_long": Text(
+        "“{field}”超过 {most} 个字符。",
+        "“{field}” has more than {most} characters.",
+        "请缩短。",
+        "Make it shorter.",
+    ),
+    "application_too_many": Text(
+        "前缀 {prefix} 下已有 {most} 个应用。",
+        "There are {most} applications under {prefix}.",
+        "请停用不再使用的应用。",
+        "Retire those that are used no more.",
+    ),
+}
+
+LABELS: dict[str, tuple[str, str]] = {
+    "application_added": ("已登记应用 {application_id}：{name}", "Application {application_id} registered: {name}"),
+    "application_known": ("应用 {application_id} 没有变化：{name}", "Application {application_id} unchanged: {name}"),
+    "application_changed": ("已修改应用 {application_id}：{name}", "Application {application_id} changed: {name}"),
+    "application_gone": ("已停用应用 {application_id}：{name}", "Application {application_id} retired: {name}"),
+    "application_none": ("尚无应用", "There are no applications"),
+    "application_queued": ("{month} 的应用：{count} 份报文待发送", "Applications of {month}: {count} messages wait"),
+}  # fmt: skip
+
+PAGES: dict[str, tuple[str, str]] = {
+    "applications": ("应用", "Applications"),
+    "applications_text": (
+        "使用标识的应用：每月一日随本节点报表上报（节点自有的为 T5，企业的为 T10）。",
+        "Applications that use identifiers. They are reported upwards on the first of each month (T5 the node's, T10"
+        " the enterprises').",
+    ),
+    "applications_told": ("{month} 的清单已上报；此后的变化下月一日上报。",
+                          "The list of {month} was reported; what changes now follows on the first of next month."),
+    "applications_untold": ("尚未上报过。", "Nothing was reported yet."),
+    "applications_tell": ("立即上报", "Report now"),
+    "applications_none": ("尚无应用", "No applications yet"),
+    "applications_none_text": (
+        "登记您的扫码小程序、网页或客户端，上级节点据此了解标识的用途。",
+        "Register your mini programs, pages and clients: they tell the node above what identifiers are used for.",
+    ),
+    "application": ("应用", "Application"),
+    "application_new": ("登记应用", "Register an application"),
+    "application_edit": ("修改应用", "Change the application"),
+    "application_name": ("名称", "Name"),
+    "application_prefix": ("前缀", "Prefix"),
+    "application_of_node": ("{prefix}（本节点）", "{prefix} (this node)"),
+    "application_kind": ("类型", "Kind"),
+    "application_kind_app": ("手机应用", "App"),
+    "application_kind_mini_program": ("小程序", "Mini program"),
+    "application_kind_web": ("网页", "Web page"),
+    "application_kind_pc": ("电脑客户端", "PC client"),
+    "application_kind_other": ("其他", "Other"),
+    "application_intro": ("简介", "What it does"),
+    "application_users": ("用户数", "Users"),
+    "application_users_hint": ("不清楚时留空，不要填 0。", "Leave it empty if you do not know; 0 means none."),
+    "application_developer": ("开发单位", "Developer"),
+    "application_recursion": ("使用的递归节点", "Recursive node"),
+    "application_recursion_hint": ("应用解析标识时访问的递归节点名称。", "The node it asks when it resolves."),
+    "application_recursion_ip": ("递归节点 IP 地址", "IP address of the recursive node"),
+    "application_recursion_port": ("递归节点端口", "Port of the recursive node"),
+    "application_changed_at": ("最后修改", "Changed"),
+    "application_save": ("保存", "Save"),
+    "application_retire": ("停用应用", "Retire the application"),
+    "application_retire_text": (
+        "停用后不再上报，名称可重新使用；记录保留。",
+        "It is reported no more and its name is free again; the record stays.",
+    ),
+    "application_with_retired": ("包含已停用的", "With retired ones"),
+    "application_is_retired": ("已停用", "retired"),
+    "application_is_live": ("使用中", "in use"),
+    "done_application_added": ("应用已登记。", "The application is registered."),
+    "done_application_changed": ("应用已修改。", "The application is changed."),
+    "done_application_retired": ("应用已停用。", "The application is retired."),
+    "done_applications_told": ("清单已放入发件箱。", "The list is in the outbox."),
+    "own_nodes": ("企业节点", "Enterprises' nodes"),
+    "own_nodes_text": (
+        "企业自建的节点。其自报数字单独列出，不与本节点的计数相加。",
+        "Nodes of enterprises. What they say stands in columns of its own and is never added to what we counted.",
+    ),
+    "own_nodes_none": ("尚无企业节点接入", "No node is attached"),
+    "own_nodes_none_text": (
+        "建立一个可“查看统计”的访问密钥（要上报应用则还须“管理”），节点即可按接口约定接入。",
+        "Make a key that may see figures (and manage, if it shall tell of applications); a node attaches with it.",
+    ),
+    "own_node": ("节点", "Node"),
+    "own_node_day": ("统计日", "Day"),
+    "own_node_route": ("路由", "Route"),
+    "own_node_seen": ("最近心跳", "Last heard"),
+    "own_node_silent": ("无心跳", "silent"),
+    "own_node_registered": ("注册（企业节点自报）", "Registered, it says"),
+    "own_node_registered_here": ("注册（本节点计数）", "Registered, we counted"),
+    "own_node_resolved": ("解析（企业节点自报）", "Resolutions, it says"),
+    "own_node_resolved_here": ("解析（本节点计数）", "Resolutions, we counted"),
+    "own_route_none": ("未申报", "none yet"),
+    "own_route_proposed": ("待探测", "to be probed"),
+    "own_route_active": ("已生效", "live"),
+    "own_route_failed": ("探测未通过", "probe failed"),
+    "own_route_waiting": ("前缀由本节点托管", "prefix is hosted here"),
+    "own_route_failed_text": (
+        "节点修正后重新申报路由，即再次探测。", "It is probed again when the node proposes its route anew.",
+    ),
+}  # fmt: skip
