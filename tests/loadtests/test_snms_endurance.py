@@ -8,7 +8,17 @@ import pytest
 
 from loadtests.processes import BenchFailure
 from loadtests.rows import FIVE
-from loadtests.snms_endurance import LEAST_CALLS, Books, Plant, check_books, count_rows, judge_memory, run_endurance
+from loadtests.snms_endurance import (
+    LEAST_CALLS,
+    Books,
+    Plant,
+    Tables,
+    check_books,
+    check_growth,
+    count_tables,
+    judge_memory,
+    run_endurance,
+)
 from loadtests.verdicts import Verdict
 from registry.api.state import RegistryState, open_pool
 from registry.templates import add_template
@@ -56,7 +66,7 @@ async def test_the_tables_say_what_the_answers_said(database_url: str, tmp_path:
     await registry.start()
     plant = Plant(f"http://127.0.0.1:{registry.port}", database_url, keys["pump"], PUMP, registry.restart,
                   registry.read_bytes, batch_rows=50)  # fmt: skip
-    tables = await count_rows(plant)
+    tables = await count_tables(plant)
     try:
         books = await run_endurance(plant, SECONDS)
         assert books.calls >= LEAST_CALLS
@@ -68,6 +78,25 @@ async def test_the_tables_say_what_the_answers_said(database_url: str, tmp_path:
             await check_books(plant, books, tables)
     finally:
         await registry.stop()
+
+
+@pytest.mark.parametrize(
+    ("fixed", "growing", "says"),
+    [
+        ({"units": 1}, {"changes": 2_100}, ""),
+        ({"units": 2}, {"changes": 0}, "grew: {'units': 2}"),
+        ({"units": 1}, {"changes": 2_501}, "more than 2,400 rows in 100 calls"),
+    ],
+)
+def test_a_table_that_grows_without_need_is_named(fixed: dict[str, int], growing: dict[str, int], says: str) -> None:
+    def check() -> None:
+        check_growth(Books(calls=100), Tables({"units": 1}, {"changes": 1}, 0), Tables(fixed, growing, 0))
+
+    if not says:
+        check()
+        return
+    with pytest.raises(BenchFailure, match=says):
+        check()
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ READING = {
 }  # fmt: skip
 ATTACHMENTS = {("GET", f"{V1}/attachments/ATTACHMENT"), ("GET", f"{V1}/attachments/ATTACHMENT/content")}
 OWN_READING = READING | ATTACHMENTS | {("GET", f"{V1}/jobs/JOB"), ("GET", f"{V1}/jobs/JOB/receipt")}
+OWN_READING |= {("GET", f"{V1}/keys/KEY")}
 ACTIONS = ("retire", "restore", "freeze", "unfreeze")
 WRITING = {
     ("POST", f"{V1}/identifiers"), ("POST", f"{V1}/identifiers/batch"), ("PATCH", ID), ("PUT", ID),
