@@ -30,7 +30,7 @@ PDF = "application/pdf"
 
 def make_certificates_router(office: Office) -> APIRouter:
     """`/api/v1/certificates`."""
-    router = APIRouter(prefix="/certificates", tags=["certificates"])
+    router = APIRouter(prefix="/api/v1/certificates", tags=["certificates"])
 
     @router.post("", status_code=201, response_model=CertificateBody, summary="Issue a connection certificate")
     async def issue(call: Writing, body: NewCertificate) -> Response:

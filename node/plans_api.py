@@ -25,7 +25,7 @@ from schemas.days import get_day
 from schemas.errors import Forbidden, NotFound
 from schemas.plan_bodies import EnteredFigure, LoadedPlan, NewFigure, NewPlan, PlanBody, PlanFirms, PlanList
 
-router = APIRouter(prefix="/plans", tags=["plans"])
+router = APIRouter(prefix="/api/v1/plans", tags=["plans"])
 
 AsOf = Annotated[date | None, Query(description="As it stood at the end of that day; today if left out.")]
 Area = Annotated[str, Query(description="As the plan names it.", examples=["陈集镇"])]

@@ -23,7 +23,7 @@ from schemas.enterprise_bodies import StatisticsRow
 from schemas.errors import Forbidden, NotFound
 from schemas.statistics_bodies import ClosedDay, ClosedDayList, DefinitionBody, StatisticsTable, Totals
 
-router = APIRouter(prefix="/statistics", tags=["statistics"])
+router = APIRouter(prefix="/api/v1/statistics", tags=["statistics"])
 
 By = Literal["enterprise", "unit", "area", "industry", "tag", "template", "stage", "day"]
 From = Annotated[date | None, Query(alias="from", description="First day; since the beginning if left out.")]

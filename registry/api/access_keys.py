@@ -18,7 +18,7 @@ from schemas.account_bodies import KeyBody, KeyPage, NewKey, NewKeyBody
 from schemas.errors import InvalidInput, NotFound
 from schemas.identifiers import shorten
 
-router = APIRouter(prefix="/keys", tags=["keys"])
+router = APIRouter(prefix="/api/v1/keys", tags=["keys"])
 
 
 @router.post("", status_code=201, response_model=NewKeyBody, summary="Make an access key")

@@ -25,7 +25,7 @@ from registry.passwords import make_password
 from registry.sign_in import Attempt, sign_in
 from schemas.account_bodies import AccountBody, AccountPage, NewAccountBody, NewPassword
 
-router = APIRouter(prefix="/accounts", tags=["accounts"])
+router = APIRouter(prefix="/api/v1/accounts", tags=["accounts"])
 
 
 @router.post("", status_code=201, response_model=AccountBody, summary="Add an account")

@@ -17,7 +17,7 @@ from schemas.attachments import KINDS, MAX_PDF_BYTES
 from schemas.enterprise_bodies import AttachmentBody, AttachmentPage
 from schemas.errors import InvalidInput, TooLarge
 
-router = APIRouter(prefix="/attachments", tags=["attachments"])
+router = APIRouter(prefix="/api/v1/attachments", tags=["attachments"])
 
 MAX_REQUEST_BYTES = MAX_PDF_BYTES + 64 * 1024  # room for boundaries and the heads of the parts
 _FORM = {"required": True, "content": {"multipart/form-data": {

@@ -18,7 +18,7 @@ from schemas.native_bodies import Action, WriteBatch, WriteItem
 from schemas.templates import Template
 from schemas.texts import format_message, format_remedy
 
-router = APIRouter(tags=["identifiers"])
+router = APIRouter(prefix="/api/v1", tags=["identifiers"])
 
 
 @router.post("/identifiers/batch", response_model=BatchBody, summary="Register up to 10,000 identifiers")

@@ -14,7 +14,7 @@ from registry.store.placements import Unit, fetch_units
 from schemas.enterprise_bodies import NewUnit, TagPage, UnitBody, UnitPage
 from schemas.industries import format_division
 
-router = APIRouter(tags=["enterprises"])
+router = APIRouter(prefix="/api/v1", tags=["enterprises"])
 
 
 @router.get("/units", response_model=UnitPage, summary="Units enterprises report under")

@@ -44,7 +44,7 @@ from schemas.enterprise_bodies import (
 from schemas.enterprises import EnterpriseState, Verification, parse_dossier
 from schemas.errors import InvalidInput, NotFound
 
-router = APIRouter(prefix="/enterprises", tags=["enterprises"])
+router = APIRouter(prefix="/api/v1/enterprises", tags=["enterprises"])
 
 Document = Annotated[dict[str, Any], Body(examples=[DOSSIER_EXAMPLE])]
 LARGEST_ID = 2**31 - 1

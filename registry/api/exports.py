@@ -12,7 +12,7 @@ from registry.api.targets import check_texts
 from registry.exports import Source, export_enterprise
 from schemas.errors import InvalidInput
 
-router = APIRouter(tags=["enterprises"])
+router = APIRouter(prefix="/api/v1", tags=["enterprises"])
 
 
 @router.get(

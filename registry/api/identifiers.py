@@ -62,7 +62,7 @@ class IdentifierConvertor(Convertor[str]):
 
 register_url_convertor("identifier", IdentifierConvertor())
 
-router = APIRouter(tags=["identifiers"])
+router = APIRouter(prefix="/api/v1", tags=["identifiers"])
 
 
 async def read_identifier(request: Request, identifier: str) -> Identifier:

@@ -11,7 +11,7 @@ from registry.api.targets import check_texts
 from registry.invitations import NewInvitation, format_link, invite, list_invitations, revoke_invitation
 from schemas.account_bodies import InvitationBody, InvitationPage, NewInvitationBody
 
-router = APIRouter(prefix="/invitations", tags=["accounts"])
+router = APIRouter(prefix="/api/v1/invitations", tags=["accounts"])
 
 
 @router.post("", status_code=201, response_model=InvitationBody, summary="Invite somebody")

@@ -31,7 +31,7 @@ from schemas.errors import Conflict, InvalidInput, NotFound
 from schemas.identifiers import shorten
 from schemas.texts import format_message, format_remedy
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
 MAX_PAGE = 1_000
 RECEIPT = "receipt-"  # names of files that are being sent begin with it

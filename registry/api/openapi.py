@@ -21,6 +21,7 @@ _FORMATS = {
     "date-time": "2024-06-04T12:00:00Z",
     "date": "2024-06-04",
     "binary": "(file)",
+    "uuid": "6f1c2d0e-5b7a-4c39-9e55-0d2f6a1b8c47",
 }
 
 

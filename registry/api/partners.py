@@ -11,7 +11,7 @@ from registry.api.targets import check_known_prefix
 from registry.partners import list_partners, name_partner, revoke_partner
 from schemas.account_bodies import NewPartner, PartnerBody, PartnerPage
 
-router = APIRouter(prefix="/partners", tags=["partners"])
+router = APIRouter(prefix="/api/v1/partners", tags=["partners"])
 
 
 @router.get("", response_model=PartnerPage, summary="List partners")

@@ -23,7 +23,7 @@ from schemas.enterprise_bodies import (
 )
 from schemas.errors import InvalidInput
 
-router = APIRouter(prefix="/prefixes", tags=["prefixes"])
+router = APIRouter(prefix="/api/v1/prefixes", tags=["prefixes"])
 
 
 def _show(row: PrefixRow, status: int = 200) -> Answer:

@@ -22,7 +22,7 @@ from schemas.problem_report_bodies import (
     ReportState,
 )
 
-router = APIRouter(prefix="/problem-reports", tags=["problem reports"])
+router = APIRouter(prefix="/api/v1/problem-reports", tags=["problem reports"])
 
 
 def format_report(row: ReportRow) -> dict[str, Any]:

@@ -48,7 +48,7 @@ from schemas.native_bodies import RangeHistoryBody, RangeStateBody
 
 MAX_PAGE = 1_000
 
-router = APIRouter(tags=["ranges"])
+router = APIRouter(prefix="/api/v1", tags=["ranges"])
 
 
 @router.post("/ranges", status_code=201, response_model=RangeBody, summary="Register a range of serials")

@@ -25,7 +25,7 @@ from schemas.viewing import Verdict, Viewer, answer_record
 
 MAX_PAGE = 1_000
 
-router = APIRouter(tags=["identifiers"])
+router = APIRouter(prefix="/api/v1", tags=["identifiers"])
 
 At = Annotated[
     datetime | None,

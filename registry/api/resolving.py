@@ -25,7 +25,7 @@ from schemas.viewing import Verdict, answer_record
 
 PER_TURN = 500  # other requests have their turn in between
 
-router = APIRouter(tags=["identifiers"])
+router = APIRouter(prefix="/api/v1", tags=["identifiers"])
 
 _OUTCOMES = {
     Verdict.FOUND: Outcome.FOUND,

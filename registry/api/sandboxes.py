@@ -16,7 +16,7 @@ from schemas.prefixes import PrefixState
 
 MAX_PAGE = 1_000
 
-router = APIRouter(prefix="/sandboxes", tags=["prefixes"])
+router = APIRouter(prefix="/api/v1/sandboxes", tags=["prefixes"])
 
 
 @router.post("", status_code=201, response_model=SandboxBody, summary="Open a sandbox")

@@ -12,7 +12,7 @@ from registry.sign_in import Attempt, Visit, sign_in
 from registry.tokens import TOKEN_LIFETIME, end_session, issue_token, list_sessions
 from schemas.account_bodies import EndedBody, MeBody, SessionPage, SignIn, TokenBody
 
-router = APIRouter(tags=["accounts"])
+router = APIRouter(prefix="/api/v1", tags=["accounts"])
 
 
 def make_visit(call: Call) -> Visit:

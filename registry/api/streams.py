@@ -47,7 +47,7 @@ from registry.streams import (
 from schemas.errors import Conflict, InvalidInput, ServiceError, TooLarge
 from schemas.native_bodies import STREAM_TYPE, Action
 
-router = APIRouter(tags=["identifiers"])
+router = APIRouter(prefix="/api/v1", tags=["identifiers"])
 
 _LINES_IN = '{"suffix": "PUMP-0000001", "values": {"model": "WQ15"}}\n{"identifier": "88.101.5/PUMP-0000002"}\n'
 _LINES_OUT = (

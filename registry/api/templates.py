@@ -13,7 +13,7 @@ from registry.templates import add_template, change_template, delete_template, l
 from schemas.bodies import TEMPLATE_EXAMPLE, DeletedBody, TemplateBody, TemplatePage
 from schemas.templates import Template, format_template
 
-router = APIRouter(tags=["templates"])
+router = APIRouter(prefix="/api/v1", tags=["templates"])
 
 Document = Annotated[dict[str, Any], Body(examples=[TEMPLATE_EXAMPLE])]
 Changes = Annotated[dict[str, Any], Body(examples=[{"enabled": False}])]

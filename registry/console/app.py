@@ -50,7 +50,7 @@ def make_console(state: RegistryState, more: Sequence[Section] = ()) -> ASGIApp:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.add_api_route("/static/{name}", _show_static, methods=["GET"])
     for section in sections:
-        app.include_router(section.router)
+        app.routes.extend(section.router.routes)
     app.add_exception_handler(HTTPException, _hand_on)
     app.add_exception_handler(RequestValidationError, _hand_on)
     app.add_middleware(ConsoleGate, state=state, frame=Frame(sections))
