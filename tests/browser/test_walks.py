@@ -1,0 +1,354 @@
+"""The way of each person through the product: a firm, its clerk, a partner, a regulator, the operator. A real node,
+Debian's chromium. The pictures of the guides are made on the way: `make pictures`."""
+
+import asyncio
+import csv
+import io
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+import zxingcpp
+from PIL import Image
+
+from schemas.days import get_day
+from tests.browser.judging import Judge
+from tests.browser.walking import DATA, LANGUAGES, NARROW, PASSWORD, PUBLIC_URL, TOFU, Person, Town, open_town
+from tests.registry.pictures import make_png
+from tests.system.running_node import PATIENCE_SECONDS
+from tests.system.world import make_uscc
+
+ELSEWHERE = "321311"  # 宿豫区, beside the district of the demonstration
+DISTRICT = "321302"
+PARTNER = make_uscc(7001)
+NAMES = {"zh": ("宿城示例豆制品有限公司", "王小明"), "en": ("Sucheng Example Tofu Ltd", "Wang Xiaoming")}
+
+REASONS = {"zh": "缺少详细地址，请补充后重新提交。", "en": "The address is missing; add it and file again."}
+
+
+@pytest_asyncio.fixture(scope="module", params=LANGUAGES)
+async def town(request: pytest.FixtureRequest) -> AsyncIterator[Town]:
+    async with open_town(request.param) as made:
+        yield made
+
+
+@pytest_asyncio.fixture
+async def operator(town: Town) -> AsyncIterator[Person]:
+    yield await town.let_in("admin")
+    complaints = [text for person in town.people for text in person.complaints if "status of 4" not in text]
+    await town.dismiss()
+    assert complaints == [], "the pages' own policy allows all they need"
+
+
+async def add_account(operator: Person, name: str, role: str, **fields: str) -> str:
+    """What the operator does on the page of accounts; the password that is shown once."""
+    await operator.open("/accounts")
+    await operator.fill(user_name=name, **fields)
+    await operator.main.locator("[name=role]").select_option(role)
+    await operator.press("add_account")
+    return await operator.main.locator("code.secret").last.inner_text()
+
+
+async def test_a_firm_applies_is_refused_once_and_gets_in(town: Town, operator: Person) -> None:
+    name, person = NAMES[town.language]
+    applicant = await town.invite()
+    await applicant.open("/sign-in")
+    await applicant.press("apply_link")
+    await applicant.fill(
+        name=name, certificate_code=make_uscc(7101), industry="C/13/139/1392", area="陈集镇", main_products="豆腐",
+        contact__name=person, contact__certificate_number="321302199001011234", contact__email="wang@example.cn",
+        contact__phone="13912345678", legal_person__name=person, legal_person__certificate_number="321302199001011234",
+        user_name="wang.li", password=PASSWORD, repeated=PASSWORD + "!",
+    )  # fmt: skip
+    files = ("certificate_image_id", "legal_person.front_image_id", "legal_person.back_image_id")
+    await attach(applicant, *files)
+    await applicant.picture("firm-applies")
+    await applicant.press("file_application")
+    await applicant.page.locator("#f-repeated-problem").wait_for()
+    assert await applicant.page.input_value("[name=name]") == name, "what was typed stays"
+    await applicant.fill(password=PASSWORD, repeated=PASSWORD)
+    await attach(applicant, *files)
+    await applicant.press("file_application")
+    await applicant.sees("wang.li")
+    await applicant.sign_in("wang.li")
+    await applicant.sees(name)
+
+    password = await add_account(operator, "rui", "reviewer")
+    reviewer = await town.let_in("rui", password)
+    await reviewer.press_text(name)
+    page = reviewer.page.url.removeprefix(reviewer.base)
+    await reviewer.press("review_button")
+    await reviewer.press("review_button")
+    await reviewer.press("refuse_button")
+    reason = {"zh": "缺少详细地址，请补充后重新提交。", "en": "The address is missing; add it and file again."}[
+        town.language
+    ]
+    await reviewer.fill(reason=reason)
+    await reviewer.press("refuse_button")
+    await reviewer.sees(reviewer.say("done_refuse_enterprise"))
+
+    await applicant.open("/enterprise")
+    await applicant.sees(reason)
+    await applicant.picture("firm-refused")
+    await applicant.press("edit_dossier")
+    await applicant.fill(address="陈集镇工业路 1 号")
+    await applicant.press("file_change")
+    await applicant.sees(applicant.say("done_dossier_filed"))
+    await reviewer.open(page)
+    await reviewer.press("approve_button")
+    await reviewer.picture("review-approve")
+    await reviewer.press("approve_button")
+    await reviewer.sees(reviewer.say("done_approve_enterprise"))
+    await applicant.open("/")
+    await applicant.sees(applicant.say("import_file"))
+    await applicant.picture("firm-start")
+
+    await applicant.open("/enterprise/edit")
+    await applicant.fill(address="陈集镇工业路 8 号", contact__phone="13987654321")
+    await applicant.press("file_change")
+    await reviewer.open(page)
+    changes = reviewer.main.locator("tr", has_text="工业路")
+    assert re.search("工业路 1 号.*工业路 8 号", await changes.inner_text(), re.DOTALL), "old and new side by side"
+    await reviewer.picture("review-changes")
+    assert "13987654321" not in await reviewer.main.inner_text()
+    await reviewer.press("approve_button")
+    await reviewer.press("approve_button")
+    await reviewer.sees("工业路 8 号")
+
+
+async def attach(person: Person, *fields: str) -> None:
+    for n, name in enumerate(fields):
+        picture = {"name": f"{n}.png", "mimeType": "image/png", "buffer": make_png(n)}
+        await person.page.set_input_files(f"[name='{name}']", files=picture)  # type: ignore[arg-type]
+
+
+async def test_the_clerk_imports_a_workbook_and_prints_a_label_that_can_be_scanned(
+    town: Town, operator: Person
+) -> None:
+    password = await add_account(operator, "chen.fang", "enterprise_admin", enterprise_id="20")
+    clerk = await town.let_in("chen.fang", password)
+    await clerk.press("import_file")
+    await clerk.page.set_input_files("[name=file]", DATA / "batches-tofu-works.xlsx")
+    await clerk.press("upload_next")
+    assert await clerk.page.input_value("[name=header_row]") == "3", "the title above the table is no header"
+    await clerk.press("propose_template")
+    await clerk.fill(version="batch-1")
+    await clerk.picture("template-proposed")
+    await clerk.press("save_template")
+
+    assert await clerk.page.is_checked("[name=by][value=pattern]")
+    assert await clerk.page.input_value("[name=identifier]") == "{产品代码}-{生产日期:yyyyMMdd}-{批号}"
+    await clerk.picture("import-columns")
+    await clerk.press("try_it")
+    await clerk.sees(clerk.say("start_title"))
+    await clerk.picture("import-tried")
+    await clerk.press("start_import")
+    await clerk.sees(clerk.say("print_labels"))
+    await clerk.picture("import-done")
+    async with clerk.page.expect_download() as downloading:
+        await clerk.press("download_receipt")
+    receipt = Path(await (await downloading.value).path()).read_text(encoding="utf-8-sig")
+    lines = list(csv.DictReader(io.StringIO(receipt)))
+    registered = [line["identifier"] for line in lines if line["outcome"] == "registered"]
+    assert len(lines) > 3_000
+    assert len(registered) > 2_900
+
+    await clerk.press("print_labels")
+    await clerk.press("show_labels")
+    await clerk.page.wait_for_selector(".sheet")
+    assert f"{PUBLIC_URL}/{registered[0]}" in read_codes(await clerk.page.screenshot())
+    await clerk.picture("labels")
+    await clerk.open(f"/identifiers/one?identifier={registered[0]}")
+    await clerk.picture("identifier")
+    await clerk.open("/identifiers")
+    await clerk.picture("identifiers")
+
+
+async def test_an_identifier_is_frozen_beside_the_machine(town: Town, operator: Person) -> None:
+    foreman = await town.let_in("gu", await add_account(operator, "gu", "enterprise_user", enterprise_id="5"), NARROW)
+    await foreman.open("/identifiers/one?identifier=88.101.5/0000000001")
+    await foreman.press("freeze")
+    await foreman.fill(notice="召回：请停止使用")
+    await foreman.picture("freeze-phone")
+    await foreman.press("freeze_button")
+    await foreman.sees("召回：请停止使用")
+    assert not await foreman.page.locator("nav.side").is_visible()
+    await foreman.page.check("#menu", force=True)
+    assert await foreman.page.locator("nav.side").is_visible()
+
+
+def read_codes(picture: bytes) -> set[str]:
+    """What a scanner reads from it."""
+    return {code.text for code in zxingcpp.read_barcodes(Image.open(io.BytesIO(picture)).convert("L"))}
+
+
+async def test_a_partner_sees_what_was_granted_and_less_after_revocation(town: Town, operator: Person) -> None:
+    identifier, granted = f"{TOFU}/DF02-20240604-00001", {"zh": "数量（箱）", "en": "Quantity (boxes)"}[town.language]
+    firm = await town.let_in("tofu", await add_account(operator, "tofu", "enterprise_admin", enterprise_id="10"))
+    password = await add_account(operator, "paula", "partner", organisation=PARTNER)
+    partner = await town.let_in("paula", password, NARROW)
+    terminal = await town.invite(NARROW, extra_http_headers={"Authorization": await make_key(operator, PARTNER)})
+    passer_by = await town.invite(NARROW)
+
+    await firm.open(f"/labels/sheet?prefix={TOFU}&identifier={identifier}&copies=1&sheet=roll-60")
+    label = await firm.page.locator(".one").first.screenshot(scale="device")
+    await partner.open("/resolve")
+    photo = {"name": "label.png", "mimeType": "image/png", "buffer": label}
+    await partner.page.set_input_files("[name=photo]", files=photo)  # type: ignore[arg-type]
+    await partner.press("read_photo")
+    await partner.sees("00001")
+    scanned = f"http://127.0.0.1:{town.world.http_port}/{identifier}"
+    await terminal.page.goto(scanned)
+    for somebody in (partner, terminal):
+        assert granted not in await somebody.page.inner_text("main"), "nobody has named this organisation yet"
+
+    await firm.open("/partners")
+    await firm.main.locator("[name=prefix]").select_option(TOFU)
+    await firm.fill(organisation=PARTNER)
+    await firm.press("name_partner")
+    await firm.sees(PARTNER)
+    await firm.picture("partners")
+    for somebody in (partner, terminal):
+        await reload_until(somebody, granted, is_there=True)
+    await partner.picture("partner-resolves")
+    await passer_by.page.goto(scanned)
+    assert granted not in await passer_by.page.inner_text("main")
+    await passer_by.picture("scanned")
+
+    await firm.press("partner_end")
+    await firm.picture("partner-revoked")
+    await firm.main.locator("button.danger").click()
+    await firm.sees(firm.say("done_partner_revoked"))
+    for somebody in (partner, terminal):
+        await reload_until(somebody, granted, is_there=False)
+        await somebody.sees("00001")
+
+
+async def make_key(operator: Person, organisation: str) -> str:
+    """An Authorization header for a partner's programs."""
+    await operator.open("/keys/new")
+    await operator.fill(note="scanner", organisation=organisation)
+    await operator.main.locator("[name=scope][value=read]").check()
+    await operator.main.locator("form button.primary").click()
+    await operator.page.locator(".secret").first.wait_for()
+    found = re.search(r"Authorization: (Bearer \S+)", await operator.main.inner_text())
+    assert found
+    return found[1]
+
+
+async def reload_until(person: Person, text: str, *, is_there: bool) -> None:
+    """Asks anew until the page says so, or no longer; the suite's own patience ends it."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (text in await person.page.inner_text("main")) is not is_there:
+            await person.page.reload()
+
+
+async def test_a_regulator_sees_the_district_and_nothing_else(town: Town, operator: Person) -> None:
+    other = town.world.command(
+        "enterprise", "add", "--name", "别区示例企业", "--uscc", make_uscc(7201), "--prefix", "88.101.7201",
+        "--area", ELSEWHERE, "--industry", "C/34/344/3441", "--approve",
+    )  # fmt: skip
+    await operator.open("/plans")
+    await operator.fill(name="sucheng-2024")
+    await operator.page.set_input_files("[name=file]", DATA / "targets-sucheng-2024.csv")
+    await operator.press("plan_load")
+    await operator.sees(operator.say("done_plan_loaded"))
+    await operator.open("/statistics?by=enterprise")
+    await operator.sees("别区示例企业")
+
+    regulator = await town.let_in("dai", await add_account(operator, "dai", "regulator", area=DISTRICT))
+    await regulator.press_menu("enterprises")
+    await regulator.sees("示例企业001号")
+    await regulator.picture("district-enterprises")
+    seen = ["/enterprises", "/enterprises?text=别区", f"/enterprises?division={ELSEWHERE}", "/", "/plans",
+            "/statistics?by=enterprise", "/statistics?by=area_3", "/statistics?by=unit",
+            *(f"/statistics/export?by=enterprise&format={kind}" for kind in ("csv", "json"))]  # fmt: skip
+    for path in seen:
+        answer = await regulator.page.request.get(regulator.base + path)
+        assert answer.status == 200, path
+        assert not {"别区示例企业", "宿豫"} & set(re.findall("别区示例企业|宿豫", await answer.text())), path
+    number = other["enterprise_id"]
+    for path in (f"/enterprises/{number}", f"/enterprises/{number}/act?action=suspend", f"/enterprises/{number}/manage",
+                 f"/enterprises/{number}/personal", "/prefixes/one?prefix=88.101.7201", "/accounts", "/audit", "/areas",
+                 "/health"):  # fmt: skip
+        answer = await regulator.page.request.get(regulator.base + path)
+        assert answer.status in (403, 404), path
+    await check_api(town, regulator, number)
+
+    yesterday = get_day(datetime.now(UTC)) - timedelta(days=1)
+    await regulator.open(f"/statistics?to={yesterday}")
+    await regulator.sees(regulator.say("fig_sealed_text"))
+    await regulator.picture("district-statistics")
+    await regulator.open("/plans/one?name=sucheng-2024&as_of=2024-12-31")
+    await regulator.picture("plan")
+    await regulator.main.locator("td.num a").first.click()
+    await regulator.sees("示例企业")
+    await regulator.picture("plan-firms")
+
+
+async def check_api(town: Town, regulator: Person, other: int) -> None:
+    """Forms he was never shown, and the programs' way in."""
+    token = await regulator.page.locator("[name=token]").first.get_attribute("value")
+    for path in ("/enterprises/1/act", "/accounts", "/plans", "/areas"):
+        form = {"token": token or "", "action": "suspend", "reason": "x", "name": "x", "division": DISTRICT}
+        answer = await regulator.page.request.post(regulator.base + path, form=form)
+        assert answer.status in (400, 403, 404), path
+    answer = await regulator.page.request.get(f"{regulator.base}/enterprises/1")
+    assert regulator.say("state_suspended") not in await answer.text()
+    for path in (f"/enterprises/{other}", f"/statistics/table?by=unit&area={ELSEWHERE}", "/accounts", "/audit"):
+        answer = await regulator.page.request.get(f"http://127.0.0.1:{town.world.registry_port}/api/v1{path}")
+        assert answer.status in (401, 403, 404), path
+
+
+async def test_the_operator_sees_what_is_wrong_and_who_may_do_what(town: Town, operator: Person) -> None:
+    conn = await asyncpg.connect(town.world.dsn)
+    fact = {"taken": "2026-03-01T10:00:00+08:00", "restored": "2026-03-02T08:00:00+08:00"}
+    await conn.execute("INSERT INTO node_facts (name, value) VALUES ('restored', $1)", json.dumps(fact))
+    await conn.close()
+    await operator.press_menu("alarms")
+    await reload_until(operator, fact["taken"], is_there=True)
+    await operator.picture("alarms")
+    await operator.press_menu("health")
+    await operator.sees(operator.say("check_database"))
+    await operator.picture("health")
+    await operator.press_menu("alarms")
+    await operator.press("alarm_acknowledge")
+    await operator.sees(operator.say("done_alarm_acknowledged"))
+    await operator.press_menu("accounts")
+    await operator.press("add_account")
+    await operator.picture("accounts")
+    await operator.press_menu("figures")
+    await operator.page.locator("svg").first.wait_for()
+    await operator.picture("statistics")
+    await operator.press_menu("audit_trail")
+    await operator.picture("audit")
+    await operator.open("/")
+    await operator.picture("node-start")
+
+
+async def test_axe_finds_nothing_serious_on_any_page_of_anybody(town: Town, operator: Person) -> None:
+    judge = Judge()
+    roles = {"reviewer": {}, "engineer": {}, "enterprise_admin": {"enterprise_id": "5"},
+             "enterprise_user": {"enterprise_id": "5"}, "partner": {"organisation": PARTNER},
+             "regulator": {"area": DISTRICT}}  # fmt: skip
+    passwords = {role: await add_account(operator, f"axe.{role}", role, **fields) for role, fields in roles.items()}
+
+    async def judge_for(*some: str) -> None:
+        for role in some:
+            visitor = await town.invite(bypass_csp=True)  # axe is put into the page as a script
+            if role == "operator":
+                await visitor.sign_in("admin")
+            elif role:
+                await visitor.sign_in(f"axe.{role}", passwords[role])
+            await judge.judge_all(visitor, role, start="/" if role else "/sign-in")
+            await visitor.page.context.close()
+
+    firms = ("enterprise_admin", "", "enterprise_user", "partner")
+    await asyncio.gather(judge_for(*firms), judge_for("operator", "reviewer", "engineer", "regulator"))
+    assert judge.found == {}
+    assert len(judge.shapes) > 50
