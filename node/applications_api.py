@@ -20,7 +20,7 @@ from registry.api.calls import Answer, Reading, Writing
 from schemas.application_bodies import ApplicationBody, ApplicationList, NewApplication
 from schemas.application_bodies import Details as DetailsBody
 
-router = APIRouter(prefix="/applications", tags=["applications"])
+router = APIRouter(prefix="/api/v1/applications", tags=["applications"])
 
 
 def read_details(body: DetailsBody) -> Details:
