@@ -28,7 +28,7 @@ from node.migrations import migrate
 from node.postgres import EmbeddedPostgres
 from node.statistics import GROUPINGS, Limits
 from node.statistics_files import make_file
-from node.statistics_tables import Question, read_table
+from node.statistics_tables import Question, read_export, read_table
 from node.store.rollups import rebuild_rollups
 from schemas.days import get_start
 from schemas.industries import load_industries
@@ -201,7 +201,7 @@ async def measure_size(conn: asyncpg.Connection, size: Size, rounds: int) -> dic
             for by in GROUPINGS:
                 asked = Question(by, first, LAST, limit)
                 took[f"by {by}{whose}, {when}"] = await _time(partial(read_table, conn, asked, _now()), rounds)
-    for file_format in ("csv", "xlsx"):
+    for file_format in ("csv", "xlsx", "pdf"):
         took[f"{file_format} by enterprise"] = await _time(partial(_export, conn, file_format), rounds)
     for turn in range(2):  # the second has a day before it
         day = size.first + timedelta(days=turn)
@@ -215,7 +215,8 @@ def _now() -> datetime:
 
 
 async def _export(conn: asyncpg.Connection, file_format: str) -> None:
-    make_file(await read_table(conn, Question("enterprise", None, LAST), _now()), file_format, "zh")
+    table, days = await read_export(conn, Question("enterprise", None, LAST), _now(), file_format)
+    make_file(table, file_format, "zh", days)
 
 
 async def _verify(conn: asyncpg.Connection) -> None:
