@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from asyncpg import Connection
 from fastapi import APIRouter, Query, Response
@@ -40,8 +40,8 @@ def make_certificate_section(office: Office) -> Section:
 
 def _add_office(router: APIRouter, office: Office) -> None:
     @router.get("/certificates")
-    async def show(visit: Visiting, enterprise_id: int | None = None) -> Response:
-        return await _show(visit, enterprise_id, {}, {})
+    async def show(visit: Visiting, enterprise_id: int | None = None, enterprise: Text = "") -> Response:
+        return await _show(visit, office, enterprise_id, {"enterprise": enterprise}, {})
 
     @router.post("/certificates")
     async def issue(post: Posting) -> Response:
@@ -56,7 +56,7 @@ def _add_office(router: APIRouter, office: Office) -> None:
         except Forbidden:
             raise
         except ServiceError as error:
-            return await _show(post, None, post.form.to_dict(), post.explain(error))
+            return await _show(post, office, None, post.form.to_dict(), post.explain(error))
         return post.redirect("/certificates", "cert_issued")
 
     @router.get("/certificates/file/{number}")
@@ -91,7 +91,9 @@ async def _find_firm(conn: Connection, post: Post) -> int:
     return await get_enterprise_id(conn, post.form["enterprise"])
 
 
-async def _show(visit: Visit, enterprise_id: int | None, fields: dict[str, str], problems: dict[str, Any]) -> Response:
+async def _show(
+    visit: Visit, office: Office, enterprise_id: int | None, fields: dict[str, str], problems: dict[str, Any]
+) -> Response:
     principal = visit.get_principal()
     wanted = certificates.find_listed(principal, enterprise_id)
     async with visit.connect() as conn:
@@ -100,8 +102,13 @@ async def _show(visit: Visit, enterprise_id: int | None, fields: dict[str, str],
     return visit.page(
         "certificates.html", status=400 if problems else 200, rows=found, fields=fields, problems=problems,
         may_issue=is_node or (principal.kind == "enterprise" and "manage" in principal.scopes), may_revoke=is_node,
-        is_own=principal.kind == "enterprise",
+        is_own=principal.kind == "enterprise", is_reachable=is_reachable(office),
     )  # fmt: skip
+
+
+def is_reachable(office: Office) -> bool:
+    """Whether the address on certificates leads anywhere but to this machine."""
+    return urlsplit(office.console_url).hostname not in ("127.0.0.1", "::1", "localhost")
 
 
 def _may(check: Callable[[Principal], None], principal: Principal) -> bool:

@@ -165,7 +165,9 @@ class Paper:
         self.write(x - self.face.measure(text, size), y, text, size, colour)
 
     def box(self, place: tuple[float, float, float, float], colour: int) -> None:
-        """`place`: x and y of the lower left corner, width, height."""
+        """`place`: x and y of the lower left corner, width, height; one without width would still be a line."""
+        if place[2] <= 0:
+            return
         self._canvas.setFillColor(_colour(colour))
         self._canvas.rect(*place, stroke=0, fill=1)
 

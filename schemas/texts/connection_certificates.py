@@ -65,12 +65,22 @@ PAGES: dict[str, tuple[str, str]] = {
     "cert_issue_own": ("为本企业出具", "Issue one for my enterprise"),
     "cert_for": ("企业", "Enterprise"),
     "cert_for_hint": ("统一社会信用代码、前缀或企业全称。", "Its social credit code, prefix or whole name."),
+    "cert_local": (
+        "节点还没有对外的地址：证明上的查验链接只在节点本机有效。请先联系运营方。",
+        "The node has no public address yet: the link on a certificate works on its own machine only. Ask the"
+        " operator.",
+    ),
+    "cert_local_node": (
+        "尚未设置 IDNODE_REGISTRY_URL：证明上的查验链接只在本机有效，请设置后再出具。",
+        "IDNODE_REGISTRY_URL is not set: the link on a certificate works on this machine only. Set it before issuing.",
+    ),
     "cert_number": ("证明编号", "Number"),
     "cert_firm": ("企业", "Enterprise"),
     "cert_prefixes": ("企业标识前缀", "Prefixes"),
     "cert_issued": ("出具日期", "Issued"),
     "cert_issued_by": ("出具人", "Issued by"),
     "cert_state": ("状态", "State"),
+    "cert_in_force": ("未撤销", "not revoked"),
     "cert_actions": ("操作", "Actions"),
     "cert_download": ("下载 PDF", "Download PDF"),
     "cert_check": ("查验", "Verify"),
