@@ -106,7 +106,7 @@ class ResolverProtocol(HttpToolsProtocol):
         self._discards = False  # the request was refused; what else comes is not read
         self._begun = 0  # messages so far
         self._head_bytes = 0  # of the last head, as the parser found them
-        self._later_bytes = 0  # of a head, that came after the read it began in
+        self._later_bytes = 0  # of a head that is not complete, without those of the read it began behind another in
         self._head_since = 0.0
         self._served = False  # since the last look at the time
         self._quiet_since = monotonic()
@@ -235,7 +235,7 @@ class ResolverProtocol(HttpToolsProtocol):
         """Feed the parser; refuse heads that are too large; remember a plain header block for the next time."""
         if self._discards:
             return
-        was_idle, begun = self._idle, self._begun
+        was_idle, begun, is_new = self._idle, self._begun, not self._in_message
         if self._in_head:
             self._later_bytes += len(data)
         elif not self._in_message and not data.isascii():
@@ -256,9 +256,10 @@ class ResolverProtocol(HttpToolsProtocol):
             else:
                 self._refuse(400, "Invalid HTTP request")
         else:
+            if self._in_head and is_new and self._begun == begun + 1:
+                self._later_bytes = len(data)  # all of this read is of one head
             if self._in_message:
-                size = len(data) + self._later_bytes if self._in_head else len(self.cycle.body)
-                self._short.reads.hold(self, size)
+                self._short.reads.hold(self, self._later_bytes if self._in_head else len(self.cycle.body))
             if self._in_head and self._later_bytes > MAX_HEAD_BYTES:
                 self._refuse_head()
             elif was_idle and self._begun == begun + 1 and not self._in_message:
@@ -286,18 +287,22 @@ class ResolverProtocol(HttpToolsProtocol):
         self._idle = False
         if self.transport.is_closing():
             return
-        if self._in_message and not self._in_head:  # the body of a request that is being answered is broken
-            self.transport.close()
-        elif self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.keep_alive = False
-            self.flow.pause_reading()
-        else:
-            body = b'{"responseCode":4,"message":"%b"}' % message.encode()
-            self._write(Reply(status, body, headers=((b"connection", b"close"),)))
-            # Closing with bytes unread would reset the connection and take the answer away from the client.
-            self._discards = True
-            self._quiet_since = monotonic()
-            self.transport.write_eof()
+        if self.cycle is not None and not self.cycle.response_complete:
+            if self._in_head or not self._in_message:
+                self.cycle.keep_alive = False
+                self.flow.pause_reading()
+                return
+            if self.cycle.response_started or self.pipeline:  # the body of a request that is being answered is broken
+                self.transport.close()
+                return
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        body = b'{"responseCode":4,"message":"%b"}' % message.encode()
+        self._write(Reply(status, body, headers=((b"connection", b"close"),)))
+        # Closing with bytes unread would reset the connection and take the answer away from the client.
+        self._discards = True
+        self._quiet_since = monotonic()
+        self.transport.write_eof()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

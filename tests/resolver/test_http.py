@@ -411,17 +411,6 @@ async def test_a_page_leads_to_the_form_for_problems_of_the_registry_where_there
     assert "<form" not in english.body.decode()
 
 
-async def test_a_page_leads_to_the_form_for_problems_of_the_registry_where_there_is_one(site: Site) -> None:
-    address = 'href="https://registry.example.cn/console/report?identifier=88.101.5%2F'
-    for name, is_led in (("PUMP-1", True), ("OLD", True), ("NONE", False)):
-        page = (await site.ask(f"/88.101.5/{name}", Accept=BROWSER)).body.decode()
-        assert (f"{address}{name}&amp;lang=zh" in page) is is_led, name
-    english = await site.ask("/88.101.5/PUMP-1?lang=en", Accept=BROWSER)
-    assert "PUMP-1&amp;lang=en" in english.body.decode()
-    assert "Set-Cookie" not in english.headers
-    assert "<form" not in english.body.decode()
-
-
 async def test_a_page_is_small_however_large_the_record(site: Site) -> None:
     answer = await site.ask("/88.101.5/HUGE", Accept=BROWSER)
     assert len(answer.body) < 60_000 and "其余请见 JSON" in answer.body.decode()
@@ -651,6 +640,9 @@ async def test_absolute_addresses_and_http_1_0(site: Site) -> None:
         (b"GET /88.101.5/x HTTP/1.1\r\n" + b"X: y\r\n" * 5_000 + b"\r\n", 431),
         (b"GET /88.101.5/" + b"x" * 17_000 + b" HTTP/1.1\r\n\r\n", 414),
         (b"GET /" + b"x" * 40_000, 414),  # never ends
+        (b"GET /x HTTP/1.1\r\nX: " + b"y" * 17_000, 431),  # nor does this header
+        (b"CONNECT example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"POST /api/handles/88.101.5/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
         (b"nonsense\r\n\r\n", 400),
         (b"\x16\x03\x01\x00\xa5", 400),  # TLS
         (b"GET /x HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400),
