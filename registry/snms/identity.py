@@ -1,37 +1,61 @@
 """Signing in (§d.2): user name and password, or access key and secret, for a token of 24 hours; and new users."""
 
+import asyncio
 import re
+from collections.abc import Awaitable, Callable
 
 from registry.accounts import NewAccount, add_account
-from registry.sign_in import MAX_NAME_CHARACTERS, MAX_PASSWORD_CHARACTERS, Attempt, sign_in, sign_in_hashed
+from registry.principals import Principal
+from registry.sign_in import (
+    MAX_NAME_CHARACTERS,
+    MAX_PASSWORD_CHARACTERS,
+    Attempt,
+    Connect,
+    Visit,
+    sign_in,
+    sign_in_hashed,
+)
 from registry.snms import texts
 from registry.snms.calls import SnmsCall
 from registry.snms.edge import Route
 from registry.snms.fields import Fields, Refusal
 from registry.tokens import issue_token
-from schemas.errors import Unauthenticated
+from schemas.errors import SlowDown, Unauthenticated
+from schemas.sealing import KeyRing
+
+Way = Callable[[Connect, KeyRing, Visit, Attempt], Awaitable[Principal]]
+
+
+# Who guesses waits ever longer (registry.sign_in); so long he waits for the published answer, afterwards he is told.
+PATIENCE_SECONDS = 2
 
 
 async def get_token(call: SnmsCall) -> object:
     """The password, or the secret, as it is."""
-    attempt, visit, ring = read_attempt(call), call.visit(), call.state.config.rules.key_ring
-    try:
-        principal = await sign_in(call.state.connect, ring, visit, attempt)
-    except Unauthenticated:
-        raise Refusal(texts.WRONG_PASSWORD) from None
+    principal = await _sign_in(call, sign_in, read_attempt(call))
     async with call.connect() as conn:
-        return {"token": await issue_token(conn, ring, visit, principal)}
+        return {"token": await issue_token(conn, call.state.config.rules.key_ring, call.visit(), principal)}
 
 
 async def get_token_hashed(call: SnmsCall) -> object:
     """sha256hex(sha256hex(secret) + the day as yyyy-MM-dd)."""
-    attempt, visit, ring = read_attempt(call), call.visit(), call.state.config.rules.key_ring
+    principal = await _sign_in(call, sign_in_hashed, read_attempt(call))
+    async with call.connect() as conn:
+        return {"token": await issue_token(conn, call.state.config.rules.key_ring, call.visit(), principal, "hashed")}
+
+
+async def _sign_in(call: SnmsCall, way: Way, attempt: Attempt) -> Principal:
     try:
-        principal = await sign_in_hashed(call.state.connect, ring, visit, attempt)
+        try:
+            return await way(call.state.connect, call.state.config.rules.key_ring, call.visit(), attempt)
+        except SlowDown as error:
+            seconds = error.details["seconds"]
+            if not isinstance(seconds, int) or seconds > PATIENCE_SECONDS:
+                raise
+            await asyncio.sleep(seconds)
+            return await way(call.state.connect, call.state.config.rules.key_ring, call.visit(), attempt)
     except Unauthenticated:
         raise Refusal(texts.WRONG_PASSWORD) from None
-    async with call.connect() as conn:
-        return {"token": await issue_token(conn, ring, visit, principal, "hashed")}
 
 
 def read_attempt(call: SnmsCall) -> Attempt:
