@@ -30,7 +30,7 @@ from registry.store.changes import append_change
 from registry.store.enterprises import (
     EnterpriseRow,
     NewEnterprise,
-    find_enterprise_ids,
+    find_meant,
     insert_decision,
     insert_enterprises,
     replace_tags,
@@ -88,20 +88,23 @@ class AddedEnterprise:
 
 
 async def find_enterprise(conn: Connection, text: str) -> int | None:
-    """The number of an enterprise given by its number, certificate code, prefix or whole name; None if in doubt."""
+    """The number of an enterprise given by its number, certificate code, prefix or whole name.
+
+    Raises Conflict where it may mean several, such as the number of one and the name of another: nobody guesses.
+    """
     text = text.strip()
     if not text.isprintable():
         return None
-    found = await find_enterprise_ids(conn, text)
-    if len(found) == 1:
-        return found[0]
-    if not found and text.isascii() and text.isdigit() and len(text) < 10:
-        return int(text)
-    return None
+    is_number = text.isascii() and text.isdigit() and len(text) < 10
+    found = await find_meant(conn, text, int(text) if is_number else None)
+    if len(found) > 1:
+        meant = "; ".join(f"{row['number']} {shorten(row['name'], 40)} ({row['certificate_code']})" for row in found)
+        raise Conflict("enterprise_ambiguous", field="enterprise", enterprise=shorten(text), meant=meant)
+    return found[0]["number"] if found else None
 
 
 async def get_enterprise_id(conn: Connection, text: str) -> int:
-    """As `find_enterprise`, for one that exists; raises NotFound."""
+    """As `find_enterprise`, for one that exists; raises NotFound or Conflict."""
     found = await find_enterprise(conn, text)
     if found is None:
         raise NotFound("enterprise_not_found", field="enterprise", enterprise=shorten(text))

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Day = Annotated[str | None, typer.Option("--day", metavar="D", help="2024-06-04；缺省为昨天 / default: yesterday")]
 Numbers = Annotated[list[int], typer.Argument(metavar="NUMBER...", help="编号 / as in `outbox list`")]
 MAX_SENT = 10_000
+DECISIONS = ("approved", "refused")
+TASKS = ("resend", "correction", "freeze", "rotateKey")
 
 outbox = typer.Typer(no_args_is_help=True, help="发件箱 / What waits, went and was answered")
 toplevel = typer.Typer(invoke_without_command=True, help="演练上级节点 / The rehearsal top-level node")
@@ -294,22 +296,44 @@ def _open_book() -> "Book":
     return open_book(load().toplevel_dir)
 
 
-def received(day: Day = None, as_json: AsJson = False) -> None:
-    """演练节点收到的某日统计（T3、T8）/ The rows of T3 and T8 it received of a day"""
+def received(
+    day: Day = None,
+    table: Annotated[str | None, typer.Option("--table", help="T1 … T11, M1 … M3；缺省为 / default: T3, T8")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """演练节点收到的某日统计（T3、T8）或某张表 / The rows of T3 and T8 it received of a day, or those of a table"""
     from node.toplevel.book import fetch_rows
 
     wanted = _parse_day(day, get_day(datetime.now(UTC)) - timedelta(days=1)).isoformat()
-    book = _open_book()
-    tables = {table: fetch_rows(book, table, wanted) for table in ("T3", "T8")}
+    book, names = _open_book(), [table] if table else ["T3", "T8"]
+    tables = {name: fetch_rows(book, name, _choose_period(name, day, wanted)) for name in names}
     if as_json:
         print_json({"day": wanted} | tables)
         return
-    for table, rows in tables.items():
-        hidden = ("sources", "day")
-        shown = [[value for name, value in row.items() if name not in hidden] for row in rows]
-        header = [name for name in (rows[0] if rows else {}) if name not in hidden]
-        print(table)
-        print(format_table(shown, header) if rows else say(LABELS["page_nothing"], get_language()))
+    for name, rows in tables.items():
+        print(name)
+        print(_format_rows(name, rows) if rows else say(LABELS["page_nothing"], get_language()))
+
+
+def _choose_period(name: str, day: str | None, wanted: str) -> str | None:
+    """The day, its month, or how things stand; None: all there are, where no day was asked for. Raises InvalidInput."""
+    from schemas.toplevel_tables import CURRENT, TABLES
+
+    if name not in TABLES:
+        raise InvalidInput("field_not_a_choice", field="table", choices=", ".join(TABLES))
+    if TABLES[name].monthly:
+        return wanted[:7] if day else None
+    return wanted if TABLES[name].daily else CURRENT
+
+
+def _format_rows(name: str, rows: list[dict[str, Any]]) -> str:
+    """What tells rows apart first; lists and objects are for --json."""
+    from schemas.toplevel_tables import TABLES
+
+    seen = dict.fromkeys(column for row in rows for column, value in row.items() if not isinstance(value, list | dict))
+    first = [column for column in TABLES[name].key if column in seen]
+    header = first + [column for column in seen if column not in (*first, "day")]
+    return format_table([[row.get(column, "–") for column in header] for row in rows], header)
 
 
 def score(
@@ -367,11 +391,11 @@ def enrol(
 
     pem = public_key.read_text(encoding="utf-8")
     if algorithm not in ALGORITHMS:
-        raise InvalidInput("tln_e202", field=algorithm)
+        raise InvalidInput("field_not_a_choice", field="algorithm", choices=", ".join(ALGORITHMS))
     try:
         check_public_key(algorithm, pem)
     except KeyRefused:
-        raise InvalidInput("tln_e102", field=str(public_key)) from None
+        raise InvalidInput("toplevel_key_unusable", path=str(public_key), algorithm=algorithm) from None
     book = _open_book()
     with transaction(book):
         made = Key(format_key_id(pem), algorithm, pem, "active")
@@ -389,8 +413,8 @@ def decide(
     from node.toplevel.book import decide as store
     from node.toplevel.book import transaction
 
-    if decision not in ("approved", "refused"):
-        raise InvalidInput("tln_e102", field="decision")
+    if decision not in DECISIONS:
+        raise InvalidInput("field_not_a_choice", field="decision", choices=", ".join(DECISIONS))
     kind = "prefix" if "." in subject else "enterprise"
     when = (int(datetime.now(UTC).timestamp() * 1000), True)
     book = _open_book()
@@ -410,8 +434,8 @@ def task(
     """以上级节点的身份下达任务 / Give the reporting node a task"""
     from node.toplevel.book import add_task, transaction
 
-    if kind not in ("resend", "correction", "freeze", "rotateKey"):
-        raise InvalidInput("tln_e102", field="kind")
+    if kind not in TASKS:
+        raise InvalidInput("field_not_a_choice", field="kind", choices=", ".join(TASKS))
     given = {"table": table, "period": period, "handle": handle, "reason": reason or None}
     document = {"kind": kind} | {name: value for name, value in given.items() if value is not None}
     task_id, book = uuid4().hex[:12], _open_book()

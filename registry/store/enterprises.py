@@ -95,15 +95,17 @@ async def fetch_enterprise(conn: Connection, enterprise_id: int, *, for_update: 
     return _to_row(row) if row else None
 
 
-async def find_enterprise_ids(conn: Connection, text: str) -> list[int]:
-    """Numbers of the enterprises a text may mean: certificate code, prefix owned now, or whole name."""
-    rows = await conn.fetch(
-        "SELECT enterprise_id FROM enterprises WHERE certificate_code = upper($1) OR name = $1"
+async def find_meant(conn: Connection, text: str, number: int | None) -> list[Record]:
+    """The enterprises a text may mean (number, certificate_code, name): its number, certificate code, prefix owned now,
+    or whole name. The first few of them."""
+    return await conn.fetch(
+        "SELECT enterprise_id AS number, certificate_code, name FROM enterprises WHERE enterprise_id IN ("
+        " SELECT enterprise_id FROM enterprises WHERE certificate_code = upper($1) OR name = $1 OR enterprise_id = $2"
         " UNION SELECT o.enterprise_id FROM prefixes p JOIN prefix_owners o USING (prefix_id)"
-        " WHERE p.prefix = $1 AND o.to_day IS NULL ORDER BY 1 LIMIT 2",
+        " WHERE p.prefix = $1 AND o.to_day IS NULL) ORDER BY 1 LIMIT 3",
         text,
+        number,
     )
-    return [row["enterprise_id"] for row in rows]
 
 
 async def fetch_enterprises_by_codes(conn: Connection, codes: Sequence[str]) -> dict[str, EnterpriseRow]:

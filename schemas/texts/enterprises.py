@@ -267,6 +267,12 @@ TEXTS: dict[str, Text] = {
         "请按编号、统一社会信用代码、前缀或全称查找；用 idnode enterprise list 查看。",
         "Name it by number, social credit code, prefix or whole name; see idnode enterprise list.",
     ),
+    "enterprise_ambiguous": Text(
+        "“{enterprise}”可能指多家企业：{meant}。",
+        "“{enterprise}” may mean several enterprises: {meant}.",
+        "请改用括号中的统一社会信用代码。",
+        "Name it by the social credit code in brackets.",
+    ),
     "enterprise_taken": Text(
         "证件号码 {certificate_code} 的企业已经登记。",
         "An enterprise with the certificate {certificate_code} is registered already.",

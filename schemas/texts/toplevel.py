@@ -124,6 +124,12 @@ TEXTS: dict[str, Text] = {
         "可选：{choices}。",
         "Choose among {choices}.",
     ),
+    "toplevel_key_unusable": Text(
+        "{path} 不是 {algorithm} 的公钥（PEM）。",
+        "{path} holds no public key for {algorithm} (PEM).",
+        "在上报节点运行 idnode toplevel key，把打印的公钥存为文件。",
+        "Run idnode toplevel key on the node that reports and keep what it prints as a file.",
+    ),
     "toplevel_silent": Text(
         "上级节点 {url} 没有应答：{reason}。自 {since} 起未送达任何报文。",
         "The top-level node {url} does not answer: {reason}. Nothing has arrived since {since}.",

@@ -37,6 +37,7 @@ from registry.store.listing import EnterpriseFilter
 from schemas.enterprises import Dossier, EnterpriseState, Verification, parse_dossier
 from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound, ServiceError, Unauthenticated
 from schemas.prefixes import PrefixState
+from schemas.texts import format_message
 from tests import database
 from tests.registry.people import CLERK, NOW, REVIEWER, RULES, add_firm, make_owner, make_uscc, order
 
@@ -354,6 +355,20 @@ async def test_a_firm_is_found_by_whatever_people_know_of_it(connection: Connect
         with pytest.raises(NotFound):
             await get_enterprise_id(connection, text)
     assert await find_enterprise(connection, "nobody") is None
+
+
+async def test_what_may_mean_two_firms_is_refused_and_both_are_named(connection: Connection) -> None:
+    """A firm may be called like the number, the code or the prefix of another, or like another."""
+    firm = await add_firm(connection, 3, "88.101.3")
+    for number, name in enumerate((str(firm.enterprise_id), make_uscc(3), "88.101.3", "Firm 3"), start=50):
+        shadow = Registration(name, make_uscc(number), "321302", "C/34/344/3441", f"88.101.{number}")
+        other = await add_enterprise(connection, RULES, order(), shadow, approve=True)
+        with pytest.raises(Conflict) as refused:
+            await get_enterprise_id(connection, name)
+        assert refused.value.code == "enterprise_ambiguous"
+        said = format_message(refused.value.code, "en", **refused.value.details)
+        assert make_uscc(3) in said and make_uscc(number) in said
+        assert await get_enterprise_id(connection, make_uscc(number)) == other.enterprise_id
 
 
 async def test_lists_are_paged_and_filtered(connection: Connection) -> None:
