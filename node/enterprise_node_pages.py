@@ -7,7 +7,7 @@ import orjson
 from asyncpg import Record
 from fastapi import APIRouter, Query, Response
 
-from node.enterprise_nodes import PROTOCOLS, SILENT_AFTER
+from node.enterprise_nodes import NO_ANSWER, NOT_PUBLIC, PROTOCOLS, SILENT_AFTER
 from node.statistics_pages import parse_day
 from node.store.enterprise_nodes import fetch_nodes
 from registry.console.sections import Entry, Section
@@ -50,5 +50,14 @@ def _show(visit: Visit, row: Record) -> dict[str, Any]:
     ports = [f"{name} {route[name]}" for name in PROTOCOLS if route.get(name)]
     return dict(row) | {
         "route": route.get("ip", ""), "ports": ", ".join(ports), "state": f"own_route_{state}",
-        "tone": TONES.get(state, ""), "silent": visit.state.now() - row["seen"] > SILENT_AFTER,
+        "trouble": _explain(visit, row["trouble"]), "tone": TONES.get(state, ""),
+        "silent": visit.state.now() - row["seen"] > SILENT_AFTER,
     }  # fmt: skip
+
+
+def _explain(visit: Visit, trouble: str) -> str:
+    """Why a probe failed, in the reader's words; what a decision refused stays as it was noted."""
+    protocol, colon, _ = trouble.partition(f": {NO_ANSWER}")
+    if colon:
+        return visit.say("own_trouble_silent", protocol=protocol)
+    return visit.say("own_trouble_private") if trouble == NOT_PUBLIC else trouble

@@ -42,6 +42,7 @@ KEY, TIME, NONCE = "X-Ent-Key", "X-Ent-Ts", "X-Ent-Nonce"
 DIGEST, SIGNATURE = "X-Ent-Digest", "X-Ent-Sign"
 PROBE_SECONDS = 5.0
 PROBED_SUFFIX = "ping-handle"
+NO_ANSWER, NOT_PUBLIC = "no answer", "not an address of the public internet"
 HEARTBEAT_SECONDS = 60
 SILENT_AFTER = timedelta(minutes=5)
 MAX_APPLICATIONS = 100
@@ -235,7 +236,7 @@ async def probe(prefix: str, route: Mapping[str, Any], private_too: bool) -> str
     """
     address = str(route["ip"])
     if not private_too and not is_public(address):
-        return "not an address of the public internet"
+        return NOT_PUBLIC
     for name in PROTOCOLS:
         if route.get(name):
             trouble = await _probe_port(name, (address, route[name]), f"{prefix}/{PROBED_SUFFIX}")
@@ -251,7 +252,7 @@ async def _probe_port(protocol: str, address: tuple[str, int], handle: str) -> s
         question = ResolutionRequest(handle.encode(), [], [])
         await asyncio.to_thread(ask, question, address, udp=protocol == "udp", timeout_seconds=PROBE_SECONDS)
     except (OSError, TimeoutError, MalformedMessage, aiohttp.ClientError):
-        return "no answer"
+        return NO_ANSWER
     return ""
 
 
@@ -262,4 +263,4 @@ async def _probe_http(address: tuple[str, int], handle: str) -> str:
         aiohttp.ClientSession(timeout=timeout) as session,
         session.get(f"http://{host}:{address[1]}/{handle}", allow_redirects=False) as answer,
     ):
-        return "" if answer.status < 500 else "no answer"
+        return "" if answer.status < 500 else NO_ANSWER

@@ -211,7 +211,7 @@ async def test_the_page_of_nodes_has_their_figures_beside_ours(console: Console)
     assert TOFU not in own
     both = (await console["operator"].get("/nodes")).shown
     assert "probe failed" in both
-    assert "tcp: no answer" in both
+    assert "Its port tcp does not answer." in both
     assert "99,999" in both
 
 

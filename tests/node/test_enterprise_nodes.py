@@ -4,7 +4,7 @@ import asyncio
 import socket
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
@@ -20,7 +20,7 @@ import pytest_asyncio
 
 from node.enterprise_nodes import make_signature, probe, probe_routes
 from node.enterprise_nodes_api import router
-from node.reporting import Reporter, report_day
+from node.reporting import Reporter, report_day, report_monitoring
 from node.store import outbox as outbox_store
 from node.store.enterprise_nodes import fetch_nodes
 from node.toplevel.book import open_book
@@ -162,6 +162,44 @@ async def test_what_a_node_says_stands_in_columns_of_its_own_and_is_never_added(
         assert (row["regNew"], row["nodeRegNew"], row["resolveReq"], row["nodeResolveReq"]) == (0, 4, 0, 5)
 
 
+APPLICATION = {"prefix": PREFIX, "name": "扫码", "type": 2, "users": 5}
+
+
+async def test_applications_are_registered_as_if_its_people_had_done_it(registry: Registry) -> None:
+    await registry.say("attach", {"prefix": PREFIX})
+    for row, status in (
+        (APPLICATION, 200), (APPLICATION, 200), (APPLICATION | {"users": 6}, 200),
+        (APPLICATION | {"type": 9}, 400), (APPLICATION | {"prefix": OTHER}, 400), ("x", 400),
+    ):  # fmt: skip
+        assert await registry.say("apps", {"prefix": PREFIX, "rows": [row]}) == status, row
+    assert await registry.say("apps", {"prefix": PREFIX, "rows": []}) == 400
+    assert await registry.say("apps", {"prefix": PREFIX, "rows": [APPLICATION]}, who=OTHER) == 404
+    async with registry.pool.acquire() as conn:
+        rows = await conn.fetch("SELECT name, users, actor FROM applications WHERE prefix = $1", PREFIX)
+        assert [(row["name"], row["users"]) for row in rows] == [("扫码", 6)]
+        audited = "SELECT count(*) FROM audit_pending WHERE action = 'POST /ent/v1/apps'"
+        assert await conn.fetchval(audited) == 2, "what changed nothing is no entry"
+
+
+async def test_how_a_node_says_it_answered_stands_beside_what_we_measured(registry: Registry) -> None:
+    await registry.say("attach", {"prefix": PREFIX})
+    day = make_day()["day"]
+    said = {"prefix": PREFIX, "day": day, "rev": 0, "maxQps": 40, "maxQpsAt": f"{day}T12:00:00+08:00"}
+    for changed, status in (
+        ({}, 200), ({}, 200), ({"maxQps": 41}, 409), ({"maxQps": 41, "rev": 1}, 200), ({}, 200),
+        ({"maxQpsAt": None}, 400), ({"day": "2999-01-01"}, 400), ({"rev": "1"}, 400), ({"prefix": OTHER}, 404),
+    ):  # fmt: skip
+        assert await registry.say("monitor", said | changed) == status, changed
+    async with registry.pool.acquire() as conn:
+        await conn.execute("UPDATE prefixes SET enabled_on = $1 WHERE prefix = $2", date.fromisoformat(day), PREFIX)
+        reporter = Reporter(("88.101",), ("203.0.113.1", {"tcp": 2641}))
+        await report_monitoring(conn, reporter, date.fromisoformat(day), datetime.now(UTC))
+        (message,) = await outbox_store.fetch_messages(conn, table_name="M2")
+        body = orjson.loads(await outbox_store.fetch_body(conn, message.message_id) or b"")
+        (row,) = [row for row in body["rows"] if row["prefix"] == PREFIX]
+        assert (row["nodeMaxQps"], "maxQps" in row) == (41, False)
+
+
 async def find_route(registry: Registry) -> tuple[str, str]:
     async with registry.pool.acquire() as conn:
         row = await conn.fetchrow(
@@ -197,6 +235,54 @@ async def test_a_route_goes_live_when_it_answers_and_the_prefix_is_not_hosted_he
         await probe_routes(conn, datetime.now(UTC), private_too=True)
         assert (await find_route(registry))[0] == "failed"
     book.close()
+
+
+async def test_behind_nat_the_address_outside_is_probed(registry: Registry) -> None:
+    await registry.say("attach", {"prefix": PREFIX})
+    for given, status in (
+        ({"ip": "10.0.0.4", "publicIp": "203.0.113.4", "ipType": "v4", "tcp": 1}, 200),
+        ({"ip": "203.0.113.4", "ipType": "v6", "tcp": 1}, 400),
+        ({"ip": "203.0.113.4", "publicIp": "node.example", "tcp": 1}, 400),
+    ):
+        assert await registry.say("route", {"prefix": PREFIX, "route": given}, method="PUT") == status, given
+    async with registry.pool.acquire() as conn:
+        stored = await conn.fetchval("SELECT route->>'ip' FROM enterprise_nodes JOIN prefixes USING (prefix_id)"
+                                     " WHERE prefix = $1", PREFIX)  # fmt: skip
+    assert stored == "203.0.113.4"
+
+
+async def test_who_answers_a_byte_now_and_then_holds_no_prober(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = asyncio.Event()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not stop.is_set():
+            writer.write(b"\0")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), 0.02)
+        writer.close()
+
+    monkeypatch.setattr("node.enterprise_nodes.PROBE_SECONDS", 0.3)
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    assert await probe(PREFIX, {"ip": "127.0.0.1", "tcp": port}, private_too=True) == "tcp: no answer"
+    assert await probe(PREFIX, {"ip": "127.0.0.1", "http": port}, private_too=True) == "http: no answer"
+    stop.set()
+    server.close()
+
+
+async def test_a_probe_follows_nobody_elsewhere() -> None:
+    asked: list[str] = []
+
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readline()).decode())
+        writer.write(b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(redirect, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    assert await probe(PREFIX, {"ip": "127.0.0.1", "http": port}, private_too=True) == ""
+    assert asked == [f"GET /{PREFIX}/ping-handle HTTP/1.1\r\n"]
+    server.close()
 
 
 BAD_ROUTES = [{"ip": "router.local", "tcp": 1}, {"ip": "203.0.113.1"}, {"ip": "203.0.113.1", "tcp": 70_000}, None, "x"]
