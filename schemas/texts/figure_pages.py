@@ -32,6 +32,10 @@ PAGES: dict[str, tuple[str, str]] = {
         "These figures still change. No day is sealed yet: at five minutes past midnight the day before is.",
     ),
     "fig_sealed_text": ("这些数字已封存，封印如下。", "These figures are sealed, by the seals below."),
+    "fig_sealed_before": (
+        "这些日子早于本节点的第一个前缀，数字不再变化，没有封印。",
+        "These days lie before the first prefix of this node: the figures are final, there is no seal.",
+    ),
     "fig_revisions": ("修订", "Revisions"),
     "fig_late": ("有迟到数据、待修订的日期：{days}", "Days with late figures that wait for a revision: {days}"),
     "fig_trend": ("{name}，按{step}", "{name}, by {step}"),
