@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from node.cli.data import open_desk
 from node.cli.frame import AsJson, get_language, print_json, run
 from node.table import format_table
 from node.wording import say
+from schemas.days import ZONE
 from schemas.errors import InvalidInput
 from schemas.texts.accounts import LABELS
 from schemas.texts.invitations import LABELS as INVITATION_LABELS
@@ -103,8 +105,8 @@ def invite(
     if as_json:
         print_json(made)
     else:
-        until = {"until": made["expires"], "link": made["link"]}
-        print(say(INVITATION_LABELS["invitation_link_made"], get_language(), **until))
+        until = f"{datetime.fromisoformat(made['expires']).astimezone(ZONE):%Y-%m-%d %H:%M}"
+        print(say(INVITATION_LABELS["invitation_link_made"], get_language(), until=until, link=made["link"]))
 
 
 def list_all(

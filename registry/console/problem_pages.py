@@ -85,7 +85,7 @@ async def file(post: AnybodyPosting) -> Response:
 
 @router.get("/problems")
 async def list_all(visit: Visiting, state: Text = "", kind: Text = "", after: int | None = None) -> Response:
-    """Newest first; those that are not closed unless asked for."""
+    """Newest first."""
     principal = _check_may(visit)
     wanted = ReportFilter(state=state, kind=kind)
     before = after if after is not None and 0 < after < 2**63 else None

@@ -79,7 +79,7 @@ INVITATION_LABELS: dict[str, tuple[str, str]] = {
 # Of the command line.
 LABELS: dict[str, tuple[str, str]] = {
     "invitation_link_made": (
-        "邀请链接（只显示这一次，{until} 前一次有效）：{link}",
+        "邀请链接（只显示这一次，{until} 前可用一次）：{link}",
         "Link, shown this once, which works once until {until}: {link}",
     ),
 }

@@ -83,7 +83,8 @@ async def test_whoever_scanned_a_code_finds_the_form_without_an_account(
 
 
 @pytest.mark.parametrize(
-    "identifier", [f"{PUMP}/none", "99.9.9/x", "no-slash", f"{PUMP}/%00", "%ED%A0%80/x", "x" * 2_048]
+    "identifier",
+    [f"{PUMP}/none", "99.9.9/x", "no-slash", f"{PUMP}/%00", "%ED%A0%80/x", "<script>alert(1)", "x" * 2_048],
 )
 async def test_a_code_that_was_never_issued_gets_a_clear_answer(console: Console, identifier: str) -> None:
     page = await console["nobody"].get(f"/report?identifier={identifier}")
@@ -91,6 +92,7 @@ async def test_a_code_that_was_never_issued_gets_a_clear_answer(console: Console
     assert "not registered at this node" in page.shown
     assert "counterfeit" in page.shown
     assert 'name="kind"' not in page.text
+    assert "<script>alert" not in page.text
 
 
 async def test_without_a_code_the_page_says_how_to_come_by_one(console: Console) -> None:
