@@ -265,21 +265,22 @@ def judge_room(place: Path, free_bytes: int, reserve_bytes: int) -> Finding:
 
 
 def check_certificate(settings: NodeSettings, now: datetime) -> Iterator[Finding]:
-    """Nothing if the HTTP ports speak no TLS."""
-    path = settings.tls_certificate
-    if path is None:
-        return
+    """That of the HTTP ports, and what signs connection certificates; nothing of what is not configured."""
+    for check, path in (("certificate", settings.tls_certificate), ("signing", settings.signing_certificate)):
+        if path is not None:
+            yield _judge_certificate(check, path, settings.alarm_certificate_days, now)
+
+
+def _judge_certificate(check: str, path: Path, warning_days: int, now: datetime) -> Finding:
     try:
         end = read_end(path)
     except (OSError, ValueError) as error:
-        yield Finding("certificate", "error", "certificate_unreadable", {"path": str(path), "reason": str(error)})
-        return
+        return Finding(check, "error", "certificate_unreadable", {"path": str(path), "reason": str(error)})
     days = (end - now).total_seconds() / 86_400
     details = {"path": str(path), "end": end.isoformat(), "days": max(int(days), 0)}
-    if days >= settings.alarm_certificate_days:
-        yield Finding("certificate", "ok", "certificate_well", details)
-    else:
-        yield Finding("certificate", "error" if days <= 0 else "warning", "certificate_ends", details)
+    if days >= warning_days:
+        return Finding(check, "ok", "certificate_well", details)
+    return Finding(check, "error" if days <= 0 else "warning", "certificate_ends", details)
 
 
 def check_font(settings: NodeSettings) -> Finding:

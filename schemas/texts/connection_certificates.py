@@ -41,7 +41,6 @@ LABELS: dict[str, tuple[str, str]] = {
         "没有出具过这样的文件：内容被改动，或不是本节点出具的",
         "No such file was issued: it was changed, or is not ours",
     ),
-    "signing_well": ("签名证书 {path} 有效期至 {end}", "the signing certificate {path} is good until {end}"),
 }
 
 STATES: dict[str, tuple[str, str]] = {

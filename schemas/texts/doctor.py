@@ -116,8 +116,8 @@ TEXTS: dict[str, Text] = {
     "certificate_unreadable": Text(
         "证书 {path} 无法读取：{reason}",
         "The certificate {path} cannot be read: {reason}",
-        "请检查 IDNODE_TLS_CERTIFICATE；文件应为 PEM 格式。",
-        "Check IDNODE_TLS_CERTIFICATE; the file should be PEM.",
+        "请检查 IDNODE_TLS_CERTIFICATE、IDNODE_SIGNING_CERTIFICATE；文件应为 PEM 格式。",
+        "Check IDNODE_TLS_CERTIFICATE or IDNODE_SIGNING_CERTIFICATE; the file should be PEM.",
     ),
     "alarm_open": Text(
         "有未解除的告警：{cause}（{subject}）。",

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from node.counting import count_segments
 from node.doctor import Finding
 from node.secret_key import load_key_ring
 from node.settings import NodeSettings, load_settings
+from node.signing_identity import make_identity
 from node.store.counting import LogGap, note_gap, set_fact
 from registry.store.changes import Act, append_change, number_changes
 from schemas.changes import ChangeKind
@@ -183,6 +185,22 @@ def test_a_key_file_that_others_may_read_is_an_error(settings: MakeSettings) -> 
     assert judge(doctor.check_secret_key(made)) == ("ok", "secret_key_well")
     made.secret_key_path.chmod(0o644)
     assert judge(doctor.check_secret_key(made)) == ("error", "secret_key_readable")
+
+
+def test_the_font_of_pdfs_is_looked_for_and_the_signing_certificate_watched(
+    settings: MakeSettings, tmp_path: Path
+) -> None:
+    assert judge(doctor.check_font(settings())) == ("ok", "font_well")
+    lacking = doctor.check_font(settings(PDF_FONT="/nowhere.ttf"))
+    assert judge(lacking) == ("warning", "pdf_font_unusable")
+    assert "apt-get install fonts-wqy-microhei" in lacking.remedy("en")
+    now = datetime(2026, 3, 2, tzinfo=UTC)
+    path = tmp_path / "signing.pem"
+    path.write_text(ssl.DER_cert_to_PEM_cert(make_identity("node", now).certificate))
+    made = settings(SIGNING_CERTIFICATE=str(path), SIGNING_KEY=str(path))
+    assert [judge(one) for one in doctor.check_certificate(made, now)] == [("ok", "certificate_well")]
+    (ending,) = doctor.check_certificate(made, now + timedelta(days=3_645))
+    assert (ending.check, judge(ending)) == ("signing", ("warning", "certificate_ends"))
 
 
 @pytest.mark.parametrize(
