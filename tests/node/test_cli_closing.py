@@ -1,4 +1,4 @@
-"""Closing, sealing and exporting on the command line: real processes, a real database."""
+"""Closing, sealing and exporting on the command line: a real database."""
 
 import json
 from datetime import UTC, datetime, timedelta

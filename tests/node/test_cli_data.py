@@ -1,4 +1,4 @@
-"""The commands on data, as a person or a script calls them: real processes, a real database."""
+"""The commands on data, as a person or a script calls them: a real database, and a process for each kind."""
 
 import csv
 import json
@@ -14,6 +14,7 @@ import pytest
 
 from node.cli.import_command import check_receipt
 from schemas.errors import InvalidInput
+from tests.node.command_line import run_here
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "data"
@@ -22,35 +23,36 @@ COUNTS = ("registered", "updated", "unchanged", "differs", "refused")
 
 
 class Node:
-    """A node's settings in the environment; `run` is one command line."""
+    """A node's settings in the environment; `run` is one command line, `run_process` one in a process of its own."""
 
     def __init__(self, database_url: str, data_dir: Path) -> None:
         self.data_dir = data_dir
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("IDNODE_")}
-        self.environment = {
-            **kept, "IDNODE_DATABASE_URL": database_url, "IDNODE_DATA_DIR": str(data_dir), "IDNODE_LANGUAGE": "en",
+        self.settings = {
+            "IDNODE_DATABASE_URL": database_url, "IDNODE_DATA_DIR": str(data_dir), "IDNODE_LANGUAGE": "en",
         }  # fmt: skip
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("IDNODE_")}
         command = [sys.executable, "-c", "from node.cli import main; main()", *map(str, arguments)]
         return subprocess.Popen(
-            command, cwd=self.data_dir, env=self.environment | {"PYTHONPATH": str(ROOT)}, text=True,
+            command, cwd=self.data_dir, env=kept | self.settings | {"PYTHONPATH": str(ROOT)}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
-    def run(self, *arguments: object, language: str | None = None) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", "from node.cli import main; main()", *map(str, arguments)]
-        environment = self.environment | ({"IDNODE_LANGUAGE": language} if language else {})
-        return subprocess.run(
-            command, cwd=self.data_dir, env=environment | {"PYTHONPATH": str(ROOT)}, text=True, capture_output=True,
-            check=False,
-        )  # fmt: skip
+    def run_process(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        with self.start(*arguments) as started:
+            out, err = started.communicate()
+        return subprocess.CompletedProcess(list(map(str, arguments)), started.returncode, out, err)
+
+    def run(self, *arguments: object, language: str = "en") -> subprocess.CompletedProcess[str]:
+        return run_here(list(map(str, arguments)), self.settings | {"IDNODE_LANGUAGE": language}, self.data_dir)
 
     def get(self, *arguments: object) -> Any:
         """The JSON a command prints; it must succeed."""
-        done = self.run(*arguments, "--json")
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return read(self.run(*arguments, "--json"))
+
+    def get_from_process(self, *arguments: object) -> Any:
+        return read(self.run_process(*arguments, "--json"))
 
     def fail(self, *arguments: object) -> dict[str, str]:
         """The error a command answers with --json; nothing else may be printed."""
@@ -62,11 +64,16 @@ class Node:
         return error
 
 
+def read(done: subprocess.CompletedProcess[str]) -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
 @pytest.fixture(scope="module")
 def node(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Node:
     made = Node(database_url, tmp_path_factory.mktemp("node"))
-    made.get("enterprise", "import", DATA / "enterprises-sucheng.csv")
-    made.get("template", "add", DATA / "batches-tofu-works.template.json", "--prefix", "88.101.10")
+    made.get_from_process("enterprise", "import", DATA / "enterprises-sucheng.csv")
+    made.get_from_process("template", "add", DATA / "batches-tofu-works.template.json", "--prefix", "88.101.10")
     return made
 
 
@@ -82,13 +89,13 @@ def test_all_firms_are_connected_with_their_own_days_and_a_to_do_list(node: Node
 
 
 def test_an_added_firm_gets_a_prefix_and_a_key_and_registers(node: Node) -> None:
-    added = node.get(
+    added = node.get_from_process(
         "enterprise", "add", "--name", "Valve Works", "--uscc", "91321302MA00000A19", "--prefix", "88.101.00900",
         "--area", "宿城区", "--industry", "C/34/344/3443", "--approve",
     )  # fmt: skip
     assert added["prefix"] == "88.101.00900" and added["access_key"] and added["secret_key"]
-    node.get("template", "add", DATA / "products-pump-works.template.json", "--prefix", "88.101.00900")
-    made = node.get(
+    node.get_from_process("template", "add", DATA / "products-pump-works.template.json", "--prefix", "88.101.00900")
+    made = node.get_from_process(
         "register", "88.101.00900/泵 1/a", "--template", "product-1", "--value", "product_code=泵 1",
         "--value", "model=WQ15", "--value", "produced_on=2024年6月4日",
     )  # fmt: skip
@@ -99,7 +106,7 @@ def test_an_added_firm_gets_a_prefix_and_a_key_and_registers(node: Node) -> None
 
 def test_the_workbook_goes_in_with_exactly_the_expected_outcomes(node: Node) -> None:
     dry = node.get("import", DATA / "batches-tofu-works.xlsx", *TOFU, "--dry-run", "--receipt", "dry.csv")
-    done = node.get("import", DATA / "batches-tofu-works.xlsx", *TOFU, "--receipt", "real.csv")
+    done = node.get_from_process("import", DATA / "batches-tofu-works.xlsx", *TOFU, "--receipt", "real.csv")
     assert [done[name] for name in COUNTS] == [dry[name] for name in COUNTS] == [2940, 0, 5, 5, 51]
     assert done["rows"] == 3001 and done["receipt"] == "real.csv"
     assert (node.data_dir / "dry.csv").read_bytes() == (node.data_dir / "real.csv").read_bytes()
@@ -237,6 +244,29 @@ def test_keys_are_made_listed_and_revoked(node: Node) -> None:
     assert node.get("key", "add", "--operator")["enterprise_id"] is None
 
 
+def test_a_certificate_is_issued_verified_and_revoked(node: Node) -> None:
+    path = Path(node.data_dir, "proof.pdf")
+    made = node.get("certificate", "issue", "88.101.10", "--out", path)
+    assert (made["prefixes"], made["path"]) == (["88.101.10"], str(path))
+    for what in (made["number"], path):
+        found = node.get("certificate", "verify", what)
+        assert (found["number"], found["state"], found["intact"]) == (made["number"], "valid", what == path or None)
+    changed = bytearray(path.read_bytes())
+    changed[len(changed) // 2] ^= 1
+    path.with_name("changed.pdf").write_bytes(changed)
+    refused = node.run("certificate", "verify", path.with_name("changed.pdf"))
+    assert (refused.returncode, "No such file was issued" in refused.stdout) == (1, True)
+    again = path.with_name("again.pdf")
+    assert node.run("certificate", "file", made["number"], again).returncode == 0
+    assert again.read_bytes() == path.read_bytes()
+    assert node.fail("certificate", "revoke", made["number"])["code"] == "certificate_reason_missing"
+    assert node.get("certificate", "revoke", made["number"], "--reason", "a test")["reason"] == "a test"
+    assert node.run("certificate", "verify", path).returncode == 1
+    assert [one["number"] for one in node.get("certificate", "list")["certificates"]] == [made["number"]]
+    assert made["number"] in node.run("certificate", "list", "--enterprise", "88.101.10", language="zh").stdout
+    assert node.fail("certificate", "verify", "JR2026-0000-0000-0000-0000")["code"] == "certificate_not_found"
+
+
 def test_statistics_come_as_a_list_of_objects(node: Node) -> None:
     rows = node.get("stats", "--by", "enterprise")
     assert {"prefix", "registered_total", "registered_live", "resolutions", "resolutions_ok"} <= rows[0].keys()
@@ -252,6 +282,5 @@ def test_statistics_come_as_a_list_of_objects(node: Node) -> None:
      ("range", "list", "--prefix", "88.101.5")],
 )  # fmt: skip
 def test_people_read_tables(node: Node, arguments: tuple[str, ...]) -> None:
-    for language in ("zh", "en"):
-        done = node.run(*arguments, language=language)
+    for done in (node.run(*arguments, language="zh"), node.run_process(*arguments)):
         assert (done.returncode, done.stderr) == (0, "")

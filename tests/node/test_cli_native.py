@@ -1,4 +1,4 @@
-"""Whole ranges, sandboxes and exports on the command line: real processes, a real database."""
+"""Whole ranges, sandboxes and exports on the command line: a real database."""
 
 import json
 import zipfile
