@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,18 @@ import pytest_asyncio
 
 from node.backup import BACKUP_FACT, back_up, list_settings, verify
 from node.backup_files import MANIFEST, STAGE, SUMS
+from node.connection_certificates import draft, keep, make_office
 from node.counting import count_segments
 from node.postgres import EmbeddedPostgres
 from node.recompute import recompute
 from node.restore import RESTORED_FACT, load, restore
 from node.secret_key import load_key_ring
 from node.settings import NodeSettings, load_settings
+from node.signing_identity import get_identity
 from node.store import tables
+from node.store.connection_certificates import Certificate
 from registry.issuing import draft_record, issue
+from registry.principals import Order, Principal
 from registry.records import get_rule
 from registry.store.changes import Act
 from schemas.errors import ServiceError
@@ -95,6 +100,19 @@ async def issue_some(conn: asyncpg.Connection, first: int, number: int) -> None:
         await issue(conn, rule, drafts, ACT)
 
 
+async def issue_certificate(conn: asyncpg.Connection, settings: NodeSettings) -> Certificate:
+    """For the firm of the fixture, with a key that the node makes for it."""
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[asyncpg.Connection]:
+        yield conn
+
+    firm = await conn.fetchval("SELECT enterprise_id FROM enterprises WHERE connected_on IS NOT NULL LIMIT 1")
+    order = Order(Principal("operator", "test"), NOON)
+    office = make_office(settings, load_key_ring(settings.secret_key_path))
+    return await keep(conn, order, await draft(connect, office, order, firm))
+
+
 async def read_all(conn: asyncpg.Connection) -> dict[str, Any]:
     """The rows of every table, in no order."""
     return {
@@ -111,6 +129,7 @@ async def test_a_restored_node_has_every_row_and_every_file(
     conn: asyncpg.Connection, settings: NodeSettings, place: Path, server_dsn: str, make_settings: MakeSettings
 ) -> None:
     await issue_some(conn, 0, 20)
+    certificate = await issue_certificate(conn, settings)
     before = await read_all(conn)
     made = await back_up(settings, place / "backup")
     assert verify(place / "backup") == made
@@ -135,6 +154,8 @@ async def test_a_restored_node_has_every_row_and_every_file(
         assert json.loads(noted)["taken"] == made["taken"]
         keys = "SELECT count(*) FROM pg_constraint WHERE contype = 'f'"
         assert await restored.fetchval(keys) == await conn.fetchval(keys)
+        signs = await get_identity(restored, load_key_ring(again.secret_key_path), None, "node", NOON)
+        assert signs.fingerprint == certificate.fingerprint, "the key that signs can be opened again"
     finally:
         await restored.close()
         await database.drop_database(server_dsn, dsn)
