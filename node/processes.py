@@ -6,6 +6,7 @@ kind in memory: what one does not need is not imported.
 
 import argparse
 import os
+import signal
 import socket
 import sys
 from collections.abc import Coroutine
@@ -26,6 +27,7 @@ PLACES = ("registry", "http", "handle-tcp", "handle-udp", "toplevel", "toplevel-
 def main() -> None:
     arguments = parse_arguments(sys.argv[1:])
     die_with(arguments.parent)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until somebody is there who knows what it is for
     set_up_logging("text", arguments.name)  # until the settings are read
     from schemas.errors import ServiceError
     from schemas.texts import format_message, format_remedy

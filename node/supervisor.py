@@ -45,7 +45,7 @@ GRACE_SECONDS = 15.0  # then children are killed
 HURRIED_SECONDS = 1.0  # after a second Ctrl-C
 PLACES_OF = {"registry": ("registry",), "resolver": ("http", "handle-tcp", "handle-udp"), "agent": ()}
 DEATHS_AT_START = 3  # a child that dies so often before the node is ready has a reason to be told
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopped(BaseException):
@@ -65,7 +65,7 @@ class Supervisor:
         self._postgres: EmbeddedPostgres | None = None
         self._postgres_due, self._postgres_failures = 0.0, 0
         self._lock: IO[str] | None = None
-        self._stop_requests = 0
+        self._stop_requests, self._reload_wanted = 0, False
         self._interruptible = self._stopping_postgres = False
         self._dsn = ""
         self._stats = StatsFile(settings.stats_dir, f"supervisor-{part}")
@@ -105,10 +105,16 @@ class Supervisor:
             signal.signal(signal.SIGCHLD, lambda number, frame: None)
             for number in STOP_SIGNALS:
                 signal.signal(number, self._note_stop)
+            # To who sits at a terminal it says that this is closed; to a service, that its files have changed.
+            ends = os.isatty(0) and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+            signal.signal(signal.SIGHUP, self._note_stop if ends else self._note_reload)
             try:
                 yield wakeup
             finally:
                 signal.set_wakeup_fd(-1)
+
+    def _note_reload(self, number: int, frame: FrameType | None) -> None:
+        self._reload_wanted = True
 
     def _note_stop(self, number: int, frame: FrameType | None) -> None:
         self._stop_requests += 1
@@ -274,6 +280,7 @@ class Supervisor:
 
     def _keep_running(self) -> None:
         self._raise_if_stopped()
+        self._reload()
         self._publish()
         self._keep_database_running()
         for child in self._children:
@@ -286,6 +293,16 @@ class Supervisor:
             except OSError as error:  # no memory, no free descriptor or pid
                 self._say("child_put_off", name=child.name, reason=error.strerror or error)
                 child.put_off()
+
+    def _reload(self) -> None:
+        """Certificates, on SIGHUP: who serves loads them anew; nobody is started again."""
+        if not self._reload_wanted:
+            return
+        self._reload_wanted = False
+        self._say("certificates_reloading")
+        for child in self._children:
+            if child.name == "registry" or child.name.startswith("resolver"):
+                child.send(signal.SIGHUP)
 
     def _publish(self) -> None:
         """For monitoring: how often each process has died."""

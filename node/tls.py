@@ -4,9 +4,11 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from signal import SIGHUP
 
 LOOK_SECONDS = 5.0
 log = logging.getLogger("idnode.tls")
@@ -32,15 +34,23 @@ class TlsFiles:
         return self.certificate.stat().st_mtime_ns, self.key.stat().st_mtime_ns
 
 
-async def renew_certificate(context: ssl.SSLContext | None, files: TlsFiles | None) -> None:
-    """Load the files anew when both fit each other and one has changed: new connections get the new certificate."""
+async def renew_certificate(
+    context: ssl.SSLContext | None, files: TlsFiles | None, asked: asyncio.Event | None = None
+) -> None:
+    """Load the files anew when both fit each other and one has changed: new connections get the new certificate.
+
+    `asked`: somebody wants it now, whether they have changed or not.
+    """
     if context is None or files is None:
         return
-    loaded = await asyncio.to_thread(_find_times, files)
+    loaded, hurry = await asyncio.to_thread(_find_times, files), asked or asyncio.Event()
     while True:
-        await asyncio.sleep(LOOK_SECONDS)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(hurry.wait(), LOOK_SECONDS)
+        is_asked = hurry.is_set()
+        hurry.clear()
         found = await asyncio.to_thread(_find_times, files)
-        if found is None or found == loaded:
+        if found is None or (found == loaded and not is_asked):
             continue
         try:
             files.make_context()  # tried first: a context that took half of a pair would refuse everybody
@@ -55,12 +65,15 @@ async def renew_certificate(context: ssl.SSLContext | None, files: TlsFiles | No
 async def serve_renewing(
     serve: Callable[[ssl.SSLContext | None], Coroutine[None, None, None]], files: TlsFiles | None
 ) -> None:
-    """Serve with these files, which are looked at again and again; without them, in plain."""
-    context = files.make_context() if files else None
-    renewing = asyncio.create_task(renew_certificate(context, files))
+    """Serve with these files, which are looked at again and again, and on SIGHUP at once; without them, in plain."""
+    context, asked = files.make_context() if files else None, asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(SIGHUP, asked.set)  # in plain, too, where it must end nobody
+    renewing = asyncio.create_task(renew_certificate(context, files, asked))
     try:
         await serve(context)
     finally:
+        loop.remove_signal_handler(SIGHUP)
         renewing.cancel()
         await asyncio.gather(renewing, return_exceptions=True)
 

@@ -95,6 +95,10 @@ LABELS: dict[str, tuple[str, str]] = {
     "demo_title": ("导入演示数据", "Loading the demonstration"),
     "database_starting": ("正在启动数据库……", "Starting the database …"),
     "children_starting": ("正在启动各服务……", "Starting the services …"),
+    "certificates_reloading": (
+        "收到 SIGHUP，正在重新载入证书。",
+        "SIGHUP: the certificates are loaded anew.",
+    ),
     "child_ended": (
         "进程 {name}（pid {pid}）已结束：{how}，{pause} 秒后重新启动。",
         "The process {name} (pid {pid}) ended: {how}. It is started again after {pause} s.",

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import socket
 import ssl
 import time
@@ -175,6 +176,24 @@ async def test_a_new_certificate_is_taken_without_dropping_a_connection(
         assert (await asyncio.to_thread(old_client.ask, "/health"))[0] == 200, "the old connection goes on"
     assert read_end(files.certificate).timestamp() > time.time() + 300 * 86_400
     renewing.cancel()
+
+
+async def test_on_sighup_it_is_taken_at_once(
+    database_url: str, files: TlsFiles, tmp_path: Path, record: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node.tls, "LOOK_SECONDS", 3_600.0)
+
+    def read_certificate(port: int) -> bytes:
+        with closing(Client(port)) as client:
+            return client.read_certificate()
+
+    async with run_worker(database_url, tmp_path, files) as port:
+        first = await asyncio.to_thread(read_certificate, port)
+        make_certificate(tmp_path, days=365, name="second")
+        os.kill(os.getpid(), signal.SIGHUP)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await asyncio.to_thread(read_certificate, port) == first:
+                await asyncio.sleep(0.02)
 
 
 def test_a_pair_that_does_not_fit_is_refused(tmp_path: Path, files: TlsFiles) -> None:

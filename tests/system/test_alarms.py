@@ -159,7 +159,9 @@ def stopped(pids: list[int]) -> Iterator[None]:
 def test_faults_reach_the_receiver_each_once(node: tuple[World, Got]) -> None:
     world, got = node
     wait_for(got, "disk_full", "certificate_expiring", "clock_off", "restored")
-    check_paragraphs(world, "disk_full", "certificate_expiring", "clock_off", "restored", "agent_silent", "clock_jumped")
+    check_paragraphs(
+        world, "disk_full", "certificate_expiring", "clock_off", "restored", "agent_silent", "clock_jumped"
+    )
     world.add_enterprise(PREFIX)
     with asking(world):
         wait_for(got, "cold_cache")
@@ -183,6 +185,14 @@ def test_faults_reach_the_receiver_each_once(node: tuple[World, Got]) -> None:
     assert {cause for cause, _ in keys} == set(CAUSED_HERE)
     assert world.run("alarm", "acknowledge", "restored").returncode == 0
     assert world.run("alarm", "acknowledge", "restored").returncode == 1
+
+
+def test_sighup_loads_the_certificate_anew_and_ends_nobody(node: tuple[World, Got]) -> None:
+    world, _ = node
+    before = world.find_processes()
+    os.kill(world.pid, signal.SIGHUP)
+    wait_until(lambda: all("was loaded anew" in world.read_log(name) for name in ("registry", "resolver-0")))
+    assert world.find_processes() == before
 
 
 def test_a_test_alarm_arrives(node: tuple[World, Got]) -> None:
