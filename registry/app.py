@@ -9,8 +9,9 @@ import socket
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import uvicorn
 from asyncpg import Connection
@@ -53,6 +54,7 @@ from registry.attachments import clean_attachments
 from registry.audit import keep_numbering
 from registry.console.app import make_console
 from registry.console.sections import Section
+from registry.http_protocol import BoundedProtocol
 from registry.job_runner import run_jobs
 from registry.jobs import clear_old_jobs
 from registry.link import serve_link
@@ -216,7 +218,7 @@ def make_server(app: FastAPI, config: RegistryConfig) -> uvicorn.Server:
         uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=cast(Any, partial(BoundedProtocol, config.language)),
             ws="none",
             lifespan="off",
             log_config=None,

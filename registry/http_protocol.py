@@ -1,0 +1,126 @@
+"""HTTP/1.1 as the registry serves it: uvicorn's protocol, and the bounds on a request's head that it lacks.
+
+Without them one connection fills the memory by a header that never ends, before anybody asks who it is.
+"""
+
+from asyncio import TimerHandle
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from registry.api.problems import MEDIA_TYPE, dump_json
+from schemas.texts import format_message, format_remedy
+
+MAX_HEAD_BYTES = 32_768
+HEAD_SECONDS = 20.0
+IDLE_SECONDS = 75.0  # before a first request; uvicorn itself waits as long for the next one
+LINGER_SECONDS = 2.0  # for a refused client to read why
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection; `language` is that of answers to requests which cannot say theirs."""
+
+    def __init__(self, language: str, config: Config, server_state: Any, app_state: Any, _loop: Any = None) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._language = language
+        self._in_head = self._is_refused = False
+        self._head_bytes = 0  # as the parser found them
+        self._later_bytes = 0  # that came after the read the head began in
+        self._deadline: TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._set_deadline(IDLE_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._clear_deadline()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
+        if self._in_head:
+            self._later_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._later_bytes > MAX_HEAD_BYTES:
+            self._refuse(431, "head_too_large")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head, self._head_bytes, self._later_bytes = True, 0, 0
+        self._set_deadline(HEAD_SECONDS)
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._add_to_head(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._add_to_head(len(name) + len(value) + 4)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._clear_deadline()
+        super().on_headers_complete()
+
+    def _add_to_head(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise HeadTooLarge  # stops the parser, which makes an HttpParserError of it
+
+    def send_400_response(self, msg: str) -> None:
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(431, "head_too_large")
+        else:
+            self._refuse(400, "request_malformed")
+
+    def _set_deadline(self, seconds: float) -> None:
+        self._clear_deadline()
+        self._deadline = self.loop.call_later(seconds, self._give_up)
+
+    def _clear_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        if self._in_head:
+            self._refuse(408, "head_too_slow")
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: int, code: str) -> None:
+        """Say why, and close; an answer that is being given is not mixed with it."""
+        if self._is_refused or self.transport.is_closing():
+            return
+        self._is_refused = True
+        self._clear_deadline()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()
+            return
+        self.transport.write(format_refusal(status, code, self._language))
+        # Closing with bytes unread would reset the connection and take the answer away from the client.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+
+def format_refusal(status: int, code: str, language: str) -> bytes:
+    """A whole answer with a problem document (RFC 9457), before there is a request."""
+    document = {
+        "type": f"/docs#error-{code}",
+        "title": format_message(f"status_{status}", language),
+        "status": status,
+        "detail": format_message(code, language, limit=MAX_HEAD_BYTES, seconds=int(HEAD_SECONDS)),
+        "code": code,
+        "field": None,
+        "remedy": format_remedy(code, language),
+    }
+    body = dump_json(document)
+    head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    return STATUS_LINE[status] + head.encode() + body
+
+
+class HeadTooLarge(Exception):
+    """A head is over its limit."""

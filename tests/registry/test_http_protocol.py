@@ -1,0 +1,79 @@
+"""Heads that never end, come too slowly or are no HTTP at all: each is told so, and harms nobody else."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import orjson
+import pytest
+import pytest_asyncio
+
+from registry import http_protocol
+from registry.http_protocol import MAX_HEAD_BYTES
+from tests.registry.api_world import World, open_world
+
+GET = b"GET /health HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest_asyncio.fixture(scope="module")
+async def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    async with open_world(database_url, tmp_path_factory.mktemp("registry")) as made:
+        yield made
+
+
+async def converse(world: World, *parts: bytes) -> bytes:
+    """What the registry says until it closes; `parts` are sent one by one, as long as it listens."""
+    port = int(world.base.rsplit(":", 1)[1])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        async with asyncio.timeout(20):
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0.001)  # in a read of its own
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+def read_refusal(answer: bytes) -> tuple[int, str]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    document = orjson.loads(body)
+    assert document["detail"] and document["remedy"] and document["status"] == int(head.split()[1])
+    return document["status"], document["code"]
+
+
+LARGE = b"X-Large: " + b"y" * MAX_HEAD_BYTES + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([GET + LARGE], (431, "head_too_large")),
+        ([GET + b"X: y\r\n" * 8_000 + b"\r\n"], (431, "head_too_large")),
+        ([GET + b"X: ", *[b"y" * 1_000] * 40], (431, "head_too_large")),  # never ends
+        ([b"GET /" + b"x" * MAX_HEAD_BYTES + b" HTTP/1.1\r\n\r\n"], (431, "head_too_large")),
+        ([b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03"], (400, "request_malformed")),  # TLS
+        ([b"nonsense\r\n\r\n"], (400, "request_malformed")),
+    ],
+)
+async def test_a_head_that_cannot_be_is_refused_with_what_to_do(
+    world: World, parts: list[bytes], expected: tuple[int, str]
+) -> None:
+    assert read_refusal(await converse(world, *parts)) == expected
+    assert (await world.ask("GET", "/health")).status == 200
+
+
+async def test_a_head_has_a_deadline_and_so_has_an_idle_connection(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.1)
+    assert read_refusal(await converse(world, GET)) == (408, "head_too_slow")
+    monkeypatch.setattr(http_protocol, "IDLE_SECONDS", 0.1)
+    assert await converse(world) == b""
+
+
+async def test_a_large_head_within_the_limit_and_what_follows_it_are_answered(world: World) -> None:
+    large = GET + b"X: " + b"y" * (MAX_HEAD_BYTES - 2_000) + b"\r\n"
+    asked = (large + b"\r\n") * 2 + GET + b"Connection: close\r\n\r\n"
+    answer = await converse(world, *[asked[start : start + 5_000] for start in range(0, len(asked), 5_000)])
+    assert answer.count(b"HTTP/1.1 200 OK") == 3
