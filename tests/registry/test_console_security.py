@@ -79,7 +79,9 @@ def check_headers(page: Page) -> None:
     assert page.headers["Referrer-Policy"] == "same-origin"
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/sign-in", "/resolve", "/nothing-here", "/static/console.css"])
+@pytest.mark.parametrize(
+    "path", [*PAGES, "/sign-in", "/resolve", "/report", "/invitation", "/nothing-here", "/static/console.css"]
+)
 async def test_every_answer_carries_the_security_headers_and_no_inline_code(console: Console, path: str) -> None:
     for name in ("pump", "nobody"):
         page = await console[name].get(path)

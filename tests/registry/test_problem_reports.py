@@ -80,6 +80,8 @@ async def test_whoever_scanned_a_code_finds_the_form_without_an_account(
         assert f"{PUMP}/{'seen' if suffix == 'SEEN' else suffix}" in page.shown
     assert "Cache-Control" in page.headers
     assert "no-store" in page.headers["Cache-Control"]
+    resolved = await console["nobody"].get(f"/resolve?text={PUMP}/seen")
+    assert f'href="/console/report?identifier={PUMP}/seen"' in resolved.text
 
 
 @pytest.mark.parametrize(
