@@ -15,8 +15,9 @@ from node.applications import (
     parse_kind,
     retire_application,
 )
-from node.store.applications import Details
-from registry.api.calls import Answer, Reading, Writing
+from node.store.applications import Application, Details, lock_applications
+from registry.api.calls import Answer, Changing, Reading, Writing
+from registry.api.etags import check_etag, make_etag
 from schemas.application_bodies import ApplicationBody, ApplicationList, NewApplication
 from schemas.application_bodies import Details as DetailsBody
 
@@ -51,7 +52,7 @@ async def post_application(call: Writing, body: NewApplication) -> Response:
 
     async def effect(conn: Connection) -> Answer:
         made, is_new = await add_application(conn, call.order(), body.prefix, read_details(body), node_prefixes)
-        return Answer(format_application(made), 201 if is_new else 200)
+        return _show(made, 201 if is_new else 200)
 
     return await call.write(effect)
 
@@ -60,27 +61,40 @@ async def post_application(call: Writing, body: NewApplication) -> Response:
 async def show(call: Reading, application_id: int) -> Response:
     """With who wrote it last."""
     async with call.connect() as conn:
-        return call.reply(format_application(await get_application(conn, call.get_principal(), application_id)))
+        shown = _show(await get_application(conn, call.get_principal(), application_id))
+    return call.reply(shown.content, shown.headers)
 
 
 @router.put("/{application_id}", response_model=ApplicationBody, summary="Change an application")
-async def put_application(call: Writing, application_id: int, body: DetailsBody) -> Response:
+async def put_application(call: Changing, application_id: int, body: DetailsBody) -> Response:
     """All its details; its prefix stays."""
     node_prefixes = call.state.config.rules.node_prefixes
 
     async def effect(conn: Connection) -> Answer:
-        changed = await change_application(conn, call.order(), application_id, read_details(body), node_prefixes)
-        return Answer(format_application(changed))
+        await _check_unchanged(conn, call, application_id)
+        return _show(await change_application(conn, call.order(), application_id, read_details(body), node_prefixes))
 
     return await call.write(effect)
 
 
 @router.post("/{application_id}/retire", response_model=ApplicationBody, summary="Retire an application")
-async def post_retirement(call: Writing, application_id: int) -> Response:
+async def post_retirement(call: Changing, application_id: int) -> Response:
     """It is reported no more; its name may be used again."""
     node_prefixes = call.state.config.rules.node_prefixes
 
     async def effect(conn: Connection) -> Answer:
-        return Answer(format_application(await retire_application(conn, call.order(), application_id, node_prefixes)))
+        await _check_unchanged(conn, call, application_id)
+        return _show(await retire_application(conn, call.order(), application_id, node_prefixes))
 
     return await call.write(effect)
+
+
+async def _check_unchanged(conn: Connection, call: Changing, application_id: int) -> None:
+    if call.if_match is not None:
+        await lock_applications(conn, (await get_application(conn, call.get_principal(), application_id)).prefix)
+        check_etag(call.if_match, format_application(await get_application(conn, call.get_principal(), application_id)))
+
+
+def _show(application: Application, status: int = 200) -> Answer:
+    view = format_application(application)
+    return Answer(view, status, {"ETag": make_etag(view)})

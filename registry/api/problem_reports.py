@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from asyncpg import Connection
 from fastapi import APIRouter, Query, Response
 
-from registry.api.calls import Answer, Reading, Writing, check_limit
+from registry.api.calls import Answer, Changing, Reading, Writing, check_limit
+from registry.api.etags import check_etag, make_etag
 from registry.api.paging import MAX_PAGE, Limit
 from registry.api.targets import check_texts
 from registry.problem_reports import count_waiting, decide, get_report, list_decisions, list_reports, reveal_contact
@@ -42,6 +43,11 @@ def format_report(row: ReportRow) -> dict[str, Any]:
     }
 
 
+def _show(row: ReportRow) -> Answer:
+    view = format_report(row)
+    return Answer(view, 200, {"ETag": make_etag(view)})
+
+
 def _format_decision(decision: Decision) -> dict[str, Any]:
     return {"at": decision.at, "actor": decision.actor, "state": decision.state, "note": decision.note}
 
@@ -70,16 +76,20 @@ async def get_one(call: Reading, report_id: int) -> Response:
     async with call.connect() as conn:
         row = await get_report(conn, call.get_principal(), report_id)
         decisions = [_format_decision(one) for one in await list_decisions(conn, row)]
-    return call.reply(format_report(row) | {"decisions": decisions})
+    shown = _show(row)
+    return call.reply(shown.content | {"decisions": decisions}, shown.headers)
 
 
 @router.post("/{report_id}/decision", response_model=ReportBody, summary="Decide on a problem report")
-async def post_decision(call: Writing, report_id: int, body: ReportDecision) -> Response:
+async def post_decision(call: Changing, report_id: int, body: ReportDecision) -> Response:
     """Take it in hand, close it, or open it again. Nothing happens to the identifier: freezing is a call of its own."""
     check_texts(note=body.note)
 
     async def effect(conn: Connection) -> Answer:
-        return Answer(format_report(await decide(conn, call.order(body.note), report_id, body.state)))
+        if call.if_match is not None:
+            row = await get_report(conn, call.get_principal(), report_id, for_update=True)
+            check_etag(call.if_match, format_report(row))
+        return _show(await decide(conn, call.order(body.note), report_id, body.state))
 
     return await call.write(effect)
 

@@ -14,6 +14,8 @@ import pytest_asyncio
 
 from registry.accounts import NewAccount, set_second_factor
 from registry.principals import Principal
+from registry.problem_reports import NewReport, file_report
+from registry.sign_in import Visit
 from registry.totp import STEP_SECONDS, compute_code
 from schemas.account_bodies import KeyPage, NewKeyBody
 from schemas.bodies import TemplateBody, TemplatePage
@@ -32,7 +34,7 @@ from schemas.enterprise_bodies import (
 )
 from tests.registry.account_world import PASSWORD, sign
 from tests.registry.api_world import PUMP, Reply, World, open_world
-from tests.registry.people import RULES, make_uscc, order
+from tests.registry.people import NOW, RULES, make_uscc, order
 
 V1 = "/api/v1"
 DATA = Path(__file__).parent.parent.parent / "data"
@@ -263,6 +265,13 @@ async def make_changes(world: World) -> list[tuple[str, str, str, Any, str]]:
     assert (await world.ask("POST", f"{V1}/prefixes/{PUMP}/templates", document)).status == 201
     key = (await world.ask("POST", f"{V1}/keys", {"note": "tagged"})).json["access_key"]
     await world.ask("POST", f"{V1}/accounts", {"user_name": "tagged", "roles": ["engineer"]}, who="operator")
+    application = {"name": "扫码", "kind": "web"}
+    kept = (await world.ask("POST", f"{V1}/applications", application | {"prefix": PUMP})).json["application_id"]
+    new = {"identifier": f"{PUMP}/tagged", "template": "pump-1", "values": {"model": "A"}}
+    assert (await world.ask("POST", f"{V1}/identifiers", new)).status == 201
+    wrong = NewReport(f"{PUMP}/tagged", "data", "")
+    async with world.state.connect() as conn:
+        report = await file_report(conn, RULES.key_ring, Visit(NOW, ""), wrong)
     template = f"{V1}/prefixes/{PUMP}/templates/tagged"
     site = {"address": "192.0.2.7", "tcp_port": 2641}
     return [
@@ -276,6 +285,15 @@ async def make_changes(world: World) -> list[tuple[str, str, str, Any, str]]:
         (f"{V1}/accounts/tagged", "POST", f"{V1}/accounts/tagged/enable", None, "operator"),
         (f"{V1}/accounts/tagged", "PUT", f"{V1}/accounts/tagged/password", {}, "operator"),
         (f"{V1}/keys/{key}", "POST", f"{V1}/keys/{key}/revoke", None, "pump"),
+        (f"{V1}/applications/{kept}", "PUT", f"{V1}/applications/{kept}", application | {"users": 7}, "pump"),
+        (f"{V1}/applications/{kept}", "POST", f"{V1}/applications/{kept}/retire", None, "pump"),
+        (
+            f"{V1}/problem-reports/{report}",
+            "POST",
+            f"{V1}/problem-reports/{report}/decision",
+            {"state": "in_work"},
+            "pump",
+        ),
     ]
 
 
