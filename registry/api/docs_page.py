@@ -56,7 +56,7 @@ async def show_document(request: Request, call: Reading) -> Response:
 @router.get("/")
 @router.get("/console")
 @router.get("/snms/ui")  # where SNMS has its pages
-@router.get("/snms/ui/")
+@router.get("/snms/ui/{page:path}")
 async def show_start() -> Response:
     return Response(status_code=307, headers={"Location": "/console/"})
 

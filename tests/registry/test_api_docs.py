@@ -71,7 +71,7 @@ async def test_the_document_is_also_where_tools_look_for_it(world: World) -> Non
     assert (await world.ask("GET", "/openapi.json", who="nobody")).json == await get_document(world)
 
 
-@pytest.mark.parametrize("path", ["/", "/console", "/snms/ui", "/snms/ui/"])
+@pytest.mark.parametrize("path", ["/", "/console", "/snms/ui", "/snms/ui/", "/snms/ui/login"])
 async def test_the_root_and_the_pages_of_snms_lead_to_the_console(world: World, path: str) -> None:
     reply = await world.ask("GET", path, who="nobody", allow_redirects=False)
     assert (reply.status, reply.headers["Location"]) == (307, "/console/")
