@@ -65,6 +65,7 @@ def check_details(prefix: str, details: Details, node_prefixes: Sequence[str]) -
     limits = (
         ("name", cleaned.name, MAX_NAME), ("intro", cleaned.intro, MAX_INTRO),
         ("developer", cleaned.developer, 255), ("recursion", cleaned.recursion, 255),
+        ("recursion_ip", cleaned.recursion_ip, 45),
     )  # fmt: skip
     for field, value, most in limits:
         if len(value) > most:

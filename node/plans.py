@@ -124,6 +124,8 @@ async def enter_figure(conn: Connection, order: Order, name: str, figure: Figure
     if day < first:
         raise InvalidInput("plan_entry_before", field="day", day=day, first=first)
     actor = order.principal.actor
+    if len(figure.note) > MAX_NOTE:
+        raise InvalidInput("field_too_long", field="note", limit=MAX_NOTE)
     entry = Entry(*place, indicator, day, figure.value, clean_text(figure.note, MAX_NOTE), actor, order.at)
     await store.insert_entry(conn, plan.plan_id, entry)
     return entry

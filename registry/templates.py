@@ -181,7 +181,7 @@ def _check_meaning(old: Template, new: Template, is_used: bool) -> None:
         is_shorter = same.max_length < item.max_length or same.min_length > item.min_length
         narrower = is_used and (is_shorter or (same.required and not item.required))
         if (same.type, same.data) != (item.type, item.data) or narrower:
-            raise Conflict("template_meaning", field="items", item=f"{item.index} {item.type}")
+            raise Conflict("template_meaning", field="items", item=f"{item.index} {shorten(item.type)}")
 
 
 def _without_state(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,8 +22,12 @@ def parse_range(first: str, last: str, checked: bool = False) -> tuple[str, int,
 
     All final digits belong to the number. With `checked`, the last character of both is their check character.
     """
-    for suffix in (first, last):
-        check_new_suffix(suffix)
+    for name, suffix in (("first", first), ("last", last)):
+        try:
+            check_new_suffix(suffix)
+        except InvalidInput as error:
+            error.field = name
+            raise
     (head, digits), (last_head, last_digits) = (_split(suffix[:-1] if checked else suffix) for suffix in (first, last))
     if not digits or head != last_head or len(digits) != len(last_digits):
         raise InvalidInput("range_malformed", field="last", first=shorten(first), last=shorten(last))

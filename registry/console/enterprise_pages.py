@@ -233,8 +233,8 @@ async def act(post: Posting, enterprise_id: int) -> Response:
     """Nobody decides on an application of his own: the decision itself refuses it."""
     action, rules = post.form["action"], post.state.config.rules
     _check_action(action)
-    order = post.order(post.form.get_reason())
     try:
+        order = post.order(post.form.get_reason())
         async with post.write() as conn:
             await _decide(conn, action, rules, order, _check_id(enterprise_id))
     except ServiceError as error:
@@ -280,5 +280,5 @@ async def reveal(post: Posting, enterprise_id: int) -> Response:
         problems = post.explain(error)
     return post.page(
         "enterprise_personal.html", status=400 if problems else 200, firm=format_detail(detail, post.language),
-        personal=personal, problems=problems, reason=post.form.get_reason(),
+        personal=personal, problems=problems, reason=post.form["reason"],
     )  # fmt: skip

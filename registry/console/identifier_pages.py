@@ -16,12 +16,13 @@ from registry.api.targets import (
 )
 from registry.api.views import Templates
 from registry.console.codes import draw_code
+from registry.console.range_pages import read_page
 from registry.console.search import Search, search_records
 from registry.console.sections import Entry, Section, is_registrar
 from registry.console.start_pages import is_final
 from registry.console.visits import Post, Posting, Problem, Visit, Visiting, collect
 from registry.prefixes import list_prefixes
-from registry.ranges import RangeRequest, create_range, list_ranges
+from registry.ranges import RangeRequest, create_range
 from registry.record_views import format_record, format_revision
 from registry.records import (
     Located,
@@ -56,6 +57,7 @@ SECTION = Section(router, (Entry("/identifiers", "identifiers", "group_work", is
 
 PAGE_ROWS = 50
 SHOWN_VALUES = 3
+SHOWN_RANGES = 10
 Text = Annotated[str, Query(max_length=4_096)]
 ACTIONS = ("freeze", "unfreeze", "retire", "restore")
 VIEWERS = {"owner": Viewer.OWNER, "partner": Viewer.PARTNER, "public": Viewer.PUBLIC}
@@ -83,7 +85,7 @@ async def list_identifiers(
         "asked": asked,
         "problems": problems,
         "found": None,
-        "ranges": [],
+        "ranges": ([], None),
         "rows": [],
         "after": "",
     }
@@ -101,8 +103,8 @@ async def list_identifiers(
                     "found": found,
                     "after": after,
                     "rows": [await _format_row(visit, templates, Located(rule, stored)) for stored in found.rows],
-                    "ranges": [] if after or any(asked[n] for n in asked if n != "prefix")
-                    else [one for one, _ in await list_ranges(conn, rule)],
+                    "ranges": ([], None) if after or any(asked[n] for n in asked if n != "prefix")
+                    else await read_page(conn, visit, chosen, None, SHOWN_RANGES),
                 }  # fmt: skip
     return visit.page("identifiers.html", status=400 if problems else 200, **context)
 
@@ -253,7 +255,7 @@ async def change_identifier(post: Posting) -> Response:
             await get_rule_for_writing(conn, post, located.rule.prefix)
             locked = await get_own(conn, post, identifier, for_update=True)
             revision = post.form["revision"]
-            check_revision(locked, int(revision) if revision.isdigit() and len(revision) < 10 else 0)
+            check_revision(locked, int(revision) if revision.isdecimal() and len(revision) < 10 else 0)
             await change(conn, locked, template, read_values(post, template), post.order(post.form.get_reason()).act)
     except ServiceError as error:
         view = format_record(located, template, Viewer.OWNER, post.state.config.public_url)

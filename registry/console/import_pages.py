@@ -143,7 +143,7 @@ async def show_draft(
     visit: Visiting, draft_id: str, sheet: Text = "", header_row: str = "", template: Text = ""
 ) -> Response:
     """The table of the file, and how its columns become values and identifiers."""
-    row = int(header_row) if header_row.isdigit() and len(header_row) < 8 and int(header_row) > 0 else None
+    row = int(header_row) if header_row.isdecimal() and len(header_row) < 8 and int(header_row) > 0 else None
     step = await _open_step(visit, draft_id, sheet, row, template)
     fields: dict[str, str] = {}
     if step.table is not None and step.template is not None:
@@ -174,7 +174,7 @@ async def try_draft(post: Posting, draft_id: str) -> Response:
     """Queue a dry run: a job like any other, which writes nothing."""
     post.get_principal().check_scope("write")
     form = post.form
-    row = int(form["header_row"]) if form["header_row"].isdigit() and len(form["header_row"]) < 8 else None
+    row = int(form["header_row"]) if form["header_row"].isdecimal() and len(form["header_row"]) < 8 else None
     step = await _open_step(post, draft_id, form["sheet"], row, form["template"])
     problems = dict(step.problems)
     if step.table is None or step.template is None:

@@ -23,6 +23,9 @@ SECTION = Section(router, (Entry("/keys", "access_keys", "group_people", _may),)
 
 Text = Annotated[str, Query(max_length=4_096)]
 
+# What an error calls a field → the form's.
+_FIELDS = {"scopes": "scope", "enterprise": "enterprise_id", "certificate_code": "organisation", "uscc": "organisation"}
+
 
 @router.get("")
 async def list_all(visit: Visiting) -> Response:
@@ -56,7 +59,7 @@ async def make(post: Posting) -> Response:
     except ServiceError as error:
         return post.page(
             "key_new.html", status=400, fields=post.form.to_dict(), chosen=post.form.get_all("scope"),
-            scopes=_list_scopes(post), problems=post.explain(error, {"scopes": "scope", "enterprise": "enterprise_id"}),
+            scopes=_list_scopes(post), problems=post.explain(error, _FIELDS),
         )  # fmt: skip
     return post.page("key_made.html", access_key=access_key, secret_key=secret_key, note=note)
 

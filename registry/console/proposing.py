@@ -75,11 +75,11 @@ def _find_kind(filled: list[str]) -> str:
 
 def _is_code(cell: str) -> bool:
     """Digits that are a name, not a number: 007, or more of them than anybody counts."""
-    return cell.isdigit() and ((len(cell) > 1 and cell[0] == "0") or len(cell) > _MAX_DIGITS)
+    return cell.isdecimal() and ((len(cell) > 1 and cell[0] == "0") or len(cell) > _MAX_DIGITS)
 
 
 def _fits(kind: str, cell: str) -> bool:
-    if kind in ("integer", "number") and len(cell) == 8 and cell.isdigit() and cell[:2] in ("19", "20"):
+    if kind in ("integer", "number") and len(cell) == 8 and cell.isdecimal() and cell[:2] in ("19", "20"):
         return False  # 20240604 is a day
     try:
         check_text(Item(2_000, kind, kind, kind, data=kind), cell)
@@ -119,9 +119,10 @@ def _tells_apart(rows: Sequence[Sequence[str]], positions: Sequence[int]) -> boo
 
 def _counts_lines(cells: Sequence[str]) -> bool:
     """1, 2, 3 …: the number of a line is no code."""
-    return cells[0] in ("0", "1") and all(
-        before.isdigit() and after.isdigit() and int(after) == int(before) + 1 for before, after in pairwise(cells[:20])
-    )
+    head = cells[:20]
+    if cells[0] not in ("0", "1") or not all(cell.isdecimal() and len(cell) <= _MAX_DIGITS for cell in head):
+        return False
+    return all(int(after) == int(before) + 1 for before, after in pairwise(head))
 
 
 def _list_parts(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""Whole ranges: one with its history; changing, freezing, retiring and restoring all its members at once."""
+"""Whole ranges: the list; one with its history; changing, freezing, retiring and restoring all its members at once."""
 
 from typing import Annotated, Any
 
@@ -20,16 +20,45 @@ from registry.range_changes import (
     retire_range,
     unfreeze_range,
 )
-from registry.range_views import format_range_revision, format_range_state
+from registry.range_views import format_cursor, format_range_revision, format_range_state, parse_cursor
+from registry.ranges import list_ranges
+from registry.store.records import RangeCursor
 from schemas.errors import InvalidInput, ServiceError
 from schemas.identifiers import parse_any_identifier
+from schemas.records import RecordState
 from schemas.templates import Template
 
 router = APIRouter(prefix="/ranges")
 SECTION = Section(router)
 
 Text = Annotated[str, Query(max_length=4_096)]
+PAGE_ROWS = 100
 ACTIONS = ("freeze", "unfreeze", "retire", "restore")
+
+
+@router.get("")
+async def list_all(visit: Visiting, prefix: Text, after: Text = "") -> Response:
+    """In order of head and first serial, by cursor."""
+    check_known_prefix(visit, prefix)
+    cursor = parse_cursor(after) if after else None
+    async with visit.connect() as conn:
+        rows, following = await read_page(conn, visit, prefix, cursor, PAGE_ROWS)
+    return visit.page("ranges.html", prefix=prefix, rows=rows, after=after, next_after=following)
+
+
+async def read_page(
+    conn: Connection, visit: Visit, prefix: str, cursor: RangeCursor | None, limit: int
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Ranges as pages list them, and the cursor of what follows."""
+    found = await list_ranges(conn, await get_rule(conn, visit, prefix), cursor, limit + 1)
+    templates, shown = Templates(conn), []
+    for one, row in found[:limit]:
+        template = await templates.find(row["template_id"])
+        shown.append({
+            "first": one.format_first(), "last": one.format_last(), "members": one.members, "created": row["created"],
+            "state": RecordState(row["state"]).name.lower(), "template": template.version if template else "",
+        })  # fmt: skip
+    return shown, format_cursor(found[limit - 1][1]) if len(found) > limit else None
 
 
 async def _get_own(conn: Connection, visit: Visit, first: str) -> LocatedRange:

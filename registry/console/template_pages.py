@@ -22,7 +22,7 @@ Text = Annotated[str, Query(max_length=4_096)]
 MAX_ROWS = 200
 BLANK_ROWS = 3
 ROW_FIELDS = ("name_zh", "name_en", "type", "data", "max_length", "visibility")
-_ROW = re.compile(r"items\[(\d+)\](?:\.(\w+))?")
+_ROW = re.compile(r"items\[(\d+)\](?:\.(\w+))?(?:\.(\w+))?")
 
 
 @router.get("")
@@ -46,6 +46,7 @@ async def show_new(
     visit: Visiting, prefix: Text = "", draft: Text = "", sheet: Text = "", header_row: int | None = None
 ) -> Response:
     """Empty, or as the columns of a file suggest."""
+    visit.get_principal().check_scope("templates")
     document: dict[str, Any] = {"items": []}
     async with visit.connect() as conn:
         prefixes = await list_own_prefixes(conn, visit)
@@ -61,6 +62,7 @@ async def show_new(
 
 @router.get("/edit")
 async def show_edit(visit: Visiting, prefix: Text, version: Text) -> Response:
+    visit.get_principal().check_scope("templates")
     async with visit.connect() as conn:
         template = await get_known_template(conn, visit, prefix, version)
     fields = _to_fields(format_template(template)) | {"prefix": prefix, "old": template.version}
@@ -105,7 +107,7 @@ def _show_editor(
 
 def _read_row_count(form: Form) -> int:
     text = form["rows"]
-    return min(MAX_ROWS, int(text)) if text.isdigit() and len(text) < 5 else 0
+    return min(MAX_ROWS, int(text)) if text.isdecimal() and len(text) < 5 else 0
 
 
 @router.post("/save")
@@ -175,11 +177,11 @@ def _read_item(form: Form, n: int) -> dict[str, Any]:
         "type": read("type"),
         "name": {"zh": read("name_zh"), "en": read("name_en")},
         "data": read("data") or "text",
-        "max_length": int(length) if length.isdigit() and len(length) < 8 else -1,
+        "max_length": int(length) if length.isdecimal() and len(length) < 8 else -1,
         "visibility": read("visibility") or "public",
         "required": read("required") == "yes",
     }
-    if read("index").isdigit() and len(read("index")) < 11:
+    if read("index").isdecimal() and len(read("index")) < 11:
         item |= {"index": int(read("index")), "enabled": read("enabled") == "yes"}
     return item
 
@@ -189,7 +191,7 @@ def _find_row_field(name: str, kept: list[int]) -> str:
     found = _ROW.fullmatch(name)
     if not found or int(found[1]) >= len(kept):
         return {"name.zh": "name_zh", "name.en": "name_en"}.get(name, name)
-    part = {"name": "name_zh", None: "type"}.get(found[2], found[2])
+    part = {"name": f"name_{found[3] or 'zh'}", None: "type"}.get(found[2], found[2])
     return f"i.{kept[int(found[1])]}.{part}"
 
 
@@ -208,6 +210,7 @@ async def take_starter(post: Posting) -> Response:
 
 @router.get("/act")
 async def show_act(visit: Visiting, prefix: Text, version: Text, action: Text) -> Response:
+    visit.get_principal().check_scope("templates")
     async with visit.connect() as conn:
         template = await get_known_template(conn, visit, prefix, version)
     return visit.page("template_act.html", template=template, prefix=prefix, action=_check_action(action))

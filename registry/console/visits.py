@@ -17,7 +17,14 @@ from registry.api.problems import InvalidBody, dump_json
 from registry.api.state import RegistryState
 from registry.api.targets import is_storable
 from registry.console.frame import ROOT, Frame
-from registry.console.security import SAFE_METHODS, SESSION_COOKIE, VISITOR_COOKIE, check_token, make_token
+from registry.console.security import (
+    SAFE_METHODS,
+    SESSION_COOKIE,
+    VISITOR_COOKIE,
+    check_token,
+    find_own_path,
+    make_token,
+)
 from registry.principals import Principal
 from registry.sign_in import Visit as Origin
 from registry.tokens import find_session
@@ -27,6 +34,8 @@ from schemas.texts import format_message, format_remedy
 MAX_FIELDS = 2_500
 MAX_FILES = 10
 MAX_FIELD_BYTES = 256 * 1024
+MAX_REASON = 1_000
+FORM_PAGE = "form_page"  # the field of every form that says where it stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,7 @@ class Visit(Call):
             "path": path,
             "other_language": "en" if self.language == "zh" else "zh",
             "language_address": self._make_language_address(),
+            "form_page": self._find_form_page(),
             "node_prefix": self.state.config.rules.node_prefixes[0],
             "done": f"done_{done}" if self.frame.find_label(f"done_{done}") else "",
             "problems": {},
@@ -70,8 +80,18 @@ class Visit(Call):
         return HTMLResponse(self.frame.render(name, self.language, base | context).encode("utf-8", "replace"), status)
 
     def _make_language_address(self) -> str:
+        """This page in the other language; what a form was answered with is no page: then the page of the form."""
+        other = urlencode({"lang": "en" if self.language == "zh" else "zh"})
+        page = self._find_form_page()
+        return f"{page}{'&' if '?' in page else '?'}{other}"
+
+    def _find_form_page(self) -> str:
+        """The address of the page that is asked for, or of the one whose form was sent."""
+        if self.request.method not in SAFE_METHODS:
+            return getattr(self.request.state, FORM_PAGE, f"{ROOT}/")
+        path = self.request.scope["raw_path"].decode("ascii", "replace")
         kept = [(name, text) for name, text in self.request.query_params.multi_items() if name not in ("lang", "done")]
-        return "?" + urlencode([*kept, ("lang", "en" if self.language == "zh" else "zh")], errors="replace")
+        return path + (f"?{urlencode(kept, errors='replace')}" if kept else "")
 
     def say(self, key: str, **details: object) -> str:
         return self.frame.say(key, self.language, **details)
@@ -143,7 +163,11 @@ class Form:
         return {key: text.strip() for key, text in self.items}
 
     def get_reason(self) -> str:
-        return self.get("reason")[:1_000]
+        """Raises InvalidInput: what is on record is never cut."""
+        reason = self.get("reason")
+        if len(reason) > MAX_REASON:
+            raise InvalidInput("field_too_long", field="reason", limit=MAX_REASON)
+        return reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +223,7 @@ async def read_form(visit: Visit) -> AsyncIterator[Post]:
         if not all(is_storable(name) and is_storable(text) for name, text in texts):
             raise InvalidInput("text_not_unicode")
         form = Form(tuple(texts), files)
+        setattr(visit.request.state, FORM_PAGE, find_own_path(form.get(FORM_PAGE), f"{ROOT}/"))
         check_token(visit.cookie, form.get("token"))
         yield Post(
             visit.request, visit.state, visit.language, visit.principal, visit.frame, visit.cookie, visit.new_cookies,

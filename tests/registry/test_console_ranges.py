@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from registry.console import range_pages
 from tests.registry.api_world import PUMP
 from tests.registry.console_world import Console, open_console
 
@@ -45,6 +46,9 @@ async def test_a_range_is_changed_frozen_retired_and_restored_once_its_size_is_c
         assert "Type 500." in asked.shown
         done = await pump.post("/ranges/act", {"first": FIRST, "action": action, "members": "500"})
         assert done.location.endswith(f"done=range_{action}"), done.shown
+        for path in (f"/ranges?prefix={PUMP}", "/identifiers"):
+            listed = re.search(r"SN0001 SN0500 500 pump-1 (\w+)", (await pump.get(path)).shown)
+            assert listed and listed[1] == ("retired" if action == "retire" else "live"), path
         assert (await console["nobody"].get(f"/resolve?text={PUMP}/SN0007")).status == status
     assert "new motor" in (await pump.get(one)).shown
 
@@ -69,3 +73,22 @@ async def test_ranges_of_another_firm_are_not_found(console: Console, path: str)
         assert (await console["tofu"].post(f"/ranges/{path}", sent)).status == 404
     assert (await console["nobody"].get(query)).status == 303
     assert (await console["pump"].get(f"/ranges/{path}?first={PUMP}/SN0002&action=retire")).status == 404
+
+
+async def test_ranges_are_listed_page_by_page_to_who_may_see_them(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pump = console["pump"]
+    for n in range(4):
+        fields = {"prefix": PUMP, "template": "pump-1", "many": "yes", "first": f"L{n}-1", "last": f"L{n}-9"}
+        assert (await pump.post("/identifiers/new", fields | {"v.model": "L"})).status == 303
+    monkeypatch.setattr(range_pages, "PAGE_ROWS", 2)
+    seen, path = [], f"/ranges?prefix={PUMP}"
+    while path:
+        page = await pump.get(path)
+        seen += re.findall(r">(L\d-1|SN0001)</a>", page.text)
+        found = re.search(r'href="(\?[^"]*after=[^"]+)"', page.text)
+        path = "/ranges" + found[1].replace("&amp;", "&") if found else ""
+    assert seen == ["L0-1", "L1-1", "L2-1", "L3-1", "SN0001"]
+    assert (await console["tofu"].get(f"/ranges?prefix={PUMP}")).status == 404
+    assert (await pump.get(f"/ranges?prefix={PUMP}&after=x")).status == 400
