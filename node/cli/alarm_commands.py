@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from node.cli.data import note_command
 from node.cli.frame import AsJson, load, open_database, print_json, run
 from node.table import format_table
 from node.wording import say
@@ -103,8 +104,11 @@ def acknowledge(cause: Annotated[str, typer.Argument(metavar="restored")], as_js
     settings = load()
 
     async def work() -> bool:
-        async with open_database(settings) as conn:
-            return cause in ACKNOWLEDGED_BY_HAND and await delete_fact(conn, cause)
+        async with open_database(settings) as conn, conn.transaction():
+            done = cause in ACKNOWLEDGED_BY_HAND and await delete_fact(conn, cause)
+            if done:
+                await note_command(conn)
+            return done
 
     if not run(work()):
         raise NotFound("alarm_nothing_to_acknowledge", field="cause", cause=cause[:40])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.data import open_desk
+from node.cli.data import note_command, open_desk
 from node.cli.frame import AsJson, get_language, load, open_database, print_json, run
 from node.table import format_table
 from node.wording import say
@@ -153,6 +153,7 @@ def report(as_json: AsJson = False) -> None:
     async def work() -> int:
         settings = load()
         async with open_database(settings) as conn:
+            await note_command(conn, "begun")
             written = await report_applications(conn, Reporter(settings.prefixes, ("", {})), now)
             return len(written.messages)
 

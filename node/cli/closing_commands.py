@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from node.cli.data import note_command
 from node.cli.frame import AsJson, get_language, load, open_database, print_json, run
 from node.cli.statistics_commands import parse_day
 from node.table import format_table
@@ -82,6 +83,7 @@ async def _close(day: date, incomplete: bool, confirm_clock: bool) -> "list[DayC
         if ahead is not None:
             hours = round(ahead.total_seconds() / 3600, 1)
             raise Conflict("close_clock_doubted", field="day", day=day, hours=hours, at=f"{now:%Y-%m-%d %H:%M} UTC")
+        await note_command(conn, "begun")
         if day < get_day(now):
             await _count_all(conn, settings.resolution_log_dir)
         return await close_day(conn, settings.prefixes, day, now, incomplete=incomplete)
@@ -92,6 +94,7 @@ async def _revise(day: date, now: datetime, reason: str) -> "list[DayClose]":
 
     settings = load()
     async with open_database(settings) as conn:
+        await note_command(conn, "begun")
         await _count_all(conn, settings.resolution_log_dir)
         return await revise_day(conn, settings.prefixes, day, now, reason)
 

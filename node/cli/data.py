@@ -77,10 +77,7 @@ class Desk:
         return self.order(reason).act
 
     async def note_command(self) -> None:
-        """In the audit trail: it stands if what the command wrote stands."""
-        from registry.audit import note
-
-        await note(self.conn, self.order(), "idnode", COMMAND.get())
+        await note_command(self.conn)
 
     async def get_template(self, prefix: str, version: str) -> "Template":
         from registry.templates import get_template
@@ -104,6 +101,16 @@ class Desk:
 
         template = await self.find_template(located.stored.template_id)
         return format_record(located, template, Viewer.OWNER, self.public_url)
+
+
+async def note_command(conn: "Connection", outcome: str = "ok") -> None:
+    """In the audit trail. In a transaction it stands if what the command writes stands; what writes in steps says
+    `begun` before the first of them, so that none is without its entry."""
+    from registry.audit import note
+    from registry.principals import Order, Principal
+
+    order = Order(Principal("operator", read_actor()), datetime.now(UTC))
+    await note(conn, order, "idnode", COMMAND.get(), outcome)
 
 
 @asynccontextmanager

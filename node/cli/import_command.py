@@ -114,6 +114,7 @@ async def _run_job(
     rule = await get_rule(conn, target[0])
     template = await desk.get_template(*target)
     async with conn.transaction():
+        await desk.note_command()
         job_id = await create_import(conn, settings.jobs_dir, file, (rule, template), file.name, desk.act(), options)
         # Before others can see the job: the node's own runner takes it up only if this process dies.
         await try_lock_job(conn, job_id)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.data import Desk, Values, open_desk, parse_values
+from node.cli.data import Desk, Values, note_command, open_desk, parse_values
 from node.cli.frame import AsJson, get_language, load, open_database, print_json, run
 from node.cli.identifier_commands import DryRun, Reason, ranges
 from node.wording import say
@@ -192,6 +192,7 @@ def reset(
             now, rows = datetime.now(UTC), await fetch_sandboxes(conn, wanted)
             if enterprise is not None and not rows:
                 raise NotFound("sandbox_none", field="enterprise", enterprise=shorten(enterprise))
+            await note_command(conn, "begun")
             return [{"prefix": row.prefix, "deleted": await reset_sandbox(conn, row, now, now)} for row in rows]
 
     done = run(write())
@@ -220,6 +221,7 @@ def export(
             desk = Desk(conn, settings)
             enterprise_id = await get_enterprise_id(conn, enterprise)
             order, rules = desk.order(reason), desk.rules
+            await note_command(conn, "begun")
             path = to / f"export-{enterprise_id}-{order.at:%Y%m%d}.zip" if to.is_dir() else to
             part = path.with_name(path.name + ".part")
             storage = Storage(settings.jobs_dir.with_name("attachments"), rules.key_ring)

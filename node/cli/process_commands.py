@@ -1,13 +1,17 @@
 """Commands that run the node or parts of it, prepare its database, load the demonstration, and say what is wrong."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from node.cli.data import note_command
 from node.cli.frame import AsJson, load, open_database, print_json, run, show_progress
 from node.wording import say
 from schemas.errors import ServiceError
+
+if TYPE_CHECKING:
+    from node.migrations import Migration
 
 
 def add_to(app: typer.Typer) -> None:
@@ -52,7 +56,15 @@ def migrate(as_json: AsJson = False) -> None:
     from schemas.texts.supervisor import LABELS
 
     settings = load()
-    applied = run(apply_migrations(get_dsn(settings.database_url, settings.data_dir)))
+
+    async def work() -> "list[Migration]":
+        applied = await apply_migrations(get_dsn(settings.database_url, settings.data_dir))
+        if applied:
+            async with open_database(settings) as conn:  # the trail itself may have come with them
+                await note_command(conn)
+        return applied
+
+    applied = run(work())
     if as_json:
         print_json({"applied": [{"number": m.number, "name": m.name} for m in applied]})
         return
@@ -70,6 +82,7 @@ def demo(as_json: AsJson = False) -> None:
 
     async def work() -> DemoCounts:
         async with open_database(settings) as conn:
+            await note_command(conn, "begun")
             with show_progress(say(LABELS["demo_title"], settings.language)) as report:
                 return await load_demo(conn, settings, report)
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import typer
 
+from node.cli.data import note_command
 from node.cli.frame import AsJson, complain, get_language, load, open_database, print_json, run
 from node.table import format_table
 from node.wording import say
@@ -71,6 +72,7 @@ def report(
         from node.reporting import report_day
 
         async with _open_link() as (conn, link):
+            await note_command(conn, "begun")
             await report_day(conn, link.reporter, wanted, datetime.now(UTC), provisional)
             return await _send_day(conn, link, wanted)
 
@@ -226,6 +228,8 @@ async def _choose(conn: "Connection", numbers: list[int], every: bool) -> "list[
 async def _retry(conn: "Connection", messages: "list[Message]") -> int:
     from node import outbox as decisions
 
+    if messages:
+        await note_command(conn, "begun")
     for message in messages:
         async with conn.transaction():
             await decisions.retry(conn, message, datetime.now(UTC))
@@ -455,6 +459,8 @@ def key(as_json: AsJson = False) -> None:
         settings = load()
         async with open_database(settings) as conn:
             ring, now = load_key_ring(settings.secret_key_path), datetime.now(UTC)
+            if not await fetch_public_keys(conn):  # then one is made now
+                await note_command(conn)
             await get_signer(conn, ring, settings.toplevel_app_id, settings.toplevel_algorithm, now)
             return [asdict(found) | {"app": settings.toplevel_app_id} for found in await fetch_public_keys(conn)]
 
@@ -473,6 +479,7 @@ def rotate(as_json: AsJson = False) -> None:
         from node import toplevel_link
 
         async with _open_link() as (conn, link):
+            await note_command(conn, "begun")
             try:
                 await toplevel_link.rotate(conn, link, datetime.now(UTC))
             except ValueError as error:  # the agent tries again with the same key
