@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import xlsxwriter
-
 from node.definitions import DEFINITIONS, define_counters
 from node.plan_progress import Group, PlanView, Progress, find_counter
 from node.plan_views import name_indicator, name_measure, name_source, say_yes
@@ -184,6 +182,8 @@ def _make_csv(table: Sequence[Sequence[Cell]], notes: Sequence[Sequence[Cell]]) 
 def _make_xlsx(table: Sequence[Sequence[Cell]], notes: Sequence[Sequence[Cell]], language: str) -> bytes:
     target = io.BytesIO()
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    import xlsxwriter  # slow to import, and seldom needed
+
     book = xlsxwriter.Workbook(target, options)
     bold, number = book.add_format({"bold": True, "text_wrap": True}), book.add_format({"num_format": "#,##0"})
     for name, rows in (("annex", table), ("definitions", notes)):

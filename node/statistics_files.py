@@ -10,8 +10,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import xlsxwriter
-
 from node.definitions import DEFINITIONS, define_counters, name_column
 from node.statistics_tables import Table
 from node.wording import say
@@ -136,6 +134,8 @@ def make_xlsx(table: Table, language: str) -> bytes:
     """One sheet of figures and one of notes; texts are written as texts, whatever they begin with."""
     target = io.BytesIO()
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    import xlsxwriter  # slow to import, and seldom needed
+
     book = xlsxwriter.Workbook(target, options)
     bold, number = book.add_format({"bold": True}), book.add_format({"num_format": "#,##0"})
     sheet = book.add_worksheet(say(LABELS["figures"], language))

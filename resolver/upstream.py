@@ -9,18 +9,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-import aiohttp
 import orjson
-from yarl import URL
 
-from resolver.public_network import PublicResolver, is_private_literal
 from resolver.upstream_values import parse_values
 from schemas.errors import SetupError
 from schemas.handle_messages import ResponseCode
 from schemas.values import Value
+
+if TYPE_CHECKING:  # a worker without an upstream needs neither them nor public_network: 8 MB and a tenth of a second
+    import aiohttp
+    from yarl import URL
 
 Clock = Callable[[], float]
 
@@ -162,6 +163,10 @@ class Upstream:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "Upstream":
+        import aiohttp
+
+        from resolver.public_network import PublicResolver
+
         settings = self._settings
         resolver = None if settings.allow_private else PublicResolver()
         self._session = aiohttp.ClientSession(
@@ -209,6 +214,8 @@ class Upstream:
 
     async def _ask(self, key: _Key) -> UpstreamAnswer:
         """Put the question, tell the breaker how it went, keep what may be kept."""
+        import aiohttp
+
         answer = UpstreamAnswer(ResponseCode.SERVER_TOO_BUSY, message="the upstream was not asked to the end")
         try:
             answer = self._read(*await self._get(self._format_url(key)))
@@ -224,14 +231,16 @@ class Upstream:
             self._cache.keep(key, answer, self._clock() + self._choose_ttl(answer))
         return answer
 
-    def _format_url(self, key: _Key) -> URL:
+    def _format_url(self, key: _Key) -> "URL":
+        from yarl import URL
+
         identifier, indexes, types = key
         parameters = [f"index={n}" for n in indexes] + [f"type={quote(t, safe='', errors='replace')}" for t in types]
         query = "?" + "&".join(parameters) if parameters else ""
         path = format_path(identifier)
         return URL(f"{self._settings.url.rstrip('/')}/api/handles/{path}{query}", encoded=True)
 
-    async def _get(self, url: URL) -> tuple[int, bytes]:
+    async def _get(self, url: "URL") -> tuple[int, bytes]:
         """Status and body; raises ValueError for a body over the bound."""
         assert self._session is not None, "use the upstream in `async with`"  # noqa: S101 (a defect of the caller)
         async with self._session.get(url, allow_redirects=False) as response:
@@ -296,5 +305,7 @@ def _check_url(settings: UpstreamSettings) -> None:
         raise SetupError("upstream_url_malformed", field="upstream_url", url=settings.url) from None
     if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment or parts.username:
         raise SetupError("upstream_url_malformed", field="upstream_url", url=settings.url)
+    from resolver.public_network import is_private_literal
+
     if not settings.allow_private and is_private_literal(host):
         raise SetupError("upstream_private", field="upstream_url", url=settings.url)

@@ -4,7 +4,6 @@ import re
 from io import BytesIO
 
 import zxingcpp
-from PIL import Image, UnidentifiedImageError
 
 from schemas.errors import InvalidInput, TooLarge
 
@@ -43,6 +42,8 @@ def read_photo(data: bytes) -> str:
     """The text of the code on a photograph; raises InvalidInput if there is none, or TooLarge."""
     if len(data) > MAX_PHOTO_BYTES:
         raise TooLarge("photo_too_large", field="photo", limit=MAX_PHOTO_BYTES // 1_048_576)
+    from PIL import Image, UnidentifiedImageError  # slow to import, and seldom needed
+
     try:
         with Image.open(BytesIO(data), formats=("JPEG", "PNG", "WEBP", "BMP")) as photo:
             if photo.width * photo.height > MAX_PIXELS:
