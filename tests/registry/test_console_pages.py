@@ -48,8 +48,8 @@ NODE = (
     "/", "/enterprises", "/enterprises/1", "/enterprises/1/act?action=suspend", "/enterprises/1/personal",
     "/enterprises/1/manage", "/prefixes",
     f"/prefixes/one?prefix={PUMP}", f"/prefixes/act?prefix={PUMP}&action=stopped", "/areas", "/health", "/audit",
-    "/accounts",
-    "/accounts/invitations", "/accounts/act?user_name=clerk&action=disable", "/accounts/act?user_name=clerk&action=password", "/keys",
+    "/accounts", "/accounts/invitations",
+    "/accounts/act?user_name=clerk&action=disable", "/accounts/act?user_name=clerk&action=password", "/keys",
     "/keys/new",
 )  # fmt: skip
 EVERYBODY = ("/sign-in", "/apply", "/resolve", f"/report?{ONE}", "/report")
