@@ -94,7 +94,9 @@ async def examine(settings: NodeSettings) -> list[Finding]:
             await connection.close()
     findings += [*check_certificate(settings, now), check_font(settings), *check_alarms(settings)]
     findings += await check_ports(settings)
-    findings.append(await check_link(settings))
+    is_there = any(finding.check == "port:registry" and finding.state == "ok" for finding in findings)
+    if is_there or not isinstance(settings.registry_link, Path | None):  # else it was said already
+        findings.append(await check_link(settings))
     findings += [finding async for finding in check_upstream(settings)]
     findings.append(check_sanity_of_clock(now))
     findings.append(check_public_url(settings))
@@ -325,7 +327,7 @@ async def check_link(settings: NodeSettings) -> Finding:
     from schemas.link_messages import SECRET_WRONG, ViewerQuestion
 
     try:
-        link = RegistryLink(find_asking(settings), make_asking_context(settings))
+        link = RegistryLink(find_asking(settings), make_asking_context(settings), is_quiet=True)
     except ServiceError as error:
         return blame("link", error)
     place = {"place": str(find_asking(settings))}

@@ -29,6 +29,7 @@ from node.readiness import ask_all
 from node.registry_link import check_link
 from node.secret_key import load_key_ring
 from node.settings import NodeSettings
+from node.tls import check_files
 from node.watch import SupervisorWatch
 from node.wording import say
 from schemas.errors import SetupError
@@ -157,6 +158,7 @@ class Supervisor:
         if self._with_demo:
             find_demo_files(settings.demo_dir)
         self._make_directories()
+        check_files(settings.tls)
         check_link(settings, self._part)
         sockets = self._open_sockets()
         load_key_ring(settings.secret_key_path)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import ssl
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from signal import SIGHUP
+
+from schemas.errors import SetupError
 
 LOOK_SECONDS = 5.0
 log = logging.getLogger("idnode.tls")
@@ -26,12 +29,24 @@ class TlsFiles:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
-        context.load_cert_chain(self.certificate, self.key)
+        context.load_cert_chain(self.certificate, self.key, password="")  # a key with a passphrase asks nobody for it
         return context
 
     def read_times(self) -> tuple[int, int]:
         """When each file was changed; raises OSError."""
         return self.certificate.stat().st_mtime_ns, self.key.stat().st_mtime_ns
+
+
+def check_files(files: TlsFiles | None) -> None:
+    """Before anything is started with them. Raises SetupError."""
+    if files is None:
+        return
+    try:
+        files.make_context()
+    except OSError as error:  # says nothing of which file it was about
+        missing = next((path for path in (files.certificate, files.key) if not os.access(path, os.R_OK)), None)
+        reason = f"{missing}: {error.strerror}" if missing else str(error)
+        raise SetupError("tls_unusable", path=str(files.certificate), key=str(files.key), reason=reason) from error
 
 
 async def renew_certificate(

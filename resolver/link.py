@@ -35,10 +35,11 @@ _Waiting = asyncio.Future[ViewerAnswer]
 class RegistryLink:
     """One connection for all questions of a worker; opened when it is needed, and anew after it broke."""
 
-    def __init__(self, where: Path | LinkPlace, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, where: Path | LinkPlace, tls: ssl.SSLContext | None = None, *, is_quiet: bool = False) -> None:
         """`where` is the registry's Unix socket, or its place on another machine, which speaks TLS."""
         self._where = where
         self._tls = tls
+        self._is_quiet = is_quiet  # whoever asks says himself what is wrong
         self._heard_at = 0.0
         self.trouble = ""  # why the last question had no answer, for whoever keeps the node running
         self._numbers = count(1)
@@ -58,7 +59,7 @@ class RegistryLink:
         except (OSError, TimeoutError) as error:
             if self._writer is not None and self._heard_at < began_at:  # the other machine may be gone
                 self._writer.transport.abort()
-            self._note_trouble(str(error) or "no answer")
+            self._note_trouble(getattr(error, "strerror", None) or str(error) or "no answer")
             raise Unavailable("link_away") from error
         self.trouble = ""
         if not answer.refusal:
@@ -118,8 +119,9 @@ class RegistryLink:
     def _note_trouble(self, reason: str) -> None:
         """Said once, until it is over; a wrong secret is what a broken connection comes from."""
         if reason != self.trouble and self.trouble != SECRET_WRONG:
-            _log.warning("the registry does not answer over the link at %s: %s", self._where, reason)
             self.trouble = reason
+            if not self._is_quiet:
+                _log.warning("the registry does not answer over the link at %s: %s", self._where, reason)
 
     async def close(self) -> None:
         if self._listening is not None:

@@ -117,6 +117,13 @@ TEXTS: dict[str, Text] = {
         "请在环境变量或 idnode.toml 中改正它。",
         "Correct it in the environment or in idnode.toml.",
     ),
+    "tls_unusable": Text(
+        "证书 {path} 和私钥 {key} 无法使用：{reason}。",
+        "The certificate {path} and its key {key} cannot be used: {reason}.",
+        "请检查 IDNODE_TLS_CERTIFICATE 和 IDNODE_TLS_KEY：PEM 格式、互相匹配、节点账号可读；私钥不能有口令。",
+        "Check IDNODE_TLS_CERTIFICATE and IDNODE_TLS_KEY: PEM, of one pair, readable for the node's account, the key"
+        " without a passphrase.",
+    ),
     "link_needs_secret": Text(
         "登记服务链路 {place} 在机器之间使用，但没有设置共享密钥。",
         "The registry link {place} is between machines, and no secret is set for it.",

@@ -16,12 +16,19 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 import node.tls
-from node.tls import TlsFiles, read_end, renew_certificate, serve_renewing
+from node.tls import TlsFiles, check_files, read_end, renew_certificate, serve_renewing
 from registry.api.state import RegistryState, open_pool
 from registry.app import create_app, make_server
 from resolver.worker import WorkerConfig, serve_worker
+from schemas.errors import SetupError
 from schemas.segments import SegmentWriter
 from tests.certificates import make_certificate
 from tests.node.serving import serve_app
@@ -203,6 +210,33 @@ def test_a_pair_that_does_not_fit_is_refused(tmp_path: Path, files: TlsFiles) ->
         TlsFiles(files.certificate, other.key).make_context()
     with pytest.raises(FileNotFoundError):
         TlsFiles(tmp_path / "none", files.key).make_context()
+
+
+@pytest.mark.parametrize("broken", ["certificate", "key"])
+@pytest.mark.parametrize("content", [None, b"", b"no PEM", "another"])
+def test_files_that_cannot_be_used_are_said_before_anything_starts(
+    tmp_path: Path, files: TlsFiles, broken: str, content: bytes | str | None
+) -> None:
+    check_files(files)
+    check_files(None)
+    path: Path = getattr(files, broken)
+    if content is None:
+        path.unlink()
+    else:
+        (tmp_path / "other").mkdir()
+        other = TlsFiles(*make_certificate(tmp_path / "other", days=90))
+        path.write_bytes(getattr(other, broken).read_bytes() if isinstance(content, str) else content)
+    with pytest.raises(SetupError, match=str(path)) as refused:
+        check_files(files)
+    assert refused.value.code == "tls_unusable"
+
+
+def test_a_key_with_a_passphrase_asks_nobody(files: TlsFiles) -> None:
+    key = load_pem_private_key(files.key.read_bytes(), None)
+    encryption = BestAvailableEncryption(b"secret")
+    files.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+    with pytest.raises(SetupError):
+        check_files(files)
 
 
 async def test_the_registry_echoes_the_requests_id_in_head_and_problem(registry: tuple[int, Any]) -> None:
