@@ -1,6 +1,6 @@
 """The interface against its own description: whatever the document allows is answered as the document says.
 
-A longer run: `IDNODE_SCHEMATHESIS_EXAMPLES=200 python -m pytest tests/registry/test_api_schemathesis.py`.
+A longer run: `SCHEMATHESIS_EXAMPLES=200 python -m pytest tests/registry/test_api_schemathesis.py`.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.registry.api_world import PUMP, open_world
 
-EXAMPLES = int(os.environ.get("IDNODE_SCHEMATHESIS_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "3"))
 CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
     response_schema_conformance,
