@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from asyncpg import Connection, Record
 
 from node.outbox import decode_rows, renew
 from node.plausible_time import ABOVE_MARK
+from node.report_rows import make_route
 from node.reporting import REPORTS, Reporter, Written, report_day, report_monitoring
 from node.store import outbox as outbox_store
 from node.store import reports as store
@@ -26,7 +28,7 @@ from registry.store.changes import Act
 from schemas.errors import ServiceError
 from schemas.identifiers import parse_any_identifier
 from schemas.signatures import Algorithm, format_public_key
-from schemas.toplevel_envelope import BASE_PATH
+from schemas.toplevel_envelope import BASE_PATH, encode_canonical
 from schemas.toplevel_tables import CURRENT, reconcile
 
 LINK = "link"  # the mark of the last answer; its value is empty, or says what is wrong
@@ -90,7 +92,7 @@ async def beat(conn: Connection, link: Link, now: datetime) -> bool:
             "queueDepth": standing.waiting + standing.dead,
             "lastClosedDay": closed.isoformat() if closed else None,
             "clockMs": int(now.timestamp() * 1000),
-            "routesHash": "",
+            "routesHash": hash_routes(link.reporter, prefix),
             "health": "degraded" if standing.dead or standing.refused else "ok",
         }
         answer = await link.toplevel.call(Call("POST", "/heartbeat", prefix, orjson.dumps(document)), now)
@@ -105,6 +107,11 @@ async def beat(conn: Connection, link: Link, now: datetime) -> bool:
     if answered:
         await note_link(conn, "", now)
     return answered
+
+
+def hash_routes(reporter: Reporter, prefix: str) -> str:
+    """SHA-256 of our rows of T2, by which the node above sees that its own are old."""
+    return sha256(encode_canonical([make_route(prefix, *reporter.route)])).hexdigest()
 
 
 async def note_link(conn: Connection, trouble: str, now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from schemas.records import pack_texts
 from schemas.sealing import KeyRing, make_key
 from schemas.signatures import format_public_key
 from schemas.texts import format_message, format_remedy
+from schemas.toplevel_envelope import encode_canonical
 from tests.node.toplevel_world import APP, PREFIX, START, YESTERDAY, Above, run_above
 from tests.registry.issuing_world import DOCUMENT
 
@@ -312,7 +314,9 @@ async def test_a_step_sends_all_that_is_due_and_the_next_one_nothing_more(node: 
     assert sent == {"T2", "T3", "T5", "T6", "T7", "T8", "T10", "M1", "M2", "PREFIXES", "STATE"}
     assert {message.state for message in await store.fetch_messages(node)} == {"accepted"}
     assert (await judge_reports(node, above.url, above.clock())).state == "ok"
-    decisions = await report_store.fetch_decisions(node)
+    (beat,) = above_store.fetch_heartbeats(above.book)
+    (route,) = above.rows("T2", "current")
+    assert beat["document"]["routesHash"] == sha256(encode_canonical([route])).hexdigest()
     above.clock.pass_(minutes=6)
     await step(node, link, above.clock)
     decisions = await report_store.fetch_decisions(node)
