@@ -129,8 +129,7 @@ async def export_annex(
     as_of: AsOf = None,
     file_format: Annotated[Literal["csv", "xlsx", "pdf"], Query(alias="format")] = "csv",
 ) -> Response:
-    """Its units in its order with totals; it names day, status, seal, definitions and checks of sums. The PDF has the
-    targets as bars, too; it needs a Chinese font on the node's machine."""
+    """Its units in its order with totals; it names day, status, seal, definitions and checks of sums."""
     async with call.connect() as conn:
         view, status = await read_view(conn, call, name, as_of)
     return await answer_annex(Annex(view, call.state.now(), status), file_format, call.language)

@@ -109,8 +109,7 @@ async def export_table(
     asked: Asked,
     file_format: Annotated[Literal["csv", "xlsx", "pdf", "json"], Query(alias="format")] = "csv",
 ) -> Response:
-    """CSV in UTF-8 with a byte order mark, XLSX, PDF or JSON; every file names definitions, period, time, seal and
-    check. The PDF has charts of trend and rank beside the table; it needs a Chinese font on the node's machine."""
+    """CSV (UTF-8 with a byte order mark), XLSX, PDF or JSON, each with definitions, period, time, seal and check."""
     async with call.connect() as conn:
         table, days = await read_export(conn, asked, call.state.now(), file_format)
     content = await asyncio.to_thread(make_file, table, file_format, call.language, days)

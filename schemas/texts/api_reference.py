@@ -2,6 +2,7 @@
 
 from schemas.texts.account_reference import ACCOUNTS
 from schemas.texts.application_reference import APPLICATIONS
+from schemas.texts.certificate_reference import CERTIFICATES
 from schemas.texts.native_reference import NATIVE
 from schemas.texts.problem_reference import PROBLEMS
 from schemas.texts.statistics_reference import STATISTICS
@@ -11,6 +12,7 @@ CHINESE: dict[str, str] = {
     **PROBLEMS,
     **ACCOUNTS,
     **STATISTICS,
+    **CERTIFICATES,
     **APPLICATIONS,
     # Groups of routes
     "node": "节点",

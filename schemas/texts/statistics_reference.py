@@ -10,8 +10,8 @@ STATISTICS: dict[str, str] = {
         "附统计期、数据时点、封印、口径、合计，以及合计是否与总数相符。"
     ),
     "The same as a file": "同样的数字，导出为文件",
-    "CSV in UTF-8 with a byte order mark, XLSX or JSON; every file names definitions, period, time, seal and check.": (
-        "UTF-8（带 BOM）的 CSV、XLSX 或 JSON；每个文件都写明口径、统计期、数据时点、封印和合计核对。"
+    "CSV (UTF-8 with a byte order mark), XLSX, PDF or JSON, each with definitions, period, time, seal and check.": (
+        "UTF-8（带 BOM）的 CSV、XLSX、PDF 或 JSON；每个文件都写明口径、统计期、数据时点、封印和合计核对。"
     ),
     "The sums of a period": "一段时间的合计",
     "With states as they are at its end.": "状态以期末为准。",
