@@ -30,7 +30,6 @@ class Judge:
 
     async def judge_all(self, person: Person, who: str, depth: int = 3, start: str = "/") -> None:
         """Every page that links lead to in so many steps."""
-        await person.page.context.add_init_script(AXE_SCRIPT)
         paths, mine = [start], set[str]()
         for step in range(depth + 1):
             following = list[str]()
@@ -71,6 +70,7 @@ class Judge:
 
 async def find_serious(page: Page, *, is_first: bool = True) -> list[str]:
     """At both widths; the navigation, which wide pages have, on the first of somebody's pages alone."""
+    await page.evaluate(AXE_SCRIPT)
     found = []
     for size in (NARROW, WIDE):
         where = "main" if size == WIDE and not is_first else "html"

@@ -219,6 +219,11 @@ async def test_a_partner_sees_what_was_granted_and_less_after_revocation(town: T
     await passer_by.page.goto(scanned)
     assert granted not in await passer_by.page.inner_text("main")
     await passer_by.picture("scanned")
+    await passer_by.page.click("a.report")
+    await passer_by.main.locator("[name=kind]").first.check()
+    await passer_by.picture("report-problem")
+    await passer_by.press("report_send")
+    await passer_by.sees(passer_by.say("reported_next"))
 
     await firm.press("partner_end")
     await firm.picture("partner-revoked")
@@ -283,8 +288,9 @@ async def test_a_regulator_sees_the_district_and_nothing_else(town: Town, operat
     yesterday = get_day(datetime.now(UTC)) - timedelta(days=1)
     await regulator.open(f"/statistics?to={yesterday}")
     await regulator.sees(regulator.say("fig_sealed_text"))
+    await regulator.open("/statistics")
     await regulator.picture("district-statistics")
-    await regulator.open("/plans/one?name=sucheng-2024&as_of=2024-12-31")
+    await regulator.open(f"/plans/one?name=sucheng-2024&as_of={yesterday}")
     await regulator.picture("plan")
     await regulator.main.locator("td.num a").first.click()
     await regulator.sees("示例企业")
@@ -345,7 +351,8 @@ async def test_axe_finds_nothing_serious_on_any_page_of_anybody(town: Town, oper
                 await visitor.sign_in("admin")
             elif role:
                 await visitor.sign_in(f"axe.{role}", passwords[role])
-            await judge.judge_all(visitor, role, start="/" if role else "/sign-in")
+            for start in ("/",) if role else ("/sign-in", f"/report?identifier={TOFU}/DF02-20240604-00001"):
+                await judge.judge_all(visitor, role, start=start)
             await visitor.page.context.close()
 
     firms = ("enterprise_admin", "", "enterprise_user", "partner")

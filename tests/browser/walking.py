@@ -190,6 +190,7 @@ def open_node() -> Iterator[World]:
     named = {f"IDNODE_{name}": text for name, text in settings.items()}
     with database.open_data_dir() as place, run_world(place / "node", use_own(), **named) as world:
         write_past(world.data_dir / "resolution-log", datetime.now(UTC))
+        world.settings["REGISTRY_URL"] = f"http://127.0.0.1:{world.registry_port}"  # where scanned pages lead to
         world.start("--demo")
         yield world
 
