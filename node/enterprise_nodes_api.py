@@ -11,7 +11,7 @@ from node import enterprise_nodes as nodes
 from node.enterprise_nodes import SignedCall
 from registry.api.state import RegistryState
 from registry.principals import Principal
-from schemas.errors import InvalidInput, TooLarge
+from schemas.errors import InvalidInput, ServiceError, TooLarge
 
 MAX_BODY_BYTES = 262_144
 
@@ -53,6 +53,15 @@ async def post_applications(request: Request) -> Response:
 async def _serve(request: Request, work: Work) -> Response:
     """One signed call in one transaction; errors are problem documents as everywhere."""
     state: RegistryState = request.app.state.registry
+    try:
+        return await _carry_out(request, state, work)
+    except ServiceError as error:
+        address = request.client.host if request.client else ""
+        await state.note_refused("ent", request.headers.get(nodes.KEY, ""), address, error)
+        raise
+
+
+async def _carry_out(request: Request, state: RegistryState, work: Work) -> Response:
     body = await _read(request)
     raw_path: bytes = request.scope.get("raw_path") or request.url.path.encode()
     target = raw_path.decode("ascii") + (f"?{request.url.query}" if request.url.query else "")

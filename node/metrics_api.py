@@ -10,7 +10,7 @@ from node.settings import RegistrySettings
 from registry.api.state import RegistryState
 from registry.keys import authenticate, split_bearer
 from registry.store import DATABASE_AWAY
-from schemas.errors import Unavailable
+from schemas.errors import ServiceError, Unavailable
 
 DATABASE_SECONDS = 3.0
 # A proxy on this machine that is not among IDNODE_TRUSTED_PROXIES must not lend its own address to the world.
@@ -43,9 +43,15 @@ def is_near(request: Request, settings: RegistrySettings) -> bool:
 
 async def check_operator(request: Request, state: RegistryState) -> None:
     """Raises Unauthenticated, Forbidden."""
-    access_key, secret_key = split_bearer(request.headers.get("authorization"))
-    async with state.connect() as conn:
-        principal = await authenticate(conn, access_key, secret_key)
+    header = request.headers.get("authorization")
+    access_key, secret_key = split_bearer(header)
+    address = request.client.host if request.client else ""
+    try:
+        async with state.connect() as conn:
+            principal = await authenticate(conn, access_key, secret_key, address=address)
+    except ServiceError as error:
+        await state.note_refused("metrics", header or "", address, error)
+        raise
     principal.check_operator()
 
 

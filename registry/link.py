@@ -164,7 +164,7 @@ async def _answer(
 ) -> None:
     try:
         async with turns:
-            answer = await identify(state, question)
+            answer = await _identify_or_note(state, question)
     except DATABASE_AWAY:
         answer = ViewerAnswer(question.number, refusal=UNAVAILABLE, code="database_unavailable")
     except ServiceError as error:
@@ -181,6 +181,14 @@ def _judge(error: ServiceError) -> str:
     if isinstance(error, Unauthenticated):
         return UNAUTHENTICATED
     return FORBIDDEN if isinstance(error, Forbidden) else UNAVAILABLE
+
+
+async def _identify_or_note(state: RegistryState, question: ViewerQuestion) -> ViewerAnswer:
+    try:
+        return await identify(state, question)
+    except ServiceError as error:
+        await state.note_refused("resolver", question.authorization, question.address, error)
+        raise
 
 
 async def identify(state: RegistryState, question: ViewerQuestion) -> ViewerAnswer:

@@ -24,6 +24,7 @@ from registry.principals import Principal
 from registry.store.accounts import (
     AccountSecrets,
     add_failure,
+    count_failing_names,
     delete_failures,
     delete_old_failures,
     find_failures,
@@ -43,6 +44,7 @@ MAX_PASSWORD_CHARACTERS = 128
 FREE_FAILURES = 3  # who mistypes twice waits for nothing
 MAX_WAIT_SECONDS = 900
 FORGET_AFTER = timedelta(days=1)
+MAX_NOTED_NAMES = 20  # from one address within a minute; the next one stands for all others
 
 Connect = Callable[[], AbstractAsyncContextManager[Connection]]
 
@@ -233,9 +235,14 @@ async def _note_failure(conn: Connection, visit: Visit, guess: _Guess, error: Se
     await delete_old_failures(conn, visit.at - FORGET_AFTER)
     if error.code == "second_factor_missing":
         return  # the password was right, and the page asks for the code now
-    if isinstance(error, Unauthenticated):
-        await add_failure(conn, guess.user_name_key, guess.address, guess.wrong, visit.at)
     subject = f"account:{shorten(guess.user_name_key, 60)}"
+    if isinstance(error, Unauthenticated):
+        is_guess = await add_failure(conn, guess.user_name_key, guess.address, guess.wrong, visit.at)
+        names = await count_failing_names(conn, guess.address, visit.at - timedelta(minutes=1))
+        if not is_guess or names > MAX_NOTED_NAMES + 1:
+            return  # a flood of one password or of names is a few lines of the audit trail
+        if names > MAX_NOTED_NAMES:
+            subject = "account:others"
     await append_audit(conn, AuditEntry(visit.at, "anonymous", visit.address, "sign_in", subject, error.code))
 
 

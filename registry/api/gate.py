@@ -16,7 +16,7 @@ from registry.principals import Order, Principal
 from registry.sign_in import Visit
 from registry.store import DATABASE_AWAY
 from registry.tokens import authenticate_bearer
-from schemas.errors import Forbidden, TooLarge, Unavailable
+from schemas.errors import Forbidden, ServiceError, TooLarge, Unavailable
 from schemas.texts import LANGUAGES, choose_language
 
 API = "/api/v1/"
@@ -93,8 +93,12 @@ class Gate:
             return None
         read_bearer(header)  # what has not its form costs no connection
         visit = Visit(self._state.now(), find_address(scope))
-        async with self._state.connect() as conn:
-            return await authenticate_bearer(conn, self._state.config.rules.key_ring, header, visit)
+        try:
+            async with self._state.connect() as conn:
+                return await authenticate_bearer(conn, self._state.config.rules.key_ring, header, visit)
+        except ServiceError as error:
+            await self._state.note_refused("api", header or "", visit.address, error)
+            raise
 
 
 def is_noted(principal: Principal, scope: Scope, status: int) -> bool:

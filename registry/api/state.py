@@ -15,8 +15,9 @@ import asyncpg
 from registry.api.watch import RequestCounts
 from registry.attachments import Storage
 from registry.prefixes import NodeRules
+from registry.refusals import Refusals, name_tried
 from registry.store import DATABASE_AWAY
-from schemas.errors import Unavailable
+from schemas.errors import Forbidden, ServiceError, Unauthenticated, Unavailable
 from schemas.link_place import LinkPlace
 from schemas.process_stats import StatsFile
 from schemas.segments import SegmentWriter
@@ -79,6 +80,12 @@ class RegistryState:
     key_locks: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = field(default_factory=WeakValueDictionary)
     now: Callable[[], datetime] = _now
     requests: RequestCounts = field(default_factory=RequestCounts)
+    refusals: Refusals = field(default_factory=Refusals)
+
+    async def note_refused(self, interface: str, bearer: str, address: str, error: ServiceError) -> None:
+        """Credentials that opened nothing go into the audit trail; who gave none tried none."""
+        if bearer and isinstance(error, Unauthenticated | Forbidden):
+            await self.refusals.note(self.connect, self.now(), name_tried(interface, bearer, address, error))
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[asyncpg.Connection]:

@@ -94,7 +94,7 @@ class SnmsEdge:
         headers = Headers(scope=request.scope)
         call = SnmsCall(request, self._state, None, self._shared, read_query(request.scope["query_string"]))
         if route.rights != "anyone":
-            call.principal = await find_principal(call, headers.get("authorization"), remembered=route.scope == "read")
+            call.principal = await self._identify(call, headers.get("authorization"), route)
             call.principal.check_scope(route.scope)
             if route.rights == "operator":
                 call.principal.check_operator()
@@ -103,6 +103,13 @@ class SnmsEdge:
             parse = parse_spare_body if request.method == "GET" else parse_body
             call.body = parse(data, headers.get("content-type", "").strip().lower())
         return await route.handler(call)
+
+    async def _identify(self, call: SnmsCall, header: str | None, route: Route) -> Principal:
+        try:
+            return await find_principal(call, header, remembered=route.scope == "read")
+        except ServiceError as error:
+            await self._state.note_refused("snms", header or "", call.address, error)
+            raise
 
     def _answer_no_route(self, path: str) -> Response:
         methods = self._methods.get(path)

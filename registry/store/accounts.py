@@ -257,15 +257,24 @@ async def find_failures(conn: Connection, user_name_key: str, address: str) -> F
     return Failures(**row) if row else None
 
 
-async def add_failure(conn: Connection, user_name_key: str, address: str, wrong: bytes, at: datetime) -> None:
-    """One more; the same wrong password again adds nothing."""
-    await conn.execute(
+async def add_failure(conn: Connection, user_name_key: str, address: str, wrong: bytes, at: datetime) -> bool:
+    """One more; the same wrong password again adds nothing. Whether it was another guess."""
+    last_at: datetime = await conn.fetchval(
         "INSERT INTO sign_in_failures AS f (user_name_key, address, failures, last_at, last_wrong)"
         " VALUES ($1, $2, 1, $4, $3) ON CONFLICT (user_name_key, address) DO UPDATE SET"
         " failures = f.failures + (f.last_wrong <> $3)::int, last_wrong = $3,"
-        " last_at = CASE WHEN f.last_wrong = $3 THEN f.last_at ELSE $4 END",
+        " last_at = CASE WHEN f.last_wrong = $3 THEN f.last_at ELSE $4 END RETURNING last_at",
         user_name_key, address, wrong, at,
     )  # fmt: skip
+    return last_at == at
+
+
+async def count_failing_names(conn: Connection, address: str, since: datetime) -> int:
+    """How many names were tried with wrong passwords from an address."""
+    number: int = await conn.fetchval(
+        "SELECT count(*) FROM sign_in_failures WHERE last_at > $2 AND address = $1", address, since
+    )
+    return number
 
 
 async def delete_failures(conn: Connection, user_name_key: str, address: str | None = None) -> None:
