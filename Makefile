@@ -1,5 +1,6 @@
 # make run    a node with the demonstration data          make test   lint, types and all tests
 # make bench  the figures of loadtests/RESULTS.md          make lock   renew the lock files
+# make pictures  the pictures of the guides
 #
 # pip's own configuration (mirrors, proxies, certificates) is honoured. `make` itself ends with status 2 whenever
 # one of its commands fails; the commands below, such as `.venv/bin/idnode up`, end with 1.
@@ -8,7 +9,7 @@ PYTHON ?= python3
 UV ?= uv
 PACKAGES := node resolver registry schemas
 
-.PHONY: run test bench lint types chromium font lock clean
+.PHONY: run test pictures bench lint types chromium font lock clean
 .DELETE_ON_ERROR:
 
 run: .venv/ready-to-run
@@ -40,6 +41,12 @@ font:
 	  echo "测试需要中文字体，请先安装：sudo apt-get install fonts-wqy-microhei /" \
 	    "the tests need a Chinese font, install it first: sudo apt-get install fonts-wqy-microhei" >&2; exit 1; \
 	fi
+
+# The pictures of the guides in docs/, in both languages, made by walking through the console. Chromium's own words
+# (on buttons for files, in dates) are Chinese with its package chromium-l10n alone.
+pictures: .venv/ready-to-test chromium
+	WRITE_PICTURES=yes .venv/bin/python -m pytest tests/browser/test_walks.py -k "not axe"
+	.venv/bin/python -m pytest tests/browser/test_guides.py
 
 bench: .venv/ready-to-test
 	.venv/bin/python -m loadtests.bench
