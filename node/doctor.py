@@ -44,6 +44,7 @@ OLDEST_SANE = datetime(2025, 1, 1, tzinfo=UTC)  # a machine without a battery wa
 UNCOUNTED_WARNING_SECONDS, UNCOUNTED_ERROR_SECONDS = 15.0, 120.0
 AGENT_SILENT_SECONDS = 60.0
 LOOK_BYTES = 65_536
+LEAST_ROOM_BYTES = 100_000_000  # however small the disk: a checkpoint and one import need as much
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,9 +254,8 @@ def check_disk(settings: NodeSettings) -> list[Finding]:
     by_device = {os.stat(place).st_dev: place for place in sorted(places, reverse=True) if place.is_dir()}
     if not by_device:
         return [Finding("disk", "error", "data_dir_missing", {"path": str(settings.data_dir)})]
-    return [
-        judge_room(place, shutil.disk_usage(place).free, choose_reserve_bytes(place)) for place in by_device.values()
-    ]
+    rooms = {place: max(choose_reserve_bytes(place), LEAST_ROOM_BYTES) for place in by_device.values()}
+    return [judge_room(place, shutil.disk_usage(place).free, reserve) for place, reserve in rooms.items()]
 
 
 def judge_room(place: Path, free_bytes: int, reserve_bytes: int) -> Finding:

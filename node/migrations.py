@@ -76,6 +76,8 @@ async def connect(dsn: str) -> asyncpg.Connection:
     """A connection of its own, or SetupError with the server's host and never its password."""
     try:
         return await asyncpg.connect(dsn, timeout=20)
+    except asyncpg.InsufficientResourcesError as error:
+        raise SetupError("database_without_room", reason=str(error)) from error
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         reason = str(error) or type(error).__name__
         raise SetupError("database_unreachable", database=describe(dsn), reason=reason) from error

@@ -335,8 +335,14 @@ def run_program(command: list[str], cwd: Path, account: Account, stdin: bytes = 
     )
     output = (done.stdout + done.stderr).decode(errors="replace").strip()
     if done.returncode or "FATAL:" in output or "ERROR:" in output:  # a single-user server exits with 0 all the same
-        reason = output.splitlines()[-1] if output else f"exit status {done.returncode}"
+        reason = find_reason(output) or f"exit status {done.returncode}"
         raise SetupError("database_not_made", path=str(cwd.parent), reason=reason)
+
+
+def find_reason(output: str) -> str:
+    """The line that says why, of what a program of PostgreSQL printed; what it tidies up afterwards is no reason."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return next((line for line in lines if re.search("FATAL:|PANIC:|[Ee]rror:|ERROR:", line)), (lines or [""])[-1])
 
 
 def start_failure(data_dir: Path, log_dir: Path, said_before: dict[Path, int]) -> SetupError:

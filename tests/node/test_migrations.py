@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
-from node.migrations import check_schema, describe, load_migrations, migrate
+from node.migrations import check_schema, connect, describe, load_migrations, migrate
 from schemas.errors import SetupError
 from tests import database
 
@@ -126,6 +128,21 @@ async def test_a_database_that_does_not_answer_is_named_without_its_password(tmp
     assert refused.value.code == "database_unreachable"
     assert "127.0.0.1:1/idnode" in str(refused.value)
     assert "s3cret" not in str(refused.value)
+
+
+async def test_a_database_without_room_for_us_is_no_database_that_is_away(
+    empty_url: str, empty: asyncpg.Connection
+) -> None:
+    role = f"crowded_{uuid4().hex}"
+    await empty.execute(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 0")
+    try:
+        parts = urlsplit(empty_url)
+        dsn = parts._replace(netloc=f"{role}@{parts.netloc.rpartition('@')[2]}").geturl()
+        with pytest.raises(SetupError, match="too many connections") as refused:
+            await connect(dsn)
+        assert refused.value.code == "database_without_room"
+    finally:
+        await empty.execute(f"DROP ROLE {role}")
 
 
 @pytest.mark.parametrize(

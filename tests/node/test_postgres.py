@@ -18,7 +18,7 @@ import asyncpg
 import pytest
 
 from node import postgres, postgres_binaries
-from node.postgres import EmbeddedPostgres, find_running, get_dsn, wait_for_orphans
+from node.postgres import EmbeddedPostgres, find_reason, find_running, get_dsn, wait_for_orphans
 from node.postgres_account import Account, can_reach, choose_account
 from node.postgres_binaries import choose_binaries, copy_binaries
 from node.postgres_probe import find_processes
@@ -295,6 +295,23 @@ async def test_a_path_too_long_for_a_socket_is_no_hindrance(made: Path) -> None:
     finally:
         server.stop()
         shutil.rmtree(place)
+
+
+@pytest.mark.parametrize(
+    ("printed", "reason"),
+    [
+        (
+            'creating directory /d ... ok\nFATAL:  could not write to file "base": No space left on device\n'
+            'child process exited with exit code 1\ninitdb: removing contents of data directory "/d"',
+            'FATAL:  could not write to file "base": No space left on device',
+        ),
+        ("initdb: error: invalid locale\ninitdb: hint: see --help\n", "initdb: error: invalid locale"),
+        ("Killed\n", "Killed"),
+        ("", ""),
+    ],
+)
+def test_the_reason_is_the_line_that_says_why(printed: str, reason: str) -> None:
+    assert find_reason(printed) == reason
 
 
 def test_what_an_interrupted_beginning_left_is_made_anew() -> None:
