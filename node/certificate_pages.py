@@ -15,7 +15,7 @@ from registry.console.sections import Entry, Section, is_enterprise
 from registry.console.visits import Anybody, AnybodyPosting, Post, Posting, Visit, Visiting
 from registry.enterprises import get_enterprise_id
 from registry.principals import Principal
-from schemas.errors import Forbidden, InvalidInput, ServiceError
+from schemas.errors import Forbidden, InvalidInput, ServiceError, SetupError, Unavailable
 from schemas.texts.connection_certificates import PAGES
 
 Text = Annotated[str, Query(max_length=200)]
@@ -53,7 +53,7 @@ def _add_office(router: APIRouter, office: Office) -> None:
             made = await certificates.draft(post.connect, office, order, enterprise_id)
             async with post.write() as conn:
                 await certificates.keep(conn, order, made)
-        except Forbidden:
+        except (Forbidden, SetupError, Unavailable):
             raise
         except ServiceError as error:
             return await _show(post, office, None, post.form.to_dict(), post.explain(error))

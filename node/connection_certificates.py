@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ from registry.enterprise_views import get_enterprise
 from registry.principals import Order, Principal
 from schemas.days import get_day
 from schemas.enterprises import CERTIFICATE_USCC, EnterpriseState
-from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound
+from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound, SlowDown
 from schemas.identifiers import shorten
 from schemas.prefixes import PrefixState
 from schemas.sealing import KeyRing
@@ -36,6 +36,7 @@ State = Literal["valid", "revoked", "suspended", "departed", "prefix_changed"]
 Connect = Callable[[], AbstractAsyncContextManager[Connection]]
 MAX_FILE_BYTES = 4 * 1024 * 1024
 MAX_LISTED = 5_000
+MOST_A_DAY = 100  # of one firm: a program that repeats itself must not fill the database
 _SIGNS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: none is taken for another
 _ALIKE = str.maketrans("OIL", "011")
 _NUMBER = re.compile(r"JR(\d{4})-?([0-9A-Z]{4})-?([0-9A-Z]{4})-?([0-9A-Z]{4})-?([0-9A-Z]{4})", re.ASCII)
@@ -153,6 +154,8 @@ async def draft(connect: Connect, office: Office, order: Order, enterprise_id: i
     async with connect() as conn:
         subject = await read_subject(conn, order.principal, enterprise_id)
         connected_on = check_connected(subject)
+        if await store.count_since(conn, enterprise_id, order.at - timedelta(days=1)) >= MOST_A_DAY:
+            raise SlowDown("certificate_slow_down", field="enterprise", limit=MOST_A_DAY, seconds=3_600)
         identity = await get_identity(conn, office.ring, office.signing, office.node_name, order.at)
     blank = Certificate(
         make_number(order.at), enterprise_id, subject.enterprise, subject.certificate_code, subject.prefixes,

@@ -68,6 +68,16 @@ def _read(row: object) -> Certificate | None:
     return Certificate(**values | {"prefixes": tuple(values["prefixes"])})
 
 
+async def count_since(conn: Connection, enterprise_id: int, since: datetime) -> int:
+    """How many a firm got since then."""
+    count: int = await conn.fetchval(
+        "SELECT count(*) FROM connection_certificates WHERE enterprise_id = $1 AND issued_at >= $2",
+        enterprise_id,
+        since,
+    )
+    return count
+
+
 async def fetch_file(conn: Connection, number: str) -> bytes | None:
     content: bytes | None = await conn.fetchval("SELECT file FROM connection_certificates WHERE number = $1", number)
     return content

@@ -153,6 +153,12 @@ TEXTS: dict[str, Text] = {
         "无需再次撤销；需要时可为企业重新出具。",
         "Nothing needs to be done; issue another one if the firm needs it.",
     ),
+    "certificate_slow_down": Text(
+        "该企业一天内已出具 {limit} 份接入证明。",
+        "{limit} certificates were issued for this firm within a day.",
+        "已出具的可以再次下载；如是程序重复调用，请修正程序，明天再试。",
+        "Those can be downloaded again; if a program repeats itself, repair it and try tomorrow.",
+    ),
     "certificate_reason_missing": Text(
         "撤销接入证明需要原因。",
         "Revoking a connection certificate needs a reason.",

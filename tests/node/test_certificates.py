@@ -42,6 +42,11 @@ def identity() -> Identity:
 
 
 @pytest.fixture(scope="module")
+def other() -> Identity:
+    return make_identity("other", NOW)
+
+
+@pytest.fixture(scope="module")
 def signed(identity: Identity) -> bytes:
     return sign_pdf(draw_sheet(make_certificate(), f"{CONSOLE_URL}/verify/x"), identity, "reason", "node")
 
@@ -55,9 +60,11 @@ def make_certificate(**more: Any) -> Certificate:
     return Certificate(**values | more)
 
 
-def test_the_signature_is_intact_and_one_changed_byte_is_refused(signed: bytes, identity: Identity) -> None:
+def test_the_signature_is_intact_and_one_changed_byte_is_refused(
+    signed: bytes, identity: Identity, other: Identity
+) -> None:
     assert is_intact(signed, identity.certificate)
-    assert not is_intact(signed, make_identity("another", NOW).certificate)
+    assert not is_intact(signed, other.certificate)
     assert not is_intact(signed + b"\n", identity.certificate), "nothing may stand outside of what is signed"
     contents = signed.index(b"/Contents <") + 11
     for at in (9, 200, signed.index(b"/Type"), contents + 600, len(signed) - 9):
@@ -145,12 +152,13 @@ def write_pair(place: Path, identity: Identity) -> tuple[Path, Path]:
     return certificate, key
 
 
-def test_a_configured_certificate_signs_while_it_is_in_force(tmp_path: Path, identity: Identity) -> None:
+def test_a_configured_certificate_signs_while_it_is_in_force(
+    tmp_path: Path, identity: Identity, other: Identity
+) -> None:
     certificate, key = write_pair(tmp_path, identity)
     assert read_files(certificate, key, NOW).certificate == identity.certificate
-    other = tmp_path / "other"
-    other.mkdir()
-    _, foreign = write_pair(other, make_identity("other", NOW))
+    (tmp_path / "other").mkdir()
+    _, foreign = write_pair(tmp_path / "other", other)
     for pair, now in (
         ((certificate, key), NOW + timedelta(days=4_000)),
         ((certificate, foreign), NOW),
@@ -174,6 +182,12 @@ async def console(database_url: str, tmp_path_factory: pytest.TempPathFactory) -
         yield made
 
 
+@pytest_asyncio.fixture(scope="module")
+async def one(console: Console) -> dict[str, Any]:
+    """A certificate of pump that nobody revokes."""
+    return await issue(console)
+
+
 async def issue(console: Console, who: str = "pump", firm: str = "pump") -> dict[str, Any]:
     body = {"enterprise_id": console.world.firms[firm].enterprise_id}
     made = await console.world.ask("POST", V1, body, who=who)
@@ -181,8 +195,8 @@ async def issue(console: Console, who: str = "pump", firm: str = "pump") -> dict
     return dict(made.json)
 
 
-async def test_a_firm_gets_a_signed_file_that_anybody_can_verify(console: Console) -> None:
-    world, one = console.world, await issue(console)
+async def test_a_firm_gets_a_signed_file_that_anybody_can_verify(console: Console, one: dict[str, Any]) -> None:
+    world = console.world
     file = await world.ask("GET", f"{V1}/{one['number']}/file")
     assert (file.status, file.headers["Content-Type"], hashlib.sha256(file.body).hexdigest()) == (
         200, "application/pdf", one["sha256"],
@@ -205,8 +219,7 @@ async def test_a_firm_gets_a_signed_file_that_anybody_can_verify(console: Consol
     assert page.status == 200 and "Firm 901" in page.shown and "valid" in page.shown and one["sha256"] in page.shown
 
 
-async def test_an_uploaded_file_is_compared_byte_by_byte(console: Console) -> None:
-    one = await issue(console)
+async def test_an_uploaded_file_is_compared_byte_by_byte(console: Console, one: dict[str, Any]) -> None:
     file = (await console.world.ask("GET", f"{V1}/{one['number']}/file")).body
     other = (await console.world.ask("GET", f"{V1}/{(await issue(console))['number']}/file")).body
     nobody = console["nobody"]
@@ -243,9 +256,9 @@ async def test_who_may_issue_by_the_interface(console: Console, who: str, status
      ("engineer", 403, 403, 403), ("mayor", 403, 403, 403), ("nobody", 303, 401, 303)],
 )  # fmt: skip
 async def test_who_may_issue_and_revoke_in_the_console(
-    console: Console, who: str, sees: int, issues: int, revokes: int
+    console: Console, one: dict[str, Any], who: str, sees: int, issues: int, revokes: int
 ) -> None:
-    one, visitor = await issue(console), console[who]
+    visitor = console[who]
     assert (await visitor.get("/certificates")).status == sees
     posted = await visitor.post("/certificates", {"enterprise": PUMP})
     assert posted.status == issues or (who == "nobody" and posted.status in (303, 401, 403))
@@ -255,8 +268,8 @@ async def test_who_may_issue_and_revoke_in_the_console(
         assert "Firm 902" not in (await visitor.get("/certificates")).shown
 
 
-async def test_a_firm_sees_its_own_only(console: Console) -> None:
-    world, one = console.world, await issue(console)
+async def test_a_firm_sees_its_own_only(console: Console, one: dict[str, Any]) -> None:
+    world = console.world
     assert (await world.ask("GET", f"{V1}/{one['number']}", who="tofu")).status == 404
     assert (await world.ask("GET", f"{V1}/{one['number']}/file", who="tofu")).status == 404
     assert (await world.ask("GET", V1, who="tofu")).json["certificates"] == []
@@ -311,6 +324,30 @@ async def test_only_connected_firms_get_one_and_what_became_of_them_is_told(cons
     assert await state() == "prefix_changed"
 
 
+async def test_a_program_that_repeats_itself_is_stopped_and_a_missing_font_is_named(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, one = console.world, await issue(console, "operator", "tofu")
+    monkeypatch.setenv("IDNODE_PDF_FONT", "/nowhere.ttf")
+    lacking = await world.ask("POST", V1, {}, who="tofu")
+    assert (lacking.status, lacking.json["code"]) == (503, "pdf_font_unusable")
+    page = await console["tofu"].post("/certificates", {})
+    assert (page.status, "apt-get install fonts-wqy-microhei" in page.shown) == (503, True)
+    monkeypatch.undo()
+    async with world.state.connect() as conn:
+        names = "enterprise_id, enterprise, certificate_code, prefixes, connected_on, node_name, issued_at, issued_by"
+        await conn.execute(
+            f"INSERT INTO connection_certificates (number, sha256, file, fingerprint, {names})"
+            f" SELECT 'copy ' || n, n::text::bytea, '', fingerprint, {names} FROM connection_certificates,"
+            " generate_series(1, 99) n WHERE number = $1",
+            one["number"],
+        )
+    refused = await world.ask("POST", V1, {}, who="tofu")
+    assert (refused.status, refused.json["code"]) == (429, "certificate_slow_down")
+    async with world.state.connect() as conn:
+        await conn.execute("DELETE FROM connection_certificates WHERE number LIKE 'copy %'")
+
+
 async def test_a_repeated_request_gets_the_first_certificate(console: Console) -> None:
     key = {"Idempotency-Key": "certificate-1"}
     first, second = [(await console.world.ask("POST", V1, {}, headers=key)).json for _ in range(2)]
@@ -333,8 +370,7 @@ async def test_a_file_of_a_configured_certificate_is_known_by_its_digest(
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
-async def test_pages_speak_both_languages(console: Console, language: str) -> None:
-    one = await issue(console)
+async def test_pages_speak_both_languages(console: Console, one: dict[str, Any], language: str) -> None:
     for who, path in (("nobody", "/verify"), ("nobody", "/verify?number=x"), ("nobody", f"/verify/{one['number']}"),
                       ("pump", "/certificates"), ("operator", f"/certificates/revoke/{one['number']}")):  # fmt: skip
         page = await console[who].get(path, **{"Accept-Language": language})
