@@ -22,6 +22,9 @@ from pyhanko_certvalidator.registry import SimpleCertificateStore
 from node.signing_identity import Identity
 
 FIELD = "Signature"
+ATTRIBUTE_BYTES = (
+    4_096  # of a signature beside its certificates: digest, signed attributes, names; RSA up to 8,192 bits
+)
 
 
 def sign_pdf(content: bytes, identity: Identity, reason: str, name: str) -> bytes:
@@ -37,7 +40,11 @@ def sign_pdf(content: bytes, identity: Identity, reason: str, name: str) -> byte
         field_name=FIELD, md_algorithm="sha256", subfilter=SigSeedSubFilter.PADES, reason=reason, name=name,
         certify=True, docmdp_permissions=MDPPerm.NO_CHANGES,
     )  # fmt: skip
-    signed: io.BytesIO = signers.PdfSigner(terms, signer).sign_pdf(IncrementalPdfFileWriter(io.BytesIO(content)))
+    room = len(identity.certificate) + sum(map(len, identity.chain)) + ATTRIBUTE_BYTES
+    signed: io.BytesIO = signers.PdfSigner(terms, signer).sign_pdf(
+        IncrementalPdfFileWriter(io.BytesIO(content)),
+        bytes_reserved=2 * room,  # in hex; found by a signature for trial, it would take twice as long
+    )
     return signed.getvalue()
 
 

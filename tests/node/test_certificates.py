@@ -157,6 +157,12 @@ def test_a_configured_certificate_signs_while_it_is_in_force(
 ) -> None:
     certificate, key = write_pair(tmp_path, identity)
     assert read_files(certificate, key, NOW).certificate == identity.certificate
+    chain = x509.load_der_x509_certificate(other.certificate).public_bytes(Encoding.PEM)
+    chained = tmp_path / "chained.pem"
+    chained.write_bytes(certificate.read_bytes() + chain)
+    found = read_files(chained, key, NOW)
+    assert found.chain == (other.certificate,)
+    assert is_intact(sign_pdf(draw_sheet(make_certificate(), "http://x"), found, "r", "n"), identity.certificate)
     (tmp_path / "other").mkdir()
     _, foreign = write_pair(tmp_path / "other", other)
     for pair, now in (
