@@ -272,20 +272,23 @@ async def report_monitoring(conn: Connection, reporter: Reporter, day: date, now
         raise InvalidInput("toplevel_day_running", field="day", day=day)
     written = Written()
     for prefix in reporter.prefixes:
-        spans, peak = await monitor.fetch_node_spans(conn, prefix, day), await monitor.find_peak(conn, WHOLE_NODE, day)
-        written.add(
-            await write(
-                conn, [Report("M1", day.isoformat(), prefix, [make.make_monitor(prefix, day, spans, peak)])], now
-            )
-        )
+        whole = await read_node_monitor(conn, prefix, day)
+        written.add(await write(conn, [Report("M1", day.isoformat(), prefix, [whole])], now))
         parts = split(await monitor.fetch_monitored(conn, prefix, day), MONITORED_PER_PART)
         for number, found in enumerate(parts, start=1):
-            rows = await _make_monitors(conn, found, day)
+            rows = await make_monitors(conn, found, day)
             written.add(await write(conn, [Report("M2", day.isoformat(), prefix, rows, number, len(parts))], now))
     return written
 
 
-async def _make_monitors(conn: Connection, found: Sequence[Record], day: date) -> list[Row]:
+async def read_node_monitor(conn: Connection, prefix: str, day: date) -> Row:
+    """The row of M1 of a secondary prefix."""
+    spans, peak = await monitor.fetch_node_spans(conn, prefix, day), await monitor.find_peak(conn, WHOLE_NODE, day)
+    return make.make_monitor(prefix, day, spans, peak)
+
+
+async def make_monitors(conn: Connection, found: Sequence[Record], day: date) -> list[Row]:
+    """The rows of M2 of these prefixes, with what their own nodes say."""
     ids = [row["prefix_id"] for row in found]
     spans, peaks = await monitor.fetch_spans(conn, ids, day), await monitor.fetch_peaks(conn, ids, day)
     rows = []

@@ -16,6 +16,7 @@ from node.cli import (
     identifier_commands,
     import_command,
     key_commands,
+    monitor_commands,
     native_commands,
     partner_commands,
     plan_commands,
@@ -65,5 +66,6 @@ for commands in (
     closing_commands,
     backup_commands,
     alarm_commands,
+    monitor_commands,
 ):
     commands.add_to(app)

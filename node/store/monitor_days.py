@@ -51,6 +51,18 @@ async def fetch_node_spans(conn: Connection, node_prefix: str, day: date) -> dic
     return {row["kind"]: row for row in rows}
 
 
+async def fetch_months(conn: Connection, node_prefix: str, first: date) -> list[Record]:
+    """How long answers took over all prefixes of a secondary prefix, by month from a day on: kind resolve, register."""
+    return await conn.fetch(
+        "SELECT to_char(day, 'YYYY-MM') AS month, kind, count(DISTINCT day) AS days, sum(number)::int8 AS number,"
+        " sum(total_us)::int8 AS total_us, max(longest_us) AS longest_us FROM monitor_days"
+        " JOIN prefixes x USING (prefix_id) WHERE day >= $2 AND (x.prefix = $1 OR starts_with(x.prefix, $1 || '.'))"
+        " AND x.sandbox_of IS NULL GROUP BY 1, 2 ORDER BY 1, 2",
+        node_prefix,
+        first,
+    )
+
+
 async def find_peak(conn: Connection, prefix_id: int, day: date) -> Record | None:
     return await conn.fetchrow(
         "SELECT requests, at FROM monitor_peaks WHERE prefix_id = $1 AND day = $2", prefix_id, day

@@ -41,6 +41,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "application_changed": ("已修改应用 {application_id}：{name}", "Application {application_id} changed: {name}"),
     "application_gone": ("已停用应用 {application_id}：{name}", "Application {application_id} retired: {name}"),
     "application_none": ("尚无应用", "There are no applications"),
+    "monitor_none": ("没有测得任何数字", "Nothing was measured"),
     "application_queued": ("{month} 的应用：{count} 份报文待发送", "Applications of {month}: {count} messages wait"),
 }  # fmt: skip
 

@@ -22,10 +22,12 @@ from node.segment_files import read_portion
 from node.toplevel_link import reconcile_day
 from registry.latencies import Latencies, Span
 from registry.store.latencies import add_latencies
+from schemas.days import get_day
 from schemas.errors import InvalidInput
 from schemas.resolution_log import ClientClass
 from schemas.toplevel_tables import TABLES, judge_row
 from tests.node.counting_world import answer, write_segment
+from tests.node.test_cli_data import Node
 from tests.node.test_toplevel_reporting import REPORTER, above, make_link, node, send_all
 from tests.node.toplevel_world import PREFIX, START, YESTERDAY, Above
 
@@ -175,6 +177,28 @@ async def test_twelve_items_arrive_for_the_node_and_for_each_prefix(measured: as
     assert (first["resolveAvgMs"], first["maxQps"], first["registerAvgMs"]) == (1.5, 40, 12.345)
     assert (second["resolveMaxMs"], second["maxQps"], "registerAvgMs" in second) == (9.0, 2, False)
     assert await reconcile_day(measured, await make_link(measured, above), YESTERDAY, above.clock())
+
+
+async def test_the_command_shows_a_day_and_six_months(pool: asyncpg.Pool, database_url: str, tmp_path: Path) -> None:
+    cli = Node(database_url, tmp_path)
+    assert cli.get("monitor", "--months") == {"months": []}
+    async with pool.acquire() as conn:
+        prefix_id = await conn.fetchval(
+            "INSERT INTO prefixes (prefix, state, created, changed, enabled_on) VALUES ('88.101.77', 1, $1, $1, $2)"
+            " RETURNING prefix_id", START, DAY,
+        )  # fmt: skip
+        today = get_day(datetime.now(UTC))
+        for day, took in ((today, 3_000), (today.replace(day=1) - timedelta(days=1), 1_000), (date(2020, 1, 1), 9)):
+            at = datetime.now(UTC)
+            await add_latencies(conn, "resolve", {(prefix_id, day): Span(2, took, took, at, 0, at)})
+    rows = cli.get("monitor", "--day", today)["rows"]
+    assert [(row["prefix"], row["resolveAvgMs"]) for row in rows] == [(PREFIX, 1.5), ("88.101.77", 1.5)]
+    months = cli.get("monitor", "--months")["months"]
+    assert [(row["month"][:2], row["resolveAvgMs"], row["resolveMaxMs"]) for row in months] == [
+        ("20", 0.5, 1.0), ("20", 1.5, 3.0), ("me", 1.0, 3.0),
+    ]  # fmt: skip
+    async with pool.acquire() as conn:
+        await conn.execute("DELETE FROM monitor_days; DELETE FROM prefixes WHERE prefix = '88.101.77'")
 
 
 async def test_a_day_without_requests_has_no_figures_and_one_that_runs_is_not_told(
