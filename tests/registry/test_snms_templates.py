@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from registry.console.starters import list_starters
 from tests.registry.api_world import PUMP, TOFU, World
-from tests.registry.snms_world import DATA, TEMPLATE, V3, V5, Said, ask, make_value, open_snms_world
+from tests.registry.snms_world import DATA, TEMPLATE, V3, V5, Said, ask, make_value, open_snms_world, read_texts
 
 V1 = "/api/v1"
 ITEM = TEMPLATE["items"][0]  # type: ignore[index]
@@ -164,6 +165,16 @@ async def test_the_versions_of_others_are_not_ones_own(world: World) -> None:
         assert (await ask(world, method, V5, make("theirs", prefix=TOFU))).status == -3
     assert (await ask(world, "GET", f"{V5}?prefix=88.101.999&version=1")).status == -2
     assert (await ask(world, "POST", V5, make("by-us", prefix=TOFU), who="operator")).status == 1
+
+
+async def test_clients_that_know_one_version_alone_find_it_among_the_starters(world: World) -> None:
+    starter = list_starters()["OneCodeDefault"]
+    assert (await world.ask("POST", f"{V1}/prefixes/{PUMP}/templates", starter)).status == 201
+    shown = (await get(world, "OneCodeDefault", V3)).data["items"]
+    value = [make_value(2000 + n, item["idType"], f"值 {n}") for n, item in enumerate(shown)]
+    item = {"handle": f"{PUMP}/one-code", "templateVersion": "OneCodeDefault", "value": value}
+    assert (await ask(world, "POST", DATA, item)).data is True
+    assert (await read_texts(world, "one-code")) == {one["type"]: one["data"]["value"] for one in value}
 
 
 async def test_the_older_path_is_the_same_call(world: World) -> None:
