@@ -20,7 +20,7 @@ from schemas.resolution_log import Outcome
 from tests.resolver.handle_server import encode_question, get_code
 from tests.system.accounts import ROOT, use_own
 from tests.system.running_node import wait_until
-from tests.system.world import HttpAnswer, HttpClient, World, locate, run_world
+from tests.system.world import HttpAnswer, HttpClient, Workers, World, locate, run_world
 
 TEMPLATE = ROOT / "data" / "products-pump-works.template.json"
 OWN, OUTSIDE = "88.101.401", "88.101.402"
@@ -293,17 +293,22 @@ def test_a_worker_and_a_registry_that_start_without_a_database_wait_for_it(outsi
 # The log's disk is full ------------------------------------------------------------------------------------------
 
 
+AT_ONCE = 200  # questions on the wire
+
+
 def count_missing(client: HttpClient) -> int:
     return int(client.ask("/health").document["log_missing"])
 
 
-def ask_until_missing(firm: Firm, client: HttpClient, identifier: str) -> int:
-    """Until answers could not be logged; how many were asked."""
-    first = firm.asked
-    while not count_missing(client):
-        for _ in range(500):
-            assert firm.ask(client, identifier).status == 200
+def ask_until_missing(firm: Firm, workers: Workers, name: str, identifier: str) -> int:
+    """Until that worker's answers could not be logged; how many were asked."""
+    first, http, handle = firm.asked, workers.http[name], workers.tcp[name]
+    while not count_missing(http):
+        firm.asked += AT_ONCE
+        handle.send(b"".join(encode_question(identifier, n + 1) for n in range(AT_ONCE)))
+        assert {get_code(handle.receive()) for _ in range(AT_ONCE)} == {1}
         assert firm.asked - first < 50_000
+    assert firm.ask(http, identifier).status == 200
     return firm.asked - first
 
 
@@ -317,6 +322,17 @@ def check_resumed(firm: Firm, client: HttpClient, identifier: str) -> int:
 
     wait_until(is_logged)
     return count_missing(client)
+
+
+@contextmanager
+def stop_agent(world: World) -> Iterator[None]:
+    """It asks a question of its own once a minute, which could be one of those that are not logged."""
+    agent = world.find_processes()["agent"]
+    os.kill(agent, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(agent, signal.SIGCONT)
 
 
 def sum_gaps(world: World) -> int:
@@ -342,11 +358,11 @@ def test_answers_go_on_when_the_log_may_not_grow(outside: Firm) -> None:
     worker = world.wait_for_successor("resolver-0", before)
     resource.prlimit(world.pid, resource.RLIMIT_FSIZE, (hard, hard))
     outside.asked = 0
-    with world.connect_to_every_worker() as workers:
+    with stop_agent(world), world.connect_to_every_worker() as workers:
         client = workers.http["resolver-0"]
         outside.ask(client, identifier)
         resource.prlimit(worker, resource.RLIMIT_FSIZE, (1_024, hard))
-        asked = ask_until_missing(outside, client, identifier)
+        asked = ask_until_missing(outside, workers, "resolver-0", identifier)
         assert outside.ask_handle(identifier) == 1
         resource.prlimit(worker, resource.RLIMIT_FSIZE, (hard, hard))
         missing = check_resumed(outside, client, identifier)
@@ -364,11 +380,11 @@ def test_answers_go_on_when_the_logs_disk_is_full(outside: Firm, log_dir: Path) 
     world, identifier = outside.world, outside.register()
     counted, gaps = settle(outside), sum_gaps(world)
     outside.asked = 0
-    with world.connect_to_every_worker() as workers:
+    with stop_agent(world), world.connect_to_every_worker() as workers:
         client = workers.http["resolver-1"]
         before = sum(map(count_missing, workers.http.values()))
         with fill_disk(log_dir):
-            asked = ask_until_missing(outside, client, identifier)
+            asked = ask_until_missing(outside, workers, "resolver-1", identifier)
             doctor = world.run("doctor", "--json")
             assert doctor.returncode == 1
             assert world.examine()["disk"] == "error"
