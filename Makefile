@@ -44,7 +44,7 @@ font:
 
 # The pictures of the guides in docs/, in both languages, made by walking through the console. Chromium's own words
 # (on buttons for files, in dates) are Chinese with its package chromium-l10n alone.
-pictures: .venv/ready-to-test chromium
+pictures: .venv/ready-to-test chromium font
 	WRITE_PICTURES=yes .venv/bin/python -m pytest tests/browser/test_walks.py -k "not axe"
 	.venv/bin/python -m pytest tests/browser/test_guides.py
 
