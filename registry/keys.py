@@ -193,6 +193,11 @@ def make_key_principal(holder: Holder, at: datetime, address: str) -> Principal:
     )
 
 
+def is_limited(principal: Principal) -> bool:
+    """Whether an access key was given scopes: less than what one of its kind may do at most."""
+    return not principal.scopes >= (_PARTNER_SCOPES if principal.kind == "partner" else ALL_SCOPES)
+
+
 def check_address(networks: Iterable[str], address: str) -> None:
     """Raises Forbidden unless the address lies in one of the networks, or there are none."""
     allowed = [ip_network(network) for network in networks]

@@ -5,7 +5,7 @@ from datetime import date
 
 from asyncpg import Connection
 
-from registry.principals import Order, Principal
+from registry.principals import Order, Principal, Scope
 from registry.store.changes import append_change
 from registry.store.enterprises import (
     EnterpriseRow,
@@ -85,9 +85,9 @@ def _check_known(principal: Principal, prefix: str, row: PrefixRow | None) -> Pr
     return row
 
 
-async def get_writable_prefix(conn: Connection, principal: Principal, prefix: str) -> PrefixRow:
-    """A prefix under which the caller may register now; raises NotFound or Conflict."""
-    principal.check_scope("write")
+async def get_writable_prefix(conn: Connection, principal: Principal, prefix: str, scope: Scope = "write") -> PrefixRow:
+    """A prefix under which the caller may register now, or change `templates`; raises NotFound or Conflict."""
+    principal.check_scope(scope)
     row = await get_prefix(conn, principal, prefix)
     if row.enterprise_state not in ACTIVE_STATES:
         raise Conflict("enterprise_not_active", field="prefix", enterprise=row.enterprise_name)

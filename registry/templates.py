@@ -39,7 +39,7 @@ async def add_template(conn: Connection, order: Order, prefix: str, document: ob
     """Store a template; the same document again is unchanged. True if it is new. Raises Conflict for another one."""
     template = parse_template(document, prefix)
     async with conn.transaction():
-        owner = await get_writable_prefix(conn, order.principal, prefix)
+        owner = await get_writable_prefix(conn, order.principal, prefix, "templates")
         suffix = check_new_suffix(template.handle_suffix)
         key = format_suffix_key(suffix, owner.folds_case)
         stored = format_template(template)
@@ -112,7 +112,7 @@ async def _change(
     conn: Connection, order: Order, key: tuple[str, str], changes: Mapping[str, Any], *, may_narrow: bool
 ) -> tuple[Template, bool]:
     async with conn.transaction():
-        owner = await get_writable_prefix(conn, order.principal, key[0])
+        owner = await get_writable_prefix(conn, order.principal, key[0], "templates")
         if may_narrow:
             await lock_for_range(conn, owner.prefix_id)  # nobody issues by it meanwhile
         row = await _get_row(conn, owner, key[1], for_update=True)
@@ -128,7 +128,7 @@ async def _change(
 async def delete_template(conn: Connection, order: Order, prefix: str, version: str) -> None:
     """Only if no live identifier uses it; its own identifier is retired. Raises Conflict with their number."""
     async with conn.transaction():
-        owner = await get_writable_prefix(conn, order.principal, prefix)
+        owner = await get_writable_prefix(conn, order.principal, prefix, "templates")
         await lock_for_range(conn, owner.prefix_id)  # nobody issues by it meanwhile
         row = await _get_row(conn, owner, version, for_update=True)
         used = await count_users(conn, owner.prefix_id, row.template_id, _COUNT_LIMIT)

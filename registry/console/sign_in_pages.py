@@ -8,13 +8,16 @@ from fastapi import APIRouter, Query, Response
 
 from registry.accounts import get_account, set_password
 from registry.api.problems import get_status
+from registry.audit import note
 from registry.console.frame import ROOT
 from registry.console.sections import Section
 from registry.console.security import SESSION_COOKIE, find_own_path
 from registry.console.visits import Anybody, AnybodyPosting, Post, Posting, Problem, Visit, Visiting, collect
+from registry.keys import is_limited
+from registry.principals import Order, Principal
 from registry.sign_in import Attempt, sign_in
 from registry.tokens import SESSION_LIFETIME, end_session, list_sessions, open_session
-from schemas.errors import InvalidInput, NotFound, ServiceError
+from schemas.errors import Forbidden, InvalidInput, NotFound, ServiceError
 from schemas.sealing import SealBroken, seal, unseal
 
 router = APIRouter()
@@ -38,6 +41,7 @@ async def enter(post: AnybodyPosting) -> Response:
     attempt = Attempt(name, _open_kept(post) or dict(post.form.items).get("password", ""), post.form["code"][:20])
     try:
         principal = await sign_in(state.connect, state.config.rules.key_ring, post.find_origin(), attempt)
+        await _check_is_for_people(post, principal)
     except ServiceError as error:
         return _ask_again(post, attempt, error)
     async with post.write() as conn:
@@ -45,6 +49,15 @@ async def enter(post: AnybodyPosting) -> Response:
     post.new_cookies.append(post.format_cookie(SESSION_COOKIE, cookie, int(SESSION_LIFETIME.total_seconds())))
     path = find_own_path(post.form["next"], ROOT + "/")
     return post.redirect(path.removeprefix(ROOT))
+
+
+async def _check_is_for_people(post: Post, principal: Principal) -> None:
+    """Raises Forbidden for a key that may not do everything: pages are not divided as its scopes are."""
+    if principal.access_key and is_limited(principal):
+        async with post.connect() as conn:
+            order = Order(principal, post.state.now(), address=post.address)
+            await note(conn, order, "sign_in", "console", "key_is_limited")
+        raise Forbidden("key_is_limited")
 
 
 def _ask_again(post: Post, attempt: Attempt, error: ServiceError) -> Response:

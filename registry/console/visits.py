@@ -89,7 +89,7 @@ class Visit(Call):
         """The address of the page that is asked for, or of the one whose form was sent."""
         if self.request.method not in SAFE_METHODS:
             return str(getattr(self.request.state, FORM_PAGE, f"{ROOT}/"))
-        path = self.request.scope["raw_path"].decode("ascii", "replace")
+        path = str(self.request.scope["raw_path"], "ascii", "replace")
         kept = [(name, text) for name, text in self.request.query_params.multi_items() if name not in ("lang", "done")]
         return path + (f"?{urlencode(kept, errors='replace')}" if kept else "")
 

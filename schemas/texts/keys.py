@@ -27,6 +27,12 @@ TEXTS: dict[str, Text] = {
         "无需再次操作。",
         "There is nothing left to do.",
     ),
+    "key_is_limited": Text(
+        "此访问密钥限定了用途，供系统调用接口，不能登录控制台。",
+        "This access key is limited to some uses: it is for systems that call the interfaces and opens no console.",
+        "请用账户登录；账户由企业管理员或节点运营管理员开立。",
+        "Sign in with an account; your enterprise's administrator or the operator makes one.",
+    ),
     "key_note_too_long": Text(
         "密钥备注有 {length} 个字符，最多 {limit} 个。",
         "The note of the key has {length} characters; the limit is {limit}.",
