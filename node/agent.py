@@ -28,6 +28,7 @@ from node.store.closing import save_counted_until
 from node.store.counting import set_fact
 from node.store.retention import delete_counted_changes
 from node.watch import Watch
+from schemas.errors import SetupError
 from schemas.process_stats import StatsFile
 
 COUNT_SECONDS = 0.5
@@ -42,7 +43,9 @@ CHANGES_PER_PASS = 1_000
 SEEN_FACT = "agent_seen"  # node_facts: when the agent last finished a pass, ISO 8601
 
 # A connection that is cut in mid-operation shows as InternalClientError, which is none of the others.
-TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+TROUBLE = (
+    OSError, TimeoutError, SetupError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError,
+)  # fmt: skip
 
 log = logging.getLogger("idnode.agent")
 

@@ -21,10 +21,17 @@ from node.postgres import get_dsn
 from node.readiness import ask_all
 from node.registry_link import find_asking, make_asking_context
 from node.secret_key import load_key_ring
-from node.segment_files import IDENTITY, identify_directory, list_segments, read_portion
+from node.segment_files import (
+    IDENTITY,
+    get_compressed_path,
+    identify_directory,
+    is_whole,
+    list_segments,
+    read_portion,
+)
 from node.segment_keeping import KEPT, choose_reserve_bytes
 from node.settings import NodeSettings
-from node.store.counting import fetch_gaps, fetch_kept, fetch_progress
+from node.store.counting import Progress, fetch_gaps, fetch_kept, fetch_progress
 from node.table import format_table
 from node.tls import read_end
 from node.toplevel_health import judge_reports
@@ -119,7 +126,9 @@ async def _ask_database(connection: Connection, settings: NodeSettings, dsn: str
     for name, check in checks:
         try:
             findings.append(await check())
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except ServiceError as error:
+            findings.append(blame(name, error))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
             findings.append(Finding(name, "error", "check_failed", {"check": name, "reason": str(error)}))
     return findings
 
@@ -194,6 +203,9 @@ async def check_segments(connection: Connection, directory: Path, now: datetime)
     missing = [segment.name for segment in kept if segment.name not in there]
     if missing:
         return Finding("segments", "error", "segments_missing", {"count": len(missing), "name": missing[0]})
+    damaged = [segment.name for segment in kept if not _is_whole(directory, segment)]
+    if damaged:
+        return Finding("segments", "error", "segments_damaged", {"count": len(damaged), "name": damaged[0]})
     paths = list_segments(directory)
     progress = await fetch_progress(connection, list(paths))
     oldest_us = 0
@@ -211,6 +223,16 @@ async def check_segments(connection: Connection, directory: Path, now: datetime)
             "segments", "error" if seconds > UNCOUNTED_ERROR_SECONDS else "warning", "segments_uncounted", details
         )
     return Finding("segments", "ok", "segments_well", details)
+
+
+def _is_whole(directory: Path, segment: Progress) -> bool:
+    packed = get_compressed_path(directory, segment.name)
+    try:
+        return is_whole(packed, segment.counted_bytes)
+    except FileNotFoundError:  # not compressed
+        return True
+    except OSError:
+        return False
 
 
 async def check_gaps(connection: Connection, now: datetime) -> Finding:

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 
 from node.peaks import Second, count_seconds
 from node.tally import Extent, Tally, tally_records
+from schemas.errors import SetupError
 from schemas.resolution_log import (
     END,
     HEADER_BYTES,
@@ -51,7 +52,10 @@ class Portion:
 
 
 def identify_directory(directory: Path) -> UUID:
-    """The name of this log directory in the database; made at first use. Several machines may share a database."""
+    """The name of this log directory in the database; made at first use. Several machines may share a database.
+
+    Raises SetupError.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / IDENTITY
     if not path.exists():
@@ -63,7 +67,10 @@ def identify_directory(directory: Path) -> UUID:
             pass  # another process was quicker; its name holds
         finally:
             new.unlink()
-    return UUID(path.read_text(encoding="ascii").strip())
+    try:
+        return UUID(path.read_text(encoding="ascii").strip())
+    except ValueError as error:
+        raise SetupError("log_identity_malformed", path=str(path)) from error
 
 
 def list_segments(directory: Path) -> dict[str, Path]:
@@ -188,6 +195,16 @@ def compress(path: Path, until: int) -> Path:
     os.rename(new, target)
     _sync_directory(path.parent)
     return target
+
+
+def is_whole(packed: Path, counted_bytes: int) -> bool:
+    """Whether a compressed segment says that it holds all that was counted, in its last four bytes (RFC 1952, ISIZE).
+
+    Cheap; a byte that was changed within is found by recomputing. Raises OSError.
+    """
+    with packed.open("rb") as file:
+        file.seek(-min(4, packed.stat().st_size), os.SEEK_END)
+        return int.from_bytes(file.read(), "little") == (counted_bytes + len(encode_end())) & 0xFFFF_FFFF
 
 
 def _sync_directory(directory: Path) -> None:

@@ -77,6 +77,20 @@ TEXTS: dict[str, Text] = {
         "请从备份恢复这些文件；无法恢复时，对应时段的统计不能再由日志重新计算。",
         "Restore them from the backup; without them the figures of their time cannot be recomputed.",
     ),
+    "segments_damaged": Text(
+        "解析日志有 {count} 个文件不完整，例如 {name}。",
+        "{count} files of the resolution log are not whole, such as {name}.",
+        "请检查磁盘，并从备份恢复这些文件；用 idnode stats recompute --day 可以看到受影响的统计。",
+        "Check the disk and restore them from the backup; idnode stats recompute --day names the figures.",
+    ),
+    "log_identity_malformed": Text(
+        "文件 {path} 已损坏：其中应为解析日志目录在数据库中的名称（UUID）。",
+        "The file {path} is damaged: it should hold the name (a UUID) of this log directory in the database.",
+        "请从备份恢复该文件；没有备份时，按数据库 counted_segments 表 directory 列中本目录日志文件所用的 UUID 重写。"
+        "在此之前解析照常记录，但不计入统计。",
+        "Restore it from the backup; without one write the UUID that stands in column directory of table"
+        " counted_segments beside this directory's files. Until then resolutions are logged, but not counted.",
+    ),
     "segments_uncounted": Text(
         "{path} 中有解析记录已等待统计 {seconds} 秒。",
         "Answers in {path} have waited for {seconds} s to be counted.",

@@ -1,6 +1,7 @@
 """The doctor sees what is wrong and says what to do; on a healthy node it has nothing to say."""
 
 import asyncio
+import gzip
 import os
 import shutil
 import socket
@@ -19,6 +20,7 @@ from node.agent import SEEN_FACT
 from node.counting import count_segments
 from node.doctor import Finding
 from node.secret_key import load_key_ring
+from node.segment_keeping import keep_segments
 from node.settings import NodeSettings, load_settings
 from node.signing_identity import make_identity
 from node.store.counting import LogGap, note_gap, set_fact
@@ -164,6 +166,34 @@ async def test_a_segment_that_was_taken_away_is_noticed(connection: Connection, 
     finding = await doctor.check_segments(connection, tmp_path, datetime.now(UTC))
     assert judge(finding) == ("error", "segments_missing")
     assert finding.details["name"] == segment.name
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 3, 40, None])
+async def test_a_compressed_segment_that_is_not_whole_is_noticed(
+    connection: Connection, tmp_path: Path, kept_bytes: int | None
+) -> None:
+    now = datetime.now(UTC)
+    log_answer(tmp_path).close()
+    await count_segments(connection, tmp_path, now)
+    await keep_segments(connection, tmp_path, now, reserve_bytes=0)
+    (packed,) = tmp_path.glob("*.segment.gz")
+    assert judge(await doctor.check_segments(connection, tmp_path, now)) == ("ok", "segments_well")
+    if kept_bytes is None:
+        packed.write_bytes(gzip.compress(b"another file"))
+    else:
+        os.truncate(packed, kept_bytes)
+    assert judge(await doctor.check_segments(connection, tmp_path, now)) == ("error", "segments_damaged")
+
+
+async def test_a_log_directory_that_forgot_its_name_is_said_and_the_rest_is_still_looked_at(
+    connection: Connection, tmp_path: Path, settings: MakeSettings
+) -> None:
+    made = settings()
+    made.resolution_log_dir.mkdir()
+    (made.resolution_log_dir / "directory-id").write_bytes(b"\xff\xff")
+    findings = {f.check: f for f in await doctor._ask_database(connection, made, "postgresql:///x")}
+    assert judge(findings["segments"]) == ("error", "log_identity_malformed")
+    assert judge(findings["gaps"]) == ("ok", "gaps_none")
 
 
 async def test_gaps_are_told_with_their_size(connection: Connection) -> None:
