@@ -98,6 +98,28 @@ def test_a_lost_fragment_is_made_good_by_sending_again(client: UdpClient) -> Non
     assert client.receive()[8:12] == (33).to_bytes(4, "big")
 
 
+def test_on_a_network_that_loses_a_fifth_every_question_is_answered_in_the_end(client: UdpClient) -> None:
+    """As the reference's client does: the whole request anew until a whole answer has come, whatever came between."""
+    chance = random.Random(17)
+    client.socket.settimeout(0.02)
+    waiting = {number: split_datagrams(encode_question(LONG, number)) for number in range(500, 520)}
+    for _ in range(100):
+        sent = [part for parts in waiting.values() for part in parts if chance.random() > 0.2]
+        chance.shuffle(sent)
+        for part in sent:
+            client.send(part)
+        with contextlib.suppress(TimeoutError):
+            while waiting:
+                answer = client.receive()
+                if chance.random() > 0.2:
+                    assert get_code(answer) == ResponseCode.HANDLE_NOT_FOUND
+                    waiting.pop(int.from_bytes(answer[8:12], "big"), None)
+        if not waiting:
+            break
+    assert not waiting
+    client.socket.settimeout(5)
+
+
 def test_requests_whose_fragments_are_mixed(client: UdpClient) -> None:
     streams = [split_datagrams(encode_question(LONG, number)) for number in range(40, 45)]
     datagrams = [part for parts in streams for part in parts]
