@@ -1,5 +1,6 @@
 """Whatever goes wrong has one shape, two languages, and a status that is right."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from inspect import getmembers, isclass
@@ -12,7 +13,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from registry.api import problems
+from registry.api import problems, state
 from registry.api.problems import STATUS, answer_problem, get_status, translate
 from registry.api.targets import is_storable
 from schemas import errors
@@ -266,3 +267,22 @@ def test_storable_is_what_the_database_takes(text: str) -> None:
 
 def test_the_nearest_class_decides_the_status() -> None:
     assert (get_status(problems.DiskFull("disk_full")), get_status(problems.NoRoute("route_not_found"))) == (507, 404)
+
+
+async def test_when_every_connection_is_taken_nobody_waits_long_and_all_are_told_to_come_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the database takes seconds for each statement."""
+    monkeypatch.setattr(state, "ACQUIRE_SECONDS", 0.1)
+    pool = world.state.pool
+    taken = [await pool.acquire(timeout=10) for _ in range(state.POOL_SIZE)]
+    try:
+        reads = [world.ask("GET", f"/api/v1/identifiers/{PUMP}/slow-{n}") for n in range(20)]
+        async with asyncio.timeout(10):
+            answers = await asyncio.gather(*reads)
+        assert {(answer.status, answer.headers["Retry-After"]) for answer in answers} == {(503, "5")}
+        assert {answer.json["code"] for answer in answers} == {"database_unavailable"}
+    finally:
+        for connection in taken:
+            await pool.release(connection)
+    assert (await world.ask("GET", f"/api/v1/identifiers/{PUMP}/slow-1")).status == 404

@@ -8,9 +8,11 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 import pytest_asyncio
 
+from resolver import fill
 from resolver.bounds import Bounds, TcpLimits
 from resolver.handle_tcp import raise_file_limit
 from schemas.handle_bodies import decode_handle_values
@@ -282,3 +284,24 @@ def test_who_never_takes_its_answers_is_cut_off(hasty: HandleServer) -> None:
         with pytest.raises(OSError):
             while True:
                 client.send(encode_question("88.101.5/HUGE") * 100)
+
+
+async def test_a_database_that_takes_too_long_delays_no_known_answer_and_hides_no_unknown_identifier(
+    server: HandleServer, plan: ServerPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its statements wait for: what is not known is "not now", never "not found"."""
+    monkeypatch.setattr(fill, "QUERY_SECONDS", 0.3)
+    assert get_code(server.ask(KNOWN)) == ResponseCode.SUCCESS
+    blocking = await asyncpg.connect(plan.database_url)
+    try:
+        await blocking.execute("BEGIN; LOCK TABLE records IN ACCESS EXCLUSIVE MODE")
+        with contextlib.closing(server.connect()) as waiting:
+            for number in range(20):
+                waiting.send(encode_question(f"88.101.5/SLOW-{number}", 100 + number))
+            for _ in range(50):
+                assert get_code(server.ask(KNOWN)) == ResponseCode.SUCCESS
+            assert {get_code(waiting.receive()) for _ in range(20)} == {ResponseCode.SERVER_TOO_BUSY}
+    finally:
+        await blocking.close()
+    while get_code(server.ask(encode_question("88.101.5/SLOW-1"))) != ResponseCode.HANDLE_NOT_FOUND:
+        pass
