@@ -43,9 +43,14 @@ class Journey:
 
     world: World
     rows: dict[str, dict[str, str]]  # identifier → what everybody may see
+    every: int = 1  # of so many identifiers one is asked for
     asked: int = 0
     ok: int = 0
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def sample(self) -> list[str]:
+        return list(self.rows)[:: self.every]
 
     def count(self, asked: int, ok: int | None = None) -> None:
         self.asked += asked
@@ -67,10 +72,11 @@ def path(request: pytest.FixtureRequest, open_place: Path) -> Iterator[Journey]:
     with run_world(data_dir, account) as world:
         world.start()
         assert {os.stat(f"/proc/{pid}").st_uid for pid in world.find_processes().values()} == {data_dir.stat().st_uid}
-        yield begin(world)
+        # Root has asked for every identifier; whose processes answer makes no difference to a single one.
+        yield begin(world, every=10 if "root" in ACCOUNTS else 1)
 
 
-def begin(world: World) -> Journey:
+def begin(world: World, every: int = 1) -> Journey:
     world.add_enterprise(PREFIX)
     world.command("template", "add", TEMPLATE, "--prefix", PREFIX)
     with FILE.open(encoding="utf-8-sig", newline="") as file:
@@ -78,7 +84,7 @@ def begin(world: World) -> Journey:
     expected = {f"{PREFIX}/{row['product_code']}": {t: text for t, text in row.items() if text} for row in rows}
     for row in expected.values():
         row.pop(PRIVATE, None)
-    return Journey(world, expected)
+    return Journey(world, expected, every)
 
 
 def import_file(world: World, receipt: str) -> Any:
@@ -105,20 +111,20 @@ def test_every_identifier_resolves_over_http_by_exactly_its_own_text(path: Journ
     """On many connections, each with one question under way, as the field's clients do."""
     with ExitStack() as stack:
         clients = [stack.enter_context(path.world.connect_http()) for _ in range(CONNECTIONS)]
-        waiting = iter(path.rows.items())
+        waiting = iter(path.sample)
         while taken := list(zip(clients, waiting, strict=False)):
-            for client, (identifier, _) in taken:
+            for client, identifier in taken:
                 client.send(f"GET {locate(identifier)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            for client, (identifier, expected) in taken:
+            for client, identifier in taken:
                 answer = client.receive()
                 assert answer.status == 200
                 assert answer.document["handle"] == identifier
-                assert answer.values == expected, "the private production line is not shown"
-    path.count(len(path.rows))
+                assert answer.values == path.rows[identifier], "the private production line is not shown"
+    path.count(len(path.sample))
 
 
 def test_every_identifier_resolves_over_tcp_with_many_questions_under_way(path: Journey) -> None:
-    identifiers, answers = list(path.rows), {}
+    identifiers, answers = path.sample, {}
     client = path.world.connect_tcp()
     for start in range(0, len(identifiers), WINDOW):
         questions = range(start, min(start + WINDOW, len(identifiers)))
@@ -140,7 +146,7 @@ def test_every_identifier_resolves_over_tcp_with_many_questions_under_way(path: 
 
 def test_identifiers_resolve_over_udp(path: Journey) -> None:
     """From several sockets, so that each worker is asked; loss on the loopback would be a defect."""
-    sample = list(path.rows)[::20]
+    sample = path.sample[::20]
     clients = [path.world.connect_udp() for _ in range(16)]
     for n, identifier in enumerate(sample):
         client = clients[n % len(clients)]
