@@ -35,13 +35,13 @@ def find_ports(number: int) -> list[int]:
     return ports
 
 
-def wait_until(condition: Callable[[], Found]) -> Found:
-    """The first true value; AssertionError if it takes too long."""
+def wait_until(condition: Callable[[], Found], pause_seconds: float = 0.02) -> Found:
+    """The first true value; AssertionError if it takes too long. What starts a process is asked less often."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if value := condition():
             return value
-        time.sleep(0.02)
+        time.sleep(pause_seconds)
     raise AssertionError(f"waited for {PATIENCE_SECONDS:g} s")
 
 

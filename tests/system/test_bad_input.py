@@ -345,7 +345,7 @@ def test_mutated_messages_get_an_answer_an_error_or_a_close(world: World, transp
             send_streams(world, chosen)
         else:
             send_datagrams(world, chosen)
-    wait_until(lambda: "error" not in world.examine().values())
+    wait_until(lambda: "error" not in world.examine().values(), 0.5)
 
 
 def mutate(chosen: random.Random) -> bytes:

@@ -341,9 +341,9 @@ def sum_gaps(world: World) -> int:
 
 def settle(firm: Firm) -> int:
     """What is counted now, when the agent has read everything."""
-    wait_until(lambda: firm.world.examine().get("segments") == "ok")
+    wait_until(lambda: firm.world.examine().get("segments") == "ok", 0.5)
     first = firm.world.read_stats(firm.prefix).get("resolutions", 0)
-    wait_until(lambda: firm.world.read_stats(firm.prefix).get("resolutions", 0) == first)
+    wait_until(lambda: firm.world.read_stats(firm.prefix).get("resolutions", 0) == first, 0.5)
     return first
 
 

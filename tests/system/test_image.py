@@ -187,7 +187,7 @@ def test_the_image_runs_as_an_ordinary_user_and_is_healthy(builder: Builder) -> 
     assert not is_healthy(), "nothing runs yet"
     with subprocess.Popen(stage.commands["CMD"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **run) as node:
         try:
-            wait_until(lambda: node.poll() is not None or is_healthy())
+            wait_until(lambda: node.poll() is not None or is_healthy(), 0.5)
             assert node.poll() is None, node.stdout and node.stdout.read()
             port = int(ports["IDNODE_RESOLVER_HTTP_PORT"])
             with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as client:

@@ -96,7 +96,7 @@ def test_what_is_killed_is_started_again(node: RunningNode, name: str) -> None:
     assert {other: pid for other, pid in after.items() if other != name} == {
         other: pid for other, pid in before.items() if other != name
     }, "nothing else was touched"
-    wait_until(lambda: node.run("doctor").returncode == 0)
+    wait_until(lambda: node.run("doctor").returncode == 0, 0.5)
     assert json.loads(node.get("/api/handles/88.101.5/0000000001"))["responseCode"] == 1
 
 
@@ -105,7 +105,7 @@ def test_a_database_whose_socket_was_removed_is_started_again(node: RunningNode)
     (node.data_dir / "postgres" / "socket" / ".s.PGSQL.5432").unlink()
     before = node.find_processes()["postgres"]
     wait_until(lambda: node.find_processes().get("postgres", before) != before)
-    wait_until(lambda: node.run("doctor").returncode == 0)
+    wait_until(lambda: node.run("doctor").returncode == 0, 0.5)
 
 
 def test_a_second_node_in_the_same_directory_is_refused(node: RunningNode) -> None:

@@ -159,7 +159,7 @@ class World(RunningNode):
             return bool(found["complete"] and not found["differences"] and not found["uncounted_segments"])
 
         try:
-            wait_until(agrees)
+            wait_until(agrees, 0.5)
         except AssertionError:
             raise AssertionError(found) from None
 
@@ -175,7 +175,7 @@ class World(RunningNode):
 
     def wait_until_well(self) -> None:
         """No error, as the doctor sees it."""
-        wait_until(lambda: "error" not in self.examine().values())
+        wait_until(lambda: "error" not in self.examine().values(), 0.5)
 
     def list_postgres(self) -> list[int]:
         """The postmaster, then its children."""
