@@ -130,8 +130,8 @@ async def serve_worker(config: WorkerConfig, ready: asyncio.Event | None = None)
             await asyncio.wait_for(follower.caught_up.wait(), FIRST_POLL_SECONDS)
         http = HttpSite(
             cache, log, Judge(config.language, config.probe_token, config.trusted_proxies),
-            Pages(prefixes, config.public_url is not None, config.report_url), site, config.public_url or config.fallback_url,
-            config.public_url is not None, upstream, link,
+            Pages(prefixes, config.public_url is not None, config.report_url), site,
+            config.public_url or config.fallback_url, config.public_url is not None, upstream, link,
         )  # fmt: skip
         await stack.enter_async_context(_serve_http(http, config, bounds.reads))
         handle_sockets = config.handle_tcp_sockets, config.handle_udp_sockets

@@ -12,7 +12,8 @@ import orjson
 from schemas.viewing import Viewer
 
 MAX_LINE_BYTES = 65_536
-SECRET_WRONG = "link_secret_wrong"  # the code of an answer to no question: the registry hangs up
+# The code of an answer to no question: the registry hangs up.
+SECRET_WRONG = "link_secret_wrong"  # noqa: S105 - a code
 UNAUTHENTICATED, FORBIDDEN, UNAVAILABLE = "unauthenticated", "forbidden", "unavailable"
 
 
