@@ -13,7 +13,7 @@ from typing import Any
 from tests.resolver.handle_server import encode_question, get_code
 from tests.system.world import World, locate
 
-PAUSE_SECONDS = 0.001  # between questions: the load must leave room for what is being tested
+PAUSE_SECONDS = 0.004  # between questions: the load must leave room for what is being tested
 UDP_SECONDS = 1.0
 
 
@@ -141,7 +141,7 @@ class Writer(threading.Thread):
                 self.surprises.append(answer)
                 return
             self.acknowledged += [f"{self._prefix}/{suffix}" for suffix in suffixes]
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def stop(self) -> list[str]:
         """The last batch is sent until it is acknowledged, too."""

@@ -11,7 +11,7 @@ from tests.system.running_node import wait_until
 from tests.system.world import World, run_world
 
 WAITING = "88.101.411"
-SECONDS = 8.0
+SECONDS = 5.0
 ROUNDS = 1
 ENABLED = 1
 KNOWN_ABOVE = "SELECT count(*) FROM outbox WHERE table_name = 'PREFIXES' AND state = 'accepted'"

@@ -26,7 +26,7 @@ from tests.system.world import HOST, World, locate
 
 LOADED, IMPORTED = "88.101.301", "88.101.302"
 KNOWN = [f"{LOADED}/K{n}" for n in range(200)]
-ROWS = 8_000
+ROWS = 4_000  # two chunks of an import
 SEED = int(os.environ.get("FAULT_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
 VICTIMS = [
     ("resolver-0", "agent"), ("resolver-1", "command"), ("registry",), ("job child",), ("backend",), ("postgres",),
@@ -126,7 +126,7 @@ def test_an_import_that_nobody_disturbs(scene: Scene) -> None:
     outcomes = [row[1] for row in scene.undisturbed[1:]]
     assert len(outcomes) == ROWS
     found = {name: outcomes.count(name) for name in set(outcomes)}
-    assert found == {"registered": ROWS - 24, "unchanged": 8, "differs": 8, "refused": 8}
+    assert found == {"registered": ROWS - 12, "unchanged": 4, "differs": 4, "refused": 4}
     check_registered(scene)
 
 
