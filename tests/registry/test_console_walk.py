@@ -286,3 +286,13 @@ async def test_what_was_taken_from_hostile_forms_is_text_wherever_it_is_shown(co
     pages = await walk(console["admin"], "/", of_a_kind=1)
     assert [path for path, (page, _) in pages.items() if SCRIPT in page.text] == []
     assert [path for path, (page, _) in pages.items() if page.status not in (200, 303)] == []
+
+
+async def test_nobody_is_shown_a_form_he_may_not_send(console: Console, seen: Seen) -> None:
+    """Those who may less than the operator, with the page's own values; what ends a session is left out."""
+    wrong = []
+    for who, form in list_forms(seen):
+        if who not in ("admin", "nobody") and not form.address.removeprefix("/console").startswith(ENDING):
+            page = await send(console, who, form, form.values)
+            wrong += [(who, form.page, form.address, page.status)] if page.status in (403, 405, 500) else []
+    assert wrong == []
