@@ -267,29 +267,6 @@ def test_a_certificate_is_issued_verified_and_revoked(node: Node) -> None:
     assert node.fail("certificate", "verify", "JR2026-0000-0000-0000-0000")["code"] == "certificate_not_found"
 
 
-def test_a_certificate_is_issued_verified_and_revoked(node: Node) -> None:
-    path = Path(node.data_dir, "proof.pdf")
-    made = node.get("certificate", "issue", "88.101.10", "--out", path)
-    assert (made["prefixes"], made["path"]) == (["88.101.10"], str(path))
-    for what in (made["number"], path):
-        found = node.get("certificate", "verify", what)
-        assert (found["number"], found["state"], found["intact"]) == (made["number"], "valid", what == path or None)
-    changed = bytearray(path.read_bytes())
-    changed[len(changed) // 2] ^= 1
-    path.with_name("changed.pdf").write_bytes(changed)
-    refused = node.run("certificate", "verify", path.with_name("changed.pdf"))
-    assert (refused.returncode, "No such file was issued" in refused.stdout) == (1, True)
-    again = path.with_name("again.pdf")
-    assert node.run("certificate", "file", made["number"], again).returncode == 0
-    assert again.read_bytes() == path.read_bytes()
-    assert node.fail("certificate", "revoke", made["number"])["code"] == "certificate_reason_missing"
-    assert node.get("certificate", "revoke", made["number"], "--reason", "a test")["reason"] == "a test"
-    assert node.run("certificate", "verify", path).returncode == 1
-    assert [one["number"] for one in node.get("certificate", "list")["certificates"]] == [made["number"]]
-    assert made["number"] in node.run("certificate", "list", "--enterprise", "88.101.10", language="zh").stdout
-    assert node.fail("certificate", "verify", "JR2026-0000-0000-0000-0000")["code"] == "certificate_not_found"
-
-
 def test_statistics_come_as_a_list_of_objects(node: Node) -> None:
     rows = node.get("stats", "--by", "enterprise")
     assert {"prefix", "registered_total", "registered_live", "resolutions", "resolutions_ok"} <= rows[0].keys()
