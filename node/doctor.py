@@ -276,8 +276,16 @@ def check_disk(settings: NodeSettings) -> list[Finding]:
     by_device = {os.stat(place).st_dev: place for place in sorted(places, reverse=True) if place.is_dir()}
     if not by_device:
         return [Finding("disk", "error", "data_dir_missing", {"path": str(settings.data_dir)})]
-    rooms = {place: max(choose_reserve_bytes(place), LEAST_ROOM_BYTES) for place in by_device.values()}
-    return [judge_room(place, shutil.disk_usage(place).free, reserve) for place, reserve in rooms.items()]
+    return [
+        judge_room(place, shutil.disk_usage(place).free, _choose_least_bytes(place, device, settings))
+        for device, place in by_device.items()
+    ]
+
+
+def _choose_least_bytes(place: Path, device: int, settings: NodeSettings) -> int:
+    reserve_bytes = choose_reserve_bytes(place)
+    holds_data = settings.data_dir.is_dir() and os.stat(settings.data_dir).st_dev == device
+    return max(reserve_bytes, LEAST_ROOM_BYTES) if holds_data else reserve_bytes
 
 
 def judge_room(place: Path, free_bytes: int, reserve_bytes: int) -> Finding:

@@ -13,6 +13,7 @@ from asyncpg import Connection
 from fastapi import Depends, Header, Query, Request, Response
 from pydantic import AfterValidator
 
+from registry.api.gate import name_action
 from registry.api.idempotency import IdempotencyKey, StoredAnswer, check_key, make_digest
 from registry.api.problems import answer_problem, dump_json
 from registry.api.state import RegistryState
@@ -136,9 +137,8 @@ class WritingCall(Call):
         """What is done and its entry in the audit trail stand or fall together."""
         answer = self._pack(await effect(conn))
         held = self.request.state
-        action = f"{self.request.method} {self.request.scope['route'].path}"
         order = Order(self.get_principal(), self.state.now(), getattr(held, "reason", ""), self.address)
-        await note(conn, order, action, self.request.scope["path"])
+        await note(conn, order, name_action(self.request.scope), self.request.scope["path"])
         held.audited = True
         return answer
 
@@ -167,8 +167,8 @@ class WritingCall(Call):
             request.headers.get("if-match", "").encode(),
             digest,
         )
-        route = f"{request.method} {request.scope['route'].path}"
-        return IdempotencyKey(account, route, check_key(key), whole, self.state.config.rules.key_ring)
+        route, ring = name_action(request.scope), self.state.config.rules.key_ring
+        return IdempotencyKey(account, route, check_key(key), whole, ring)
 
 
 def make_call(

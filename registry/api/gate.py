@@ -80,8 +80,7 @@ class Gate:
         outcome = outcome if status < 400 or outcome != "ok" else str(status)
         scope["state"]["audited"] = True
         async with self._state.connect() as conn:
-            route = getattr(scope.get("route"), "path", "")
-            await note(conn, order, f"{scope['method']} {route}".strip(), scope["path"], outcome)
+            await note(conn, order, name_action(scope), scope["path"], outcome)
 
     async def _find_principal(self, scope: Scope, headers: Headers) -> Principal | None:
         """Of an access key with its secret, or of a bearer token. None for an anonymous reader.
@@ -122,6 +121,12 @@ def find_language(scope: Scope, headers: Headers, default: str) -> str:
     """`?lang=` before Accept-Language before the node's own."""
     asked = parse_qs(scope["query_string"].decode("latin-1")).get("lang", [""])[-1]
     return asked if asked in LANGUAGES else choose_language(headers.get("accept-language", ""), default)
+
+
+def name_action(scope: Scope) -> str:
+    """Method and route: how the audit trail and the keys of idempotency name what was asked, without the version."""
+    route: str = getattr(scope.get("route"), "path", "")
+    return f"{scope['method']} {route.removeprefix('/api/v1')}".strip()
 
 
 def limit_body(method: str, headers: Headers, receive: Receive) -> Receive:
