@@ -140,23 +140,29 @@ async def beat(conn: Connection, principal: Principal, document: Mapping[str, An
         raise Conflict("enterprise_node_not_attached", field="prefix", prefix=document["prefix"])
 
 
+def read_day(document: Mapping[str, Any], table: str, now: datetime) -> tuple[date, int]:
+    """Day and revision of a row of this table that keeps its rules and is not of a day to come; raises InvalidInput."""
+    day, rev = str(document.get("day", "")), document.get("rev", 0)
+    problems = judge_row(TABLES[table], dict(document), str(document["prefix"]).rpartition(".")[0], day)
+    if problems or type(rev) is not int or rev < 0 or date.fromisoformat(day) > get_day(now):
+        code, field = problems[0] if problems else ("E514", "day")
+        raise InvalidInput("enterprise_node_statistics", field=field, rule=code)
+    return date.fromisoformat(day), rev
+
+
 async def take_statistics(
     conn: Connection, principal: Principal, document: Mapping[str, Any], now: datetime
 ) -> str | None:
     """A row of T8 with `rev`, stored beside our own figures. `repeated` for one that is there; raises ServiceError."""
     prefix_id = get_prefix_id(principal, document)
-    day, rev = str(document.get("day", "")), document.get("rev", 0)
-    problems = judge_row(TABLES["T8"], dict(document), str(document["prefix"]).rpartition(".")[0], day)
-    if problems or type(rev) is not int or rev < 0 or date.fromisoformat(day) > get_day(now):
-        code, field = problems[0] if problems else ("E514", "day")
-        raise InvalidInput("enterprise_node_statistics", field=field, rule=code)
+    day, rev = read_day(document, "T8", now)
     figures = (rev, *(document[name] for name in ("regNew", "regTotal", "resolveReq", "resolveOk")))
     await beat(conn, principal, document, now)
-    if await store.store_day(conn, prefix_id, date.fromisoformat(day), figures, now):
+    if await store.store_day(conn, prefix_id, day, figures, now):
         return None
-    known = await store.find_day(conn, prefix_id, date.fromisoformat(day))
+    known = await store.find_day(conn, prefix_id, day)
     if known is not None and known["revision"] == rev and tuple(known) != figures:
-        raise Conflict("enterprise_node_revision", field="rev", day=day, rev=rev)
+        raise Conflict("enterprise_node_revision", field="rev", day=str(day), rev=rev)
     return "repeated"
 
 
@@ -165,18 +171,14 @@ async def take_monitor(
 ) -> str | None:
     """A row of M2 with `rev`, stored beside our own; `repeated` for one that is there. Raises ServiceError."""
     prefix_id = get_prefix_id(principal, document)
-    day, rev = str(document.get("day", "")), document.get("rev", 0)
-    problems = judge_row(TABLES["M2"], dict(document), str(document["prefix"]).rpartition(".")[0], day)
-    if problems or type(rev) is not int or rev < 0 or date.fromisoformat(day) > get_day(now):
-        code, field = problems[0] if problems else ("E514", "day")
-        raise InvalidInput("enterprise_node_statistics", field=field, rule=code)
+    day, rev = read_day(document, "M2", now)
     await beat(conn, principal, document, now)
     said = {name: document[name] for name in MONITOR_ITEMS if document.get(name) is not None}
     stored = rev, orjson.dumps(said).decode()
-    if await store.store_monitor(conn, prefix_id, date.fromisoformat(day), stored, now):
+    if await store.store_monitor(conn, prefix_id, day, stored, now):
         return None
-    if not await store.is_same_monitor(conn, prefix_id, date.fromisoformat(day), stored):
-        raise Conflict("enterprise_node_revision", field="rev", day=day, rev=rev)
+    if not await store.is_same_monitor(conn, prefix_id, day, stored):
+        raise Conflict("enterprise_node_revision", field="rev", day=str(day), rev=rev)
     return "repeated"
 
 
