@@ -23,7 +23,21 @@ if TYPE_CHECKING:
     from registry.principals import Order
     from registry.store.accounts import AccountRow
 
-ROLES_HELP = "operator, engineer, reviewer, enterprise_admin, enterprise_user, partner, regulator; 可重复 / repeat it"
+Roles = Annotated[
+    list[str],
+    typer.Option(
+        "--role",
+        metavar="R",
+        help="operator, engineer, reviewer, enterprise_admin, enterprise_user, partner, regulator; 可重复 / repeat it",
+    ),
+]
+Enterprise = Annotated[
+    str | None, typer.Option("--enterprise", metavar="E", help="企业角色所属企业 / the enterprise of its roles")
+]
+Organisation = Annotated[
+    str, typer.Option("--organisation", metavar="USCC", help="合作方的统一社会信用代码 / a partner's code")
+]
+Area = Annotated[str, typer.Option("--area", metavar="A", help="监管区域 / a regulator's division or unit")]
 UserName = Annotated[str, typer.Argument(metavar="NAME", help="用户名 / user name")]
 PasswordFile = Annotated[
     Path | None,
@@ -47,14 +61,10 @@ def add_to(app: typer.Typer) -> None:
 
 def add(
     name: UserName,
-    role: Annotated[list[str], typer.Option("--role", metavar="R", help=ROLES_HELP)],
-    enterprise: Annotated[
-        str | None, typer.Option("--enterprise", metavar="E", help="企业角色所属企业 / the enterprise of its roles")
-    ] = None,
-    organisation: Annotated[
-        str, typer.Option("--organisation", metavar="USCC", help="合作方的统一社会信用代码 / a partner's code")
-    ] = "",
-    area: Annotated[str, typer.Option("--area", metavar="A", help="监管区域 / a regulator's division or unit")] = "",
+    role: Roles,
+    enterprise: Enterprise = None,
+    organisation: Organisation = "",
+    area: Area = "",
     hashed_sign_in: Annotated[
         bool, typer.Option("--hashed-sign-in", help="允许摘要登录 /identity/token/v1 / allow the hashed sign-in")
     ] = False,
@@ -77,14 +87,10 @@ def add(
 
 
 def invite(
-    role: Annotated[list[str], typer.Option("--role", metavar="R", help=ROLES_HELP)],
-    enterprise: Annotated[
-        str | None, typer.Option("--enterprise", metavar="E", help="企业角色所属企业 / the enterprise of its roles")
-    ] = None,
-    organisation: Annotated[
-        str, typer.Option("--organisation", metavar="USCC", help="合作方的统一社会信用代码 / a partner's code")
-    ] = "",
-    area: Annotated[str, typer.Option("--area", metavar="A", help="监管区域 / a regulator's division or unit")] = "",
+    role: Roles,
+    enterprise: Enterprise = None,
+    organisation: Organisation = "",
+    area: Area = "",
     remark: Annotated[str, typer.Option("--for", metavar="TEXT", help="受邀人 / for whom it is")] = "",
     as_json: AsJson = False,
 ) -> None:
