@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from node import enterprise_nodes as nodes
 from node.enterprise_nodes import SignedCall
+from registry.api.gate import find_address
 from registry.api.state import RegistryState
 from registry.principals import Principal
 from schemas.errors import InvalidInput, ServiceError, TooLarge
@@ -56,7 +57,7 @@ async def _serve(request: Request, work: Work) -> Response:
     try:
         return await _carry_out(request, state, work)
     except ServiceError as error:
-        address = request.client.host if request.client else ""
+        address = find_address(request.scope)
         await state.note_refused("ent", request.headers.get(nodes.KEY, ""), address, error)
         raise
 
@@ -65,7 +66,7 @@ async def _carry_out(request: Request, state: RegistryState, work: Work) -> Resp
     body = await _read(request)
     raw_path: bytes = request.scope.get("raw_path") or request.url.path.encode()
     target = raw_path.decode("ascii") + (f"?{request.url.query}" if request.url.query else "")
-    address = request.client.host if request.client else ""
+    address = find_address(request.scope)
     now = state.now()
     async with state.connect() as conn:
         call = SignedCall(request.method, target, request.headers, body, address)

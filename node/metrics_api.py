@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from node.metrics import CONTENT_TYPE, collect
 from node.settings import RegistrySettings
+from registry.api.gate import find_address
 from registry.api.state import RegistryState
 from registry.keys import authenticate, split_bearer
 from registry.store import DATABASE_AWAY
@@ -35,7 +36,7 @@ def is_near(request: Request, settings: RegistrySettings) -> bool:
     if not settings.trusted_proxies and any(name in request.headers for name in FORWARDED):
         return False
     try:
-        address = ip_address(request.client.host if request.client else "")
+        address = ip_address(find_address(request.scope))
     except ValueError:
         return False
     return any(address in network for network in settings.metrics_networks)
@@ -45,7 +46,7 @@ async def check_operator(request: Request, state: RegistryState) -> None:
     """Raises Unauthenticated, Forbidden."""
     header = request.headers.get("authorization")
     access_key, secret_key = split_bearer(header)
-    address = request.client.host if request.client else ""
+    address = find_address(request.scope)
     try:
         async with state.connect() as conn:
             principal = await authenticate(conn, access_key, secret_key, address=address)

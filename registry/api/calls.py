@@ -13,7 +13,7 @@ from asyncpg import Connection
 from fastapi import Depends, Header, Query, Request, Response
 from pydantic import AfterValidator
 
-from registry.api.gate import name_action
+from registry.api.gate import find_address, name_action
 from registry.api.idempotency import IdempotencyKey, StoredAnswer, check_key, make_digest
 from registry.api.problems import answer_problem, dump_json
 from registry.api.state import RegistryState
@@ -75,7 +75,7 @@ class Call:
     @property
     def address(self) -> str:
         """The client's, as trusted proxies say it; empty for who comes by a Unix socket."""
-        return self.request.client.host if self.request.client else ""
+        return find_address(self.request.scope)
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Connection]:
