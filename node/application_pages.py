@@ -21,7 +21,7 @@ from node.reporting import Reporter, report_applications
 from node.store.applications import Application, Details
 from registry.console.identifier_pages import list_own_prefixes
 from registry.console.sections import Entry, Section
-from registry.console.visits import Form, Post, Posting, Problem, Visit, Visiting
+from registry.console.visits import Form, Post, Posting, Problem, Visit, Visiting, find_number
 from registry.principals import Principal
 from schemas.errors import InvalidInput, ServiceError
 from schemas.texts.applications import PAGES
@@ -108,9 +108,10 @@ def _parse_number(form: Form, name: str, most: int) -> int | None:
     text = form[name].replace(",", "")
     if not text:
         return None
-    if not (text.isascii() and text.isdecimal() and int(text[:20]) <= most):
+    number = find_number(text, 20)
+    if number is None or number > most:
         raise InvalidInput("tln_e102", field=name)
-    return int(text)
+    return number
 
 
 @router.post("/new")
@@ -150,8 +151,7 @@ async def change(post: Posting) -> Response:
 
 
 def _parse_key(post: Post) -> int:
-    text = post.form["number"]
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+    return find_number(post.form["number"]) or 0
 
 
 @router.post("/retire")

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from registry.accounts import NewAccount, add_account, disable_account, enable_account, list_accounts, set_password
 from registry.console.sections import Entry, Section
-from registry.console.visits import Post, Posting, Problem, Visit, Visiting, collect
+from registry.console.visits import Post, Posting, Problem, Visit, Visiting, collect, find_number
 from registry.passwords import make_password
 from registry.principals import ROLES, Principal
 from schemas.errors import InvalidInput, ServiceError
@@ -64,9 +64,10 @@ def read_enterprise_id(post: Post) -> int | None:
     principal, text = post.get_principal(), post.form["enterprise_id"]
     if not principal.is_operator:
         return principal.enterprise_id
-    if text and not (text.isascii() and text.isdigit() and len(text) < 10):
+    number = find_number(text)
+    if text and number is None:
         raise InvalidInput("field_invalid", field="enterprise_id")
-    return int(text) if text else None
+    return number
 
 
 @router.get("/act")

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 from registry.api.attachments import make_download
 from registry.attachments import read_attachment
 from registry.console.sections import Section
-from registry.console.visits import Post, Posting, Problem, Visit, Visiting
+from registry.console.visits import Post, Posting, Problem, Visit, Visiting, find_number
 from registry.enterprise_views import format_detail, get_enterprise
 from registry.enterprises import move, set_tags, set_verification
 from registry.prefixes import transfer_prefix
@@ -85,9 +85,10 @@ def _read_day(post: Post) -> date:
 
 
 def _read_number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
+    number = find_number(text)
+    if number is None:
         raise InvalidInput("field_invalid", field="enterprise_id")
-    return int(text)
+    return number
 
 
 def _read_tags(text: str) -> dict[str, str]:

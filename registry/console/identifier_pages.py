@@ -16,11 +16,11 @@ from registry.api.targets import (
 )
 from registry.api.views import Templates
 from registry.console.codes import draw_code
-from registry.console.range_pages import read_page
+from registry.console.range_pages import check_action, read_page
 from registry.console.search import Search, search_records
 from registry.console.sections import Entry, Section, is_registrar
 from registry.console.start_pages import is_final
-from registry.console.visits import Post, Posting, Problem, Visit, Visiting, collect
+from registry.console.visits import Post, Posting, Problem, Visit, Visiting, collect, find_number
 from registry.prefixes import list_prefixes
 from registry.ranges import RangeRequest, create_range
 from registry.record_views import format_record, format_revision
@@ -59,7 +59,6 @@ PAGE_ROWS = 50
 SHOWN_VALUES = 3
 SHOWN_RANGES = 10
 Text = Annotated[str, Query(max_length=4_096)]
-ACTIONS = ("freeze", "unfreeze", "retire", "restore")
 VIEWERS = {"owner": Viewer.OWNER, "partner": Viewer.PARTNER, "public": Viewer.PUBLIC}
 
 
@@ -254,8 +253,7 @@ async def change_identifier(post: Posting) -> Response:
         async with post.write() as conn:
             await get_rule_for_writing(conn, post, located.rule.prefix)
             locked = await get_own(conn, post, identifier, for_update=True)
-            revision = post.form["revision"]
-            check_revision(locked, int(revision) if revision.isdecimal() and len(revision) < 10 else 0)
+            check_revision(locked, find_number(post.form["revision"]) or 0)
             await change(conn, locked, template, read_values(post, template), post.order(post.form.get_reason()).act)
     except ServiceError as error:
         view = format_record(located, template, Viewer.OWNER, post.state.config.public_url)
@@ -269,15 +267,10 @@ async def change_identifier(post: Posting) -> Response:
 @router.get("/act")
 async def show_act(visit: Visiting, identifier: Text, action: Text) -> Response:
     """What will happen, to be confirmed."""
-    _check_action(action)
+    check_action(action)
     async with visit.connect() as conn:
         located = await get_own(conn, visit, identifier)
     return visit.page("identifier_act.html", identifier=located.identifier, action=action, fields={})
-
-
-def _check_action(action: str) -> None:
-    if action not in ACTIONS:
-        raise InvalidInput("field_not_a_choice", field="action", choices=", ".join(ACTIONS))
 
 
 @router.post("/act")
@@ -285,7 +278,7 @@ async def act(post: Posting) -> Response:
     """Freeze, unfreeze, retire or restore."""
     post.get_principal().check_scope("write")
     identifier, action = post.form["identifier"], post.form["action"]
-    _check_action(action)
+    check_action(action)
     try:
         async with post.write() as conn:
             await get_rule_for_state(conn, post, parse_any_identifier(identifier).prefix)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from registry.api.problems import get_status
 from registry.console.account_pages import ENTERPRISE_ROLES, read_enterprise_id
 from registry.console.sections import Section
-from registry.console.visits import Anybody, AnybodyPosting, Posting, Problem, Visit, Visiting
+from registry.console.visits import Anybody, AnybodyPosting, Posting, Problem, Visit, Visiting, find_number
 from registry.invitations import (
     Acceptance,
     NewInvitation,
@@ -71,11 +71,11 @@ async def show_revocation(visit: Visiting, invitation_id: int) -> Response:
 
 @router.post("/accounts/invitations/revoke")
 async def revoke(post: Posting) -> Response:
-    number = post.form["invitation_id"]
-    if not (number.isascii() and number.isdigit() and len(number) < 19):
+    number = find_number(post.form["invitation_id"], 18)
+    if number is None:
         raise NotFound("invitation_not_found", field="invitation_id", number=0)
     async with post.write() as conn:
-        await revoke_invitation(conn, post.order(), int(number))
+        await revoke_invitation(conn, post.order(), number)
     return post.redirect("/accounts/invitations", "invitation_revoked")
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from registry.console.sections import Entry, Section
-from registry.console.visits import Post, Posting, Visit, Visiting
+from registry.console.visits import Post, Posting, Visit, Visiting, find_number
 from registry.keys import KeyTerms, add_key, list_keys, revoke_key
 from registry.principals import SCOPES, Principal
 from schemas.days import ZONE
@@ -71,9 +71,10 @@ def _read_owner(post: Post) -> int | None:
         return principal.enterprise_id
     if text and post.form["organisation"]:
         raise InvalidInput("key_for_whom", field="organisation")
-    if text and not (text.isascii() and text.isdigit() and len(text) < 10):
+    number = find_number(text)
+    if text and number is None:
         raise InvalidInput("field_invalid", field="enterprise_id")
-    return int(text) if text else None
+    return number
 
 
 def _read_terms(post: Post) -> KeyTerms:

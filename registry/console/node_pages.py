@@ -9,7 +9,7 @@ from registry.api.health import find_version
 from registry.areas import add_unit
 from registry.console.sections import Entry, Section
 from registry.console.start_pages import is_final
-from registry.console.visits import Post, Posting, Problem, Visit, Visiting
+from registry.console.visits import Post, Posting, Problem, Visit, Visiting, find_number
 from registry.enterprise_views import format_prefixes
 from registry.prefixes import (
     approve_prefix,
@@ -158,7 +158,7 @@ async def host(post: Posting) -> Response:
 def _read_ports(post: Post) -> dict[str, int]:
     """Protocol → port; one that is no number is one no server has."""
     texts = {name: post.form[f"{name}_port"] for name in ("tcp", "udp", "http")}
-    return {name: int(t) if t.isascii() and t.isdigit() and len(t) < 6 else 0 for name, t in texts.items() if t}
+    return {name: find_number(t, 5) or 0 for name, t in texts.items() if t}
 
 
 @router.get("/areas")

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from registry.api.targets import check_known_prefix, get_rule, get_rule_for_state, get_rule_for_writing
 from registry.api.views import Templates
 from registry.console.sections import Section
-from registry.console.visits import Post, Posting, Problem, Visit, Visiting
+from registry.console.visits import Post, Posting, Problem, Visit, Visiting, find_number
 from registry.range_changes import (
     LocatedRange,
     change_range,
@@ -127,7 +127,7 @@ async def change(post: Posting) -> Response:
         async with post.write() as conn:
             rule = await get_rule_for_writing(conn, post, located.rule.prefix)
             locked = await get_range(conn, rule, located.range.format_first(), for_update=True)
-            check_range_revision(locked, _read_revision(post))
+            check_range_revision(locked, find_number(post.form["revision"]) or 0)
             await change_range(conn, locked, template, texts, post.order(post.form.get_reason()).act)
     except ServiceError as error:
         names = {item.type: f"v.{item.type}" for item in template.items}
@@ -135,21 +135,17 @@ async def change(post: Posting) -> Response:
     return post.redirect("/ranges/one", "range_changed", first=located.first)
 
 
-def _read_revision(post: Post) -> int:
-    text = post.form["revision"]
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-
-
 @router.get("/act")
 async def show_act(visit: Visiting, first: Text, action: Text) -> Response:
     """What will happen to how many identifiers, to be confirmed."""
-    _check_action(action)
+    check_action(action)
     async with visit.connect() as conn:
         located = await _get_own(conn, visit, first)
     return visit.page("range_act.html", view=_format(visit, located, None), action=action, fields={})
 
 
-def _check_action(action: str) -> None:
+def check_action(action: str) -> None:
+    """Of an identifier as of a range; raises InvalidInput."""
     if action not in ACTIONS:
         raise InvalidInput("field_not_a_choice", field="action", choices=", ".join(ACTIONS))
 
@@ -159,7 +155,7 @@ async def act(post: Posting) -> Response:
     """All members or none."""
     post.get_principal().check_scope("write")
     action = post.form["action"]
-    _check_action(action)
+    check_action(action)
     async with post.connect() as conn:
         shown = await _get_own(conn, post, post.form["first"])
     try:

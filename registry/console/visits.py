@@ -142,6 +142,11 @@ def _show(value: object) -> object:
     return value if isinstance(value, int) else str(value).encode("utf-8", "backslashreplace").decode()[:1_000]
 
 
+def find_number(text: str, most_digits: int = 9) -> int | None:
+    """What a field holds if that is ASCII digits, and not too many: others pass `isdigit`, and `int` fails on them."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= most_digits else None
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """What was sent: the last text of each name without blanks at its ends, all texts of a name, files."""
