@@ -219,12 +219,15 @@ async def overwrite(
     existing: dict[str, StoredRecord],
     act: Act,
 ) -> None:
-    """Write new revisions; a member of a range gets a record of its own first, with the range's values as history."""
+    """Write new revisions; a member of a range gets a record of its own first, with the range's values as history.
+
+    It goes on with the range's number of revision, so that an ETag of before never fits again.
+    """
     if not records:
         return
     own = [
         NewRecord(s.suffix_key, new.suffix, s.template_id, s.packed, from_range=True, created=s.created,
-                  state=s.state, note=s.note or None, changed=s.changed)
+                  state=s.state, note=s.note or None, changed=s.changed, revision=s.revision)
         for new in records
         if (s := existing.get(new.suffix_key)) is not None and s.is_member
     ]  # fmt: skip

@@ -144,7 +144,8 @@ async def list_range_revisions(conn: Connection, located: LocatedRange) -> list[
     row = located.row
     present = RangeRevision(row["revision"], row["template_id"], row["packed"], RecordState(row["state"]), row["note"],
                             row["changed"])  # fmt: skip
-    former = await fetch_range_history(conn, located.rule.prefix_id, row)
+    shape = Shape(row["head_key"], row["width"], row["checked"])
+    former = await fetch_range_history(conn, located.rule.prefix_id, shape, row["first"])
     return [present] + [
         RangeRevision(
             old["revision"], old["template_id"], old["packed"], RecordState(old["state"]), old["note"], old["since"],

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from asyncpg import Connection
+from asyncpg import Record as Row
 
 from registry.issuing import (
     Outcome,
@@ -20,7 +21,10 @@ from registry.store.records import (
     PrefixRule,
     StoredRecord,
     fetch_history,
+    fetch_range_history,
+    fetch_ranges_of,
     fetch_records,
+    fetch_shapes,
     find_prefix_rule,
     find_revision_at,
     lock_for_issuing,
@@ -28,6 +32,7 @@ from registry.store.records import (
 from schemas.changes import ChangeKind
 from schemas.errors import Conflict, InvalidInput, NotFound, PreconditionFailed, Retired
 from schemas.identifiers import Identifier, format_suffix_key, shorten
+from schemas.ranges import find_member
 from schemas.records import Record, RecordState, says_the_same, unpack
 from schemas.templates import Template
 
@@ -275,23 +280,23 @@ async def _write(conn: Connection, located: Located, kind: ChangeKind, new: NewR
 async def list_revisions(
     conn: Connection, located: Located, before: int | None = None, limit: int = 1_000
 ) -> list[Revision]:
-    """Revisions below a number, or all, newest first; of a range's member without a record of its own, the present."""
-    stored = located.stored
+    """Revisions below a number, or all, newest first; what a member's range said before is part of its history."""
+    stored, rule = located.stored, located.rule
     present = []
     if before is None or stored.revision < before:
-        present = [Revision(stored.revision, to_record(located.rule.prefix_id, stored), stored.changed, None)]
-    if stored.is_member:
-        return present
+        present = [Revision(stored.revision, to_record(rule.prefix_id, stored), stored.changed, None)]
     last = stored.revision if before is None else min(before, stored.revision)
-    rows = await fetch_history(conn, located.rule.prefix_id, stored.suffix_key, last, limit - len(present))
+    rows = []
+    if not stored.is_member:
+        rows = await fetch_history(conn, rule.prefix_id, stored.suffix_key, last, limit - len(present))
+        last = rows[-1]["revision"] if rows else last
+    if last > 1:
+        past = await _fetch_range_past(conn, located)
+        rows += [row for row in past if row["revision"] < last][: limit - len(present) - len(rows)]
     return present + [
         Revision(
             row["revision"],
-            to_record(
-                located.rule.prefix_id,
-                replace(stored, template_id=row["template_id"], packed=row["packed"], state=row["state"],
-                        revision=row["revision"], changed=row["since"], note=row["note"]),
-            ),
+            _make_former(located, row),
             row["since"],
             row["until"],
             ChangeKind(row["action"]),
@@ -299,7 +304,27 @@ async def list_revisions(
             row["reason"],
         )
         for row in rows
-    ]  # fmt: skip
+    ]
+
+
+async def _fetch_range_past(conn: Connection, located: Located) -> list[Row]:
+    """Former revisions of the range that holds this identifier, newest first; none if no range does."""
+    prefix_id, key = located.rule.prefix_id, located.stored.suffix_key
+    for shape in await fetch_shapes(conn, prefix_id):
+        number = find_member(key, shape)
+        if number is None:
+            continue
+        row = (await fetch_ranges_of(conn, prefix_id, shape, [number])).get(number)
+        if row is not None:
+            return await fetch_range_history(conn, prefix_id, shape, row["first"])
+    return []
+
+
+def _make_former(located: Located, row: Row) -> Record:
+    """A row of the history as the record it was."""
+    then = replace(located.stored, template_id=row["template_id"], packed=row["packed"], state=row["state"],
+                   revision=row["revision"], changed=row["since"], note=row["note"])  # fmt: skip
+    return to_record(located.rule.prefix_id, then)
 
 
 async def get_record_at(conn: Connection, located: Located, at: datetime) -> Record:
@@ -308,11 +333,12 @@ async def get_record_at(conn: Connection, located: Located, at: datetime) -> Rec
     if at >= stored.changed:
         return to_record(located.rule.prefix_id, stored)
     row = await find_revision_at(conn, located.rule.prefix_id, stored.suffix_key, at)
+    if row is None and at >= stored.created:
+        past = await _fetch_range_past(conn, located)
+        row = next((former for former in past if former["since"] <= at < former["until"]), None)
     if row is None:
         raise NotFound(
             "identifier_not_issued_then", field="at", identifier=located.identifier, at=at.isoformat(),
             created=stored.created.isoformat(),
         )  # fmt: skip
-    then = replace(stored, template_id=row["template_id"], packed=row["packed"], state=row["state"],
-                   revision=row["revision"], changed=row["since"], note=row["note"])  # fmt: skip
-    return to_record(located.rule.prefix_id, then)
+    return _make_former(located, row)

@@ -59,6 +59,7 @@ class NewRecord(NamedTuple):
     state: int = 0
     note: str | None = None
     changed: datetime | None = None
+    revision: int = 1
 
 
 async def find_prefix_rule(conn: Connection, prefix: str) -> PrefixRule | None:
@@ -87,7 +88,7 @@ async def lock_for_range(conn: Connection, prefix_id: int) -> None:
 def _row(prefix_id: int, at: datetime, new: NewRecord) -> tuple[object, ...]:
     suffix = None if new.suffix == new.suffix_key else new.suffix
     return (new.created or at, new.changed or at, prefix_id, new.template_id, new.state, new.from_range, new.suffix_key,
-            suffix, new.packed, new.note)  # fmt: skip
+            suffix, new.packed, new.note, new.revision)  # fmt: skip
 
 
 # COPY in binary (PostgreSQL manual, "COPY", binary format): what the driver spends on a row is more than all the
@@ -146,8 +147,8 @@ async def insert_new_records(conn: Connection, prefix_id: int, at: datetime, rec
     columns = list(zip(*(_row(prefix_id, at, new) for new in records), strict=True))
     rows = await conn.fetch(
         "INSERT INTO records (created, changed, prefix_id, template_id, state, from_range, suffix_key, suffix, packed,"
-        " note) SELECT * FROM unnest($1::timestamptz[], $2::timestamptz[], $3::int4[], $4::int4[], $5::int2[],"
-        " $6::bool[], $7::text[], $8::text[], $9::bytea[], $10::text[])"
+        " note, revision) SELECT * FROM unnest($1::timestamptz[], $2::timestamptz[], $3::int4[], $4::int4[],"
+        " $5::int2[], $6::bool[], $7::text[], $8::text[], $9::bytea[], $10::text[], $11::int4[])"
         " ON CONFLICT DO NOTHING RETURNING suffix_key",
         *columns,
     )
@@ -179,7 +180,7 @@ async def fetch_ranges_of(conn: Connection, prefix_id: int, shape: Shape, number
     """Number → the range of this shape that holds it."""
     rows = await conn.fetch(
         "SELECT asked.number, r.* FROM unnest($5::int8[]) AS asked(number) CROSS JOIN LATERAL ("
-        " SELECT head, template_id, packed, state, revision, created, changed, coalesce(note, '') AS note, last"
+        " SELECT head, template_id, packed, state, revision, created, changed, coalesce(note, '') AS note, first, last"
         " FROM ranges WHERE prefix_id = $1 AND head_key = $2 AND width = $3 AND checked = $4"
         " AND first <= asked.number ORDER BY first DESC LIMIT 1) AS r WHERE r.last >= asked.number",
         prefix_id,
@@ -282,13 +283,13 @@ async def replace_range(
     )  # fmt: skip
 
 
-async def fetch_range_history(conn: Connection, prefix_id: int, row: Record, limit: int = 1_000) -> list[Record]:
-    """Former revisions, newest first."""
+async def fetch_range_history(conn: Connection, prefix_id: int, shape: Shape, first: int) -> list[Record]:
+    """Former revisions of the range that begins with this serial, at most 1,000, newest first."""
     return await conn.fetch(
         "SELECT revision, template_id, state, packed, coalesce(note, '') AS note, since, until, action, actor, reason,"
         " members FROM range_history WHERE (prefix_id, head_key, width, checked, first) = ($1, $2, $3, $4, $5)"
-        " ORDER BY revision DESC LIMIT $6",
-        prefix_id, row["head_key"], row["width"], row["checked"], row["first"], limit,
+        " ORDER BY revision DESC LIMIT 1000",
+        prefix_id, shape.head, shape.width, shape.checked, first,
     )  # fmt: skip
 
 

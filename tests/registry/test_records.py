@@ -6,6 +6,7 @@ import pytest
 from asyncpg import Connection
 
 from registry.issuing import Outcome
+from registry.range_changes import change_range, get_range
 from registry.ranges import RangeRequest, create_range
 from registry.records import (
     Located,
@@ -180,6 +181,25 @@ async def test_a_member_was_what_its_range_said_until_it_got_a_record_of_its_own
         record = await get_record_at(conn, located, NOW + timedelta(hours=hours))
         assert (record.state, record.values[0].timestamp) == (state, int(NOW.timestamp()))
     assert [r.since for r in await list_revisions(conn, located)] == [NOW + timedelta(hours=2), NOW]
+
+
+async def test_what_a_range_said_before_is_history_of_its_members(world: World) -> None:
+    conn, rule, template = world
+    await create_range(conn, rule, template, RangeRequest("SN001", "SN100", {"model": "A"}), ACT)
+    for hours, model in ((1, "B"), (3, "D")):
+        await change_range(conn, await get_range(conn, rule, "SN001", for_update=True), template, {"model": model},
+                           later(hours))  # fmt: skip
+        if hours == 1:
+            await change(conn, await again(world, "SN007"), template, {"model": "C"}, later(2))
+    for suffix, models in (("SN007", "ABCC"), ("SN008", "ABBD")):
+        located = await again(world, suffix)
+        then = [await get_record_at(conn, located, NOW + timedelta(hours=hours)) for hours in range(4)]
+        assert "".join(record.values[0].data.decode() for record in then) == models
+        revisions = await list_revisions(conn, located)
+        assert [r.revision for r in revisions] == [3, 2, 1]
+        assert [r.record.values[0].data for r in await list_revisions(conn, located, 3, 1)] == [b"B"]
+        with pytest.raises(NotFound):
+            await get_record_at(conn, located, NOW - timedelta(seconds=1))
 
 
 async def test_a_stale_revision_is_refused(pump: Located) -> None:
