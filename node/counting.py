@@ -17,14 +17,13 @@ import asyncpg
 from asyncpg import Connection
 
 from node.agent_stats import AgentStats
-from node.peaks import Second
 from node.segment_files import READ_BYTES, Portion, identify_directory, list_segments, read_portion
 from node.store import counting as store
 from node.store import registrations
 from node.store.counting import LogGap, Progress
 from node.store.registrations import LogPosition
 from node.store.rollups import are_rollups_whole, rebuild_rollups, rollups_alone
-from node.tally import Tally
+from node.tally import Second, Tally
 
 ENTRIES_PER_PASS = 1_000
 PASS_BYTES = 4 * READ_BYTES  # some 300,000 records, counted in well under a second
@@ -159,7 +158,7 @@ def _read_segments(paths: dict[str, Path], known: dict[str, Progress], identity:
         read.more = read.more or (portion.tally.records > 0 and after.state == "open")
         read.tally.add(portion.tally)
         read.owners[name.partition(".")[0]] += portion.tally.records
-        read.seconds.update(portion.seconds)
+        read.seconds.update(portion.tally.seconds)
         if after != before:
             read.progress.append(after)
     return read

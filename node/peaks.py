@@ -1,6 +1,5 @@
 """The busiest second of a day, by prefix and of the whole node, from the resolution log (item 6 of M1 and M2)."""
 
-import struct
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -8,35 +7,13 @@ from datetime import UTC, date, datetime, timedelta
 from asyncpg import Connection
 
 from node.store.monitor_days import save_peaks
+from node.tally import Second
 from schemas.days import get_day
-from schemas.resolution_log import UNCOUNTED_CLASSES
 
 WHOLE_NODE = 0  # prefix_id of all requests together, those about foreign prefixes among them
 SETTLED_SECONDS = 5  # then every process has written what it answered in that second, and it was read
 MAX_OPEN = 200_000
-# Where these stand in a record with its length word (schemas.resolution_log); a prefix_id is never negative.
-_TIME, _PREFIX_WORD, _CLASS_AT = struct.Struct("=q"), 3, 22
-_IS_COUNTED = [number not in UNCOUNTED_CLASSES for number in range(256)]
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-
-Second = tuple[int, int]  # prefix_id (0: not ours), seconds since 1970
-
-
-def count_seconds(data: bytes, stop: int) -> dict[Second, int]:
-    """Requests by prefix and second in complete records up to `stop`; the owner's own and probes are none."""
-    by_second: defaultdict[int, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
-    words, read_time, is_counted = memoryview(data)[: len(data) & ~3].cast("I"), _TIME.unpack_from, _IS_COUNTED
-    at = low = high = 0
-    counts: defaultdict[int, int] = defaultdict(int)
-    while at < stop:
-        (now_us,) = read_time(data, at + 4)
-        if not low <= now_us < high:  # records of one process follow each other in time
-            second = now_us // 1_000_000
-            low, high, counts = second * 1_000_000, (second + 1) * 1_000_000, by_second[second]
-        if is_counted[data[at + _CLASS_AT]]:
-            counts[words[(at >> 2) + _PREFIX_WORD]] += 1
-        at = (at + words[at >> 2] + 7) & ~3
-    return {(prefix_id, second): n for second, found in by_second.items() for prefix_id, n in found.items()}
 
 
 class Peaks:

@@ -266,7 +266,7 @@ def _read_segment(read: LogRead, directory: Path, segment: Progress, day: date) 
 def _of_day(tally: Tally, day: date) -> Tally:
     answers = {key: count for key, count in tally.answers.items() if key[1] == day}
     clients = {key: count for key, count in tally.clients.items() if key[1] == day}
-    return Tally(answers, clients, sum(answers.values()))
+    return Tally(answers, clients, records=sum(answers.values()))
 
 
 def _problem(segment: Progress, problem: str, offset: int | None, reason: str) -> dict[str, Any]:

@@ -6,14 +6,13 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 from uuid import UUID, uuid4
 
-from node.peaks import Second, count_seconds
 from node.tally import Extent, Tally, tally_records
 from schemas.errors import SetupError
 from schemas.resolution_log import (
@@ -48,7 +47,6 @@ class Portion:
     damage: Damage | None = None
     header: SegmentHeader | None = None
     checksum: int = 0
-    seconds: Mapping[Second, int] = field(default_factory=dict)  # for who counts as it is written
 
 
 def identify_directory(directory: Path) -> UUID:
@@ -123,7 +121,7 @@ def read_portion(path: Path, at: int, limit: int = READ_BYTES, checksum: int = 0
             os.fdatasync(descriptor)
         if not owned and extent.damage is None and not extent.finished:
             extent = _look_beyond(os.pread(descriptor, LONGEST_RECORD, at + extent.stop), extent)
-        return replace(_make_portion(tally, at, extent, header, checksum), seconds=count_seconds(data, extent.stop))
+        return _make_portion(tally, at, extent, header, checksum)
     finally:
         os.close(descriptor)
 

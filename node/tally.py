@@ -1,17 +1,20 @@
 """Counts what stands in the bytes of a segment. No files, no database: bytes in, sums out."""
 
 import struct
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
+from itertools import groupby
 
-from schemas.resolution_log import BODY, END, LATEST_US, LONGEST_BODY, WORD, Damage, check_record
+from schemas.resolution_log import BODY, END, LATEST_US, LONGEST_BODY, UNCOUNTED_CLASSES, WORD, Damage, check_record
 
-HOUR_US = 3_600_000_000
-ZONE_US = 8 * HOUR_US  # days and hours are those at UTC+8
+SECOND_US = 1_000_000
+HOUR_SECONDS = 3_600
+ZONE_SECONDS = 8 * HOUR_SECONDS  # days and hours are those at UTC+8
 EPOCH = date(1970, 1, 1)
+_UNCOUNTED = -1
 OTHERS = "::"  # stands for all addresses that are not listed by name
 
 _TIME = struct.Struct("=q")
@@ -22,19 +25,28 @@ _ANY_TIME = _TIME.pack(1)
 AnswerKey = tuple[int, date, int, int, int, int, int]
 # (prefix_id, day, client_class, address)
 ClientKey = tuple[int, date, int, str]
+Second = tuple[int, int]  # prefix_id (0: not ours), seconds since 1970
+
+_Run = tuple[int, int, int]  # second, index of its first record and of that after its last
 
 
 @dataclass(slots=True)
 class Tally:
-    """Sums of records, in the order in which the keys first appeared."""
+    """Sums of records, in the order in which the keys first appeared.
+
+    `seconds`: requests, without the owner's own and probes; of one piece of log alone, for they would be too many of
+    a whole day.
+    """
 
     answers: dict[AnswerKey, int] = field(default_factory=dict)
     clients: dict[ClientKey, int] = field(default_factory=dict)
+    seconds: dict[Second, int] = field(default_factory=dict)
     records: int = 0
     first_us: int = LATEST_US  # the earliest time
     last_us: int = 0
 
     def add(self, other: "Tally") -> None:
+        """All but the seconds."""
         for key, count in other.answers.items():
             self.answers[key] = self.answers.get(key, 0) + count
         for client, count in other.clients.items():
@@ -59,10 +71,11 @@ def tally_records(data: bytes, lengths: bytes | None = None) -> tuple[Tally, Ext
     `lengths` is the same piece of a segment as it was read before: only what was complete then is summed, because a
     length word may be seen before the record it belongs to, on its way from another process.
     """
-    by_hour: dict[int, defaultdict[bytes, int]] = {}
     words = memoryview(lengths or data)[: len(data) & ~3].cast("I")
     read_time, room, shortest, longest = _TIME.unpack_from, len(data) - 3, BODY.size, LONGEST_BODY
-    at = low = high = time_us = records = 0
+    at = low = high = time_us = 0
+    keys: list[bytes] = []  # _KEY and address of each record
+    begun: list[tuple[int, int]] = []  # second, index of its first record
     times: list[int] = []
     damage, finished = None, False
     while at < room:
@@ -75,31 +88,31 @@ def tally_records(data: bytes, lengths: bytes | None = None) -> tuple[Tally, Ext
         if stop > len(data):
             break
         (now_us,) = read_time(data, at + 4)
-        if not low <= now_us < high:
+        if not low <= now_us < high:  # records of one process follow each other in time
             if not 0 < now_us < LATEST_US:
                 damage = Damage(at, f"time {now_us}")
                 break
-            hour = (now_us + ZONE_US) // HOUR_US
-            low = hour * HOUR_US - ZONE_US
-            high = low + HOUR_US
-            counts = by_hour.setdefault(hour, defaultdict(int))
+            second = now_us // SECOND_US
+            low, high = second * SECOND_US, (second + 1) * SECOND_US
+            begun.append((second, len(keys)))
             times += (time_us or now_us, now_us)
         time_us = now_us
-        counts[data[at + 12 : at + 24 + data[at + 23]]] += 1
-        records += 1
+        keys.append(data[at + 12 : at + 24 + data[at + 23]])
         at = stop
-    if records:
+    if keys:
         times.append(time_us)
-    tally = Tally(records=records, first_us=min(times, default=LATEST_US), last_us=max(times, default=0))
-    if _decode(by_hour, tally):
+    tally = Tally(records=len(keys), first_us=min(times, default=LATEST_US), last_us=max(times, default=0))
+    stops = [first for _, first in begun[1:]] + [len(keys)]
+    if _decode(keys, [(*begin, stop) for begin, stop in zip(begun, stops, strict=False)], tally):
         return tally, Extent(at, finished, damage)
     damage = _find_damage(data, at)
     return tally_records(data[: damage.offset])[0], Extent(damage.offset, damage=damage)
 
 
-def _decode(by_hour: dict[int, defaultdict[bytes, int]], tally: Tally) -> bool:
-    """Read the keys of the sums; False if one is not what a writer can have written."""
-    for hour, counts in by_hour.items():
+def _decode(keys: list[bytes], runs: list[_Run], tally: Tally) -> bool:
+    """Read the keys of all records; False if one is not what a writer can have written."""
+    prefixes: dict[bytes, int] = {}
+    for hour, counts in _count_hours(keys, runs).items():
         day = EPOCH + timedelta(days=hour // 24)
         for packed, count in counts.items():
             prefix_id, template_id, transport, outcome, client_class, address_bytes = _KEY.unpack_from(packed)
@@ -109,7 +122,25 @@ def _decode(by_hour: dict[int, defaultdict[bytes, int]], tally: Tally) -> bool:
             tally.answers[key] = tally.answers.get(key, 0) + count
             client = (prefix_id, day, client_class, format_address(packed[_KEY.size :]))
             tally.clients[client] = tally.clients.get(client, 0) + count
+            prefixes[packed] = _UNCOUNTED if client_class in UNCOUNTED_CLASSES else prefix_id
+    _add_seconds(keys, runs, prefixes, tally.seconds)
     return True
+
+
+def _count_hours(keys: list[bytes], runs: list[_Run]) -> dict[int, Counter[bytes]]:
+    found: defaultdict[int, Counter[bytes]] = defaultdict(Counter)
+    for hour, of_hour in groupby(runs, key=lambda run: (run[0] + ZONE_SECONDS) // HOUR_SECONDS):
+        first, last = (stretch := list(of_hour))[0], stretch[-1]
+        found[hour].update(keys[first[1] : last[2]])
+    return found
+
+
+def _add_seconds(keys: list[bytes], runs: list[_Run], prefixes: dict[bytes, int], seconds: dict[Second, int]) -> None:
+    """Counted by the interpreter's own loops: of records from many addresses, hardly two in a second are alike."""
+    for second, first, stop in runs:
+        for prefix_id, count in Counter(map(prefixes.__getitem__, keys[first:stop])).items():
+            if prefix_id != _UNCOUNTED:
+                seconds[prefix_id, second] = seconds.get((prefix_id, second), 0) + count
 
 
 def _is_plausible(packed: bytes, address_bytes: int) -> bool:
