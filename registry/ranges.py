@@ -16,10 +16,13 @@ from registry.store.records import (
     lock_for_range,
 )
 from schemas.changes import ChangeKind
-from schemas.errors import Conflict
+from schemas.errors import Conflict, InvalidInput
 from schemas.identifiers import format_suffix_key
 from schemas.ranges import Shape, find_member, format_member, parse_range
 from schemas.templates import Template
+
+# A slip of the finger must not outweigh all that a district registers, nor bring its sums near what a counter holds.
+MAX_MEMBERS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ async def create_range(
     """Issue all serials from first to last; raises InvalidInput, or Conflict where any of them is issued already."""
     head, width, first, last = parse_range(request.first, request.last, request.checked)
     created = Range(head, width, first, last, request.checked)
+    if created.members > MAX_MEMBERS:
+        raise InvalidInput("range_too_large", field="last", count=created.members, limit=MAX_MEMBERS)
     check_enabled(template)
     draft = pack_draft(template.template_id, request.first, template.check_values(request.texts))
     check_may_issue(rule)

@@ -164,7 +164,9 @@ def _find_index(old: Template, items: Mapping[int, Any], raw: Mapping[str, Any])
     known = old.items_by_type.get(item_type.lower()) if isinstance(item_type, str) else None
     if index is None:
         return known.index if known else max(items, default=FIRST_ITEM_INDEX - 1) + 1
-    if isinstance(index, int) and index in items and (known is None or known.index != index):
+    if not isinstance(index, int):
+        raise InvalidInput("template_malformed", field="items.index", expected=f"{FIRST_ITEM_INDEX}–{2**31 - 1}")
+    if index in items and (known is None or known.index != index):
         if item_type is None:
             return index
         raise Conflict("template_meaning", field="items", item=f"{index} {shorten(str(item_type))}")

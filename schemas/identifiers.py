@@ -17,6 +17,10 @@ PREFIX = re.compile(r"\d{2,3}\.\d{1,10}(?:\.[0-9A-Za-z]{1,40})?|0\.NA", re.ASCII
 # Control characters, marks that cannot be seen (they would print two equal codes that differ), lone surrogates,
 # and the line and paragraph separators.
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# Unicode's default-ignorable characters of other categories (joiners, fillers, variation selectors), and empty braille.
+_UNSEEN_TOO = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 _PLAIN_SUFFIX = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?", re.ASCII)
 
 
@@ -48,7 +52,7 @@ def check_new_suffix(suffix: str) -> str:
     if len(suffix) > MAX_SUFFIX_CHARACTERS:
         raise InvalidInput("suffix_too_long", field="identifier", length=len(suffix))
     for character in suffix:
-        if unicodedata.category(character) in _UNSEEN:
+        if unicodedata.category(character) in _UNSEEN or _UNSEEN_TOO.match(character):
             raise InvalidInput("suffix_control_character", field="identifier", character=f"U+{ord(character):04X}")
     if suffix != suffix.strip():
         raise InvalidInput("suffix_blank_at_ends", field="identifier")

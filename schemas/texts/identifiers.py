@@ -237,6 +237,12 @@ TEXTS: dict[str, Text] = {
         "请把更多前导字符固定下来。",
         "Fix more of the leading characters.",
     ),
+    "range_too_large": Text(
+        "号段共 {count} 个号码，一个号段最多 {limit} 个。",
+        "The range holds {count} serials; one range may hold {limit}.",
+        "请核对起止号码；确实需要更多时，请分成几个号段。",
+        "Check its first and last serial; if you do need more, register several ranges.",
+    ),
     "range_check_character": Text(
         "“{text}”的校验位不正确，应为 {expected}。",
         "The check character of “{text}” is wrong; it should be {expected}.",

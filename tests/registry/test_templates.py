@@ -119,6 +119,7 @@ FORBIDDEN = [
     ({"items": [item(2000, "a", required=True)]}, "records without it exist"),
     ({"items": [item(2005, "a")]}, "a known type at a new index"),
     ({"items": [item(1000, "c")]}, "a reserved index"),
+    ({"items": [{"index": [1], "type": "c"}]}, "an index that is no number"),
     ({"items": "a"}, "not a list"),
     ({"items": ["a"]}, "not an item"),
     ({"version": "w"}, "the version is the name of the meaning"),

@@ -68,6 +68,8 @@ NOT_ISSUED = [
     ("88.101.5/a\x7f", "suffix_control_character", "DEL"),
     ("88.101.5/a\x85b", "suffix_control_character", "a control of C1"),
     ("88.101.5/a\u200bb", "suffix_control_character", "a blank of no width"),
+    ("88.101.5/a\u3164b", "suffix_control_character", "a filler that prints as nothing"),
+    ("88.101.5/A1\ufe0f", "suffix_control_character", "a choice of variant that no label shows"),
     ("88.101.5/\ufeffa", "suffix_control_character", "a byte order mark"),
     ("88.101.5/a\u202eb", "suffix_control_character", "a mark that turns the writing"),
     ("88.101.5/a\u2028b", "suffix_control_character", "a line separator"),
