@@ -136,6 +136,7 @@ class Parameters:
     indexes: tuple[int, ...] = ()
     types: tuple[str, ...] = ()
     public_only: bool = True
+    uses_rights: bool = True  # false: publicOnly was asked for, so that nobody sees more than anybody
     pretty: bool = False
     callback: str = ""
     lang: str = ""
@@ -199,6 +200,7 @@ def parse_parameters(pairs: list[tuple[str, str]]) -> Parameters:
         indexes=tuple(_parse_index(value) for name, value in pairs if name == "index"),
         types=tuple(value for name, value in pairs if name == "type"),
         public_only=_is_true(given.get("publicOnly", "true")),
+        uses_rights=not _is_true(given.get("publicOnly", "false")),
         pretty=_is_true(given.get("pretty", "false")),
         callback=_JSONP_STRIPPED.sub("", given.get("callback", ""))[:100],
         qr=given.get("qr", ""),

@@ -85,6 +85,7 @@ def find(entry: Entry | None, parameters: Parameters, viewer: Viewer = Viewer.PU
         return Finding(ResponseCode.SERVICE_REFERRAL, Outcome.REFERRAL, sites, entry=entry)
     if entry.is_foreign:
         return Finding(ResponseCode.SERVER_NOT_RESPONSIBLE, Outcome.NOT_FOUND, message="prefix_not_here", entry=entry)
+    viewer = viewer if parameters.uses_rights else Viewer.PUBLIC
     answer = entry.answer(list(parameters.indexes), list(parameters.types), parameters.public_only, viewer)
     message = entry.note if entry.outcome is Outcome.NOT_FOUND else ""
     successor = entry.note if answer.verdict is Verdict.RETIRED else ""

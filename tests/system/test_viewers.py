@@ -173,6 +173,7 @@ async def test_everybody_sees_what_is_theirs_however_they_ask(
 ) -> None:
     for target in (HANDLE, PAGE, f"{HANDLE}?publicOnly=false"):
         assert await node.see(who, target) == seen, (reason, target)
+    assert await node.see(who, f"{HANDLE}?publicOnly=true") == MODEL, reason
     for number, name in enumerate(("model", "batch", "cost")):
         for asked in (f"index={2000 + number}", f"type={name}"):
             for path, refusal in ((HANDLE, 403), (PAGE, 401)):
