@@ -20,7 +20,7 @@ log = logging.getLogger("idnode.alarms")
 # Each has a paragraph of this name in docs/operations.md, and texts of the code `alarm_<cause>`.
 CAUSES = (
     "slow_resolution", "cold_cache", "database_away", "disk_full", "clock_off", "report_refused",
-    "certificate_expiring", "worker_restarting", "agent_silent", "restored", "clock_jumped",
+    "certificate_expiring", "worker_restarting", "agent_silent", "restored", "clock_jumped", "problem_reported",
 )  # fmt: skip
 PAGE = "docs/operations.md"
 CLEAR_SECONDS = 30.0  # nothing is over before it has not been seen for so long

@@ -28,6 +28,7 @@ RESTART_WINDOW_SECONDS = 600.0
 RESTARTS = 3  # within that time
 CLOCK_EVERY_SECONDS = 64.0  # as seldom as time servers like to be asked
 RESTORED_FACT = "restored"  # node.restore
+MOST_PREFIXES = 20  # whose problems are alarms at one time: anybody may report, and a flood of lies is no flood of mail
 
 Stats = dict[str, dict[str, Any]]
 
@@ -166,7 +167,8 @@ def check_database(is_up: bool, memory: Memory, now: float) -> Iterator[Conditio
 
 
 async def check_stored(conn: Connection) -> list[Condition]:
-    """What only the database knows: refused reports, a restore nobody has looked at yet, a clock nobody believes."""
+    """What only the database knows: refused reports, a restore nobody has looked at yet, a clock nobody believes,
+    problems with codes that nobody has taken up."""
     found = []
     outbox = await monitoring.fetch_outbox(conn)
     if outbox["refused"] or outbox["dead"]:
@@ -177,6 +179,8 @@ async def check_stored(conn: Connection) -> list[Condition]:
     doubt = await find_stored_doubt(conn)
     if doubt is not None:
         found.append(Condition("clock_jumped", "", doubt))
+    for row in await monitoring.fetch_unread_problems(conn, MOST_PREFIXES):
+        found.append(Condition("problem_reported", row["prefix"], {"number": row["number"], "latest": row["latest"]}))
     return found
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from asyncpg import Connection
+from asyncpg import Connection, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,16 @@ async def fetch_outbox(conn: Connection) -> dict[str, int]:
         " GROUP BY state"
     )
     return {"waiting": 0, "sent": 0, "refused": 0, "dead": 0} | {row["state"]: row["number"] for row in rows}
+
+
+async def fetch_unread_problems(conn: Connection, limit: int) -> list[Record]:
+    """prefix, number and latest of problem reports nobody has taken up, by prefix; who waits longest comes first."""
+    return await conn.fetch(
+        "SELECT p.prefix, count(*) AS number, max(r.report_id) AS latest FROM problem_reports r"
+        " JOIN prefixes p USING (prefix_id) WHERE r.state = 'open' AND p.sandbox_of IS NULL"
+        " GROUP BY p.prefix ORDER BY min(r.report_id) LIMIT $1",
+        limit,
+    )
 
 
 async def find_fact(conn: Connection, name: str) -> str | None:

@@ -109,7 +109,7 @@ def test_the_book_survives_a_restart_and_a_broken_one_is_an_empty_one(tmp_path: 
 
 @pytest.mark.parametrize("cause", CAUSES)
 def test_every_cause_has_words_in_which_nothing_is_missing(cause: str) -> None:
-    names = "seconds percent answers path free lost refused dead end days times note hours at"
+    names = "seconds percent answers path free lost refused dead end days times note hours at number latest"
     details = dict.fromkeys(names.split(), 1)
     assert f"alarm_{cause}" in TEXTS
     for language in ("zh", "en"):
@@ -336,6 +336,32 @@ async def test_refused_reports_and_a_restore_are_seen_in_the_database(connection
     )
     await connection.execute("INSERT INTO node_facts VALUES ('restored', '{}')")
     assert [c.cause for c in await check_stored(connection)] == ["report_refused", "restored"]
+
+
+async def test_a_problem_with_a_code_is_an_alarm_of_its_prefix_until_somebody_takes_it_up(
+    connection: asyncpg.Connection,
+) -> None:
+    async def look() -> list[tuple[str, dict[str, Any]]]:
+        return [(c.subject, c.details) for c in await check_stored(connection) if c.cause == "problem_reported"]
+
+    await connection.execute(
+        "INSERT INTO enterprises (enterprise_id, certificate_code, name, created, changed) OVERRIDING SYSTEM VALUE"
+        " VALUES (9, '', '', now(), now())"
+    )
+    await connection.execute(
+        "INSERT INTO prefixes (prefix, state, created, changed, sandbox_of) SELECT '88.101.' || n, 3, now(), now(),"
+        " CASE WHEN n = 9 THEN 9 END FROM generate_series(7, 9) n"
+    )
+    await connection.execute(
+        "INSERT INTO problem_reports (prefix_id, suffix_key, identifier, kind, description, state, source_hash,"
+        " created, changed) SELECT prefix_id, 'P', prefix || '/P', 'other', '<b>', word, '', now(), now()"
+        " FROM prefixes, unnest(ARRAY['open', 'open', 'in_work', 'closed']) word"
+    )
+    found = await look()
+    assert [(subject, details["number"]) for subject, details in found] == [("88.101.7", 2), ("88.101.8", 2)]
+    assert "<b>" not in repr(found), "what anybody wrote goes into no mail"
+    await connection.execute("UPDATE problem_reports SET state = 'in_work' WHERE identifier = '88.101.7/P'")
+    assert [subject for subject, _ in await look()] == ["88.101.8"]
 
 
 async def test_a_look_is_copied_into_the_database_and_its_end_too(

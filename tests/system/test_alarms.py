@@ -106,6 +106,12 @@ REFUSED = (
     " now(), now(), now())"
 )
 
+REPORTED = (
+    "INSERT INTO problem_reports (prefix_id, suffix_key, identifier, kind, description, state, source_hash, created,"
+    f" changed) SELECT prefix_id, 'P1', '{PREFIX}/P1', 'counterfeit', '', 'open', '', now(), now() FROM prefixes"
+    f" WHERE prefix = '{PREFIX}'"
+)
+
 
 @contextmanager
 def asking(world: World) -> Iterator[None]:
@@ -172,8 +178,9 @@ def test_faults_reach_the_receiver_each_once(node: tuple[World, Got]) -> None:
     for _ in range(3):
         world.kill("resolver-0")
     execute(world, REFUSED)
-    wait_for(got, "worker_restarting", "report_refused")
-    check_paragraphs(world, "worker_restarting", "report_refused")
+    execute(world, REPORTED)
+    wait_for(got, "worker_restarting", "report_refused", "problem_reported")
+    check_paragraphs(world, "worker_restarting", "report_refused", "problem_reported")
     postmaster = world.find_processes()["postgres"]
     with stopped([postmaster, *find_children(postmaster)]):
         wait_for(got, "database_away")
