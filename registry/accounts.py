@@ -224,7 +224,10 @@ def open_personal(ring: KeyRing, row: AccountRow) -> dict[str, str]:
 
 
 async def set_password(conn: Connection, ring: KeyRing, order: Order, user_name: str, password: str) -> None:
-    """For oneself or, as who manages the account, for others; all its sessions but the caller's own end."""
+    """For oneself or, as who manages the account, for others; all its sessions but the caller's own end.
+
+    So do its open invitations: whoever knew the old password may have handed them out to stay.
+    """
     row = await get_account(conn, user_name)
     if order.principal.account_id != row.account_id:
         _check_may_manage_account(order.principal, row)
@@ -235,6 +238,7 @@ async def set_password(conn: Connection, ring: KeyRing, order: Order, user_name:
         sealed = seal(ring, digest.encode(), format_signin_context(key)) if row.has_hashed_signin else None
         await update_password(conn, row.account_id, password_hash, sealed, order.at)
         await end_all_of(conn, row.account_id, order.at, order.principal.session_id)
+        await revoke_all_by(conn, f"account:{row.user_name}", order.at)
         await delete_failures(conn, key)
         await note_account(conn, order, "password_set", row.user_name)
 

@@ -75,7 +75,7 @@ __all__ = ["RegistryConfig", "RegistryState", "create_app", "serve_registry"]
 
 STOP_SECONDS = 10
 CLEAR_SECONDS = 600.0
-LATENCY_SECONDS = 30.0
+COUNTS_SECONDS = 30.0
 logger = logging.getLogger("idnode.registry")
 
 # In this order: an action of an identifier before the identifier itself, whose path takes any characters.
@@ -139,7 +139,7 @@ async def serve_registry(
                 asyncio.create_task(clear_old_things(state)),
                 asyncio.create_task(keep_numbering(state.connect)),
                 asyncio.create_task(publish_stats(state)),
-                asyncio.create_task(keep_latencies(state)),
+                asyncio.create_task(keep_counts(state)),
             ]
             try:
                 async with serve_link(state, config.link, config.link_place):
@@ -192,14 +192,16 @@ async def publish_stats(state: RegistryState) -> None:
         file.remove()
 
 
-async def keep_latencies(state: RegistryState) -> None:
-    """Write how long registering took, until cancelled, and then once more."""
+async def keep_counts(state: RegistryState) -> None:
+    """Write how long registering took and how many keys were wrong, until cancelled, and then once more."""
     try:
         while True:
-            await asyncio.sleep(LATENCY_SECONDS)
+            await asyncio.sleep(COUNTS_SECONDS)
             await write_latencies(state)
+            await state.refusals.flush(state.connect, state.now())
     finally:
         await write_latencies(state)
+        await state.refusals.flush(state.connect, state.now(), ending=True)
 
 
 async def write_latencies(state: RegistryState) -> None:

@@ -23,19 +23,18 @@ Tried = tuple[str, str, str, str]  # interface, name, address, code
 
 @dataclass(slots=True)
 class Refusals:
-    """What one process has refused in the present minute; a count that is not written yet is lost with the process."""
+    """What one process has refused in the present minute; only a killed one takes a count with it."""
 
     began: datetime | None = None
     counts: dict[Tried, int] = field(default_factory=dict)
 
     async def note(self, connect: Connect, at: datetime, tried: Tried) -> None:
         """Whatever is due goes into the trail; without a database it stays out and the refusal stands."""
-        due = self.count(at, tried)
-        if due:
-            with suppress(Unavailable, *DATABASE_AWAY):
-                async with connect() as conn:
-                    for entry in due:
-                        await append_audit(conn, entry)
+        await _write(connect, self.count(at, tried))
+
+    async def flush(self, connect: Connect, at: datetime, *, ending: bool = False) -> None:
+        """Write the sums of a minute that is over, though nobody tries any more; with the process, of any."""
+        await _write(connect, self.close(at) if ending else self.close_minute(at))
 
     def count(self, at: datetime, tried: Tried) -> list[AuditEntry]:
         """The entries to write now: sums of the minute that is over, and this one if it is the first of its kind."""
@@ -51,10 +50,22 @@ class Refusals:
         """The sums of the minute before, once it is over."""
         if self.began is not None and self.began <= at < self.began + MINUTE:
             return []
+        return self.close(at)
+
+    def close(self, at: datetime) -> list[AuditEntry]:
+        """The sums so far; another minute begins."""
         more = [(tried, count - 1) for tried, count in self.counts.items() if count > 1]
         since = self.began
         self.began, self.counts = at, {}
         return [_make_entry(at, tried, f"{count} more in the minute from {since:%H:%M:%S}Z") for tried, count in more]
+
+
+async def _write(connect: Connect, due: list[AuditEntry]) -> None:
+    if due:
+        with suppress(Unavailable, *DATABASE_AWAY):
+            async with connect() as conn:
+                for entry in due:
+                    await append_audit(conn, entry)
 
 
 def _make_entry(at: datetime, tried: Tried, reason: str) -> AuditEntry:

@@ -223,8 +223,8 @@ LABELS = {
     "account_disabled": ("已停用账号 {user_name}", "Disabled the account {user_name}"),
     "account_enabled": ("已启用账号 {user_name}", "Enabled the account {user_name}"),
     "password_set": (
-        "已设置 {user_name} 的新密码，其会话已结束",
-        "Set a new password for {user_name}; its sessions ended",
+        "已设置 {user_name} 的新密码，其会话已结束，未使用的邀请已作废",
+        "Set a new password for {user_name}; its sessions and open invitations ended",
     ),
     "password_made": ("密码（只显示这一次）：{password}", "Password, shown this once: {password}"),
     "second_factor_set": (

@@ -437,8 +437,8 @@ NODE_LABELS: dict[str, tuple[str, str]] = {
     "account_enable_consequence": ("可以用原来的密码登录。", "It can sign in with its password as before."),
     "account_password_title": ("生成新密码", "Make a new password"),
     "account_password_consequence": (
-        "原密码立即失效，所有会话结束；新密码只显示一次。",
-        "The old password ends at once, with all sessions; the new one is shown once.",
+        "原密码立即失效，所有会话结束，未使用的邀请作废；新密码只显示一次。",
+        "The old password ends at once, with all sessions and open invitations; the new one is shown once.",
     ),
     # what was done
     "done_review_enterprise": ("已开始审核。", "The application is under review."),
@@ -455,7 +455,10 @@ NODE_LABELS: dict[str, tuple[str, str]] = {
     "done_key_revoked": ("密钥已吊销。", "The key is revoked."),
     "done_signed_out": ("您已退出。", "You have signed out."),
     "done_session_ended": ("会话已结束。", "The session has ended."),
-    "done_password_changed": ("密码已修改，其他会话已结束。", "The password is changed; other sessions have ended."),
+    "done_password_changed": (
+        "密码已修改；其他会话已结束，您发出而未使用的邀请已作废。",
+        "The password is changed; other sessions have ended, and invitations of yours that nobody has used.",
+    ),
     "done_account_disabled": ("账户已停用。", "The account is disabled."),
     "done_account_enabled": ("账户已启用。", "The account is enabled."),
 }

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from registry.accounts import NewAccount, disable_account, get_account
+from registry.accounts import NewAccount, disable_account, get_account, set_password
 from registry.console.security import make_token
 from registry.invitations import (
     LIFETIME,
@@ -129,11 +129,17 @@ async def test_who_guesses_links_waits_ever_longer_and_nobody_else_does(console:
         assert (await open_invitation(conn, RING, later, token)).roles == ["reviewer"]
 
 
-async def test_invitations_of_somebody_who_is_disabled_end_with_him(console: Console) -> None:
-    await add_visitor(console, NewAccount("leaver", ["operator"], PASSWORD))
-    _, token = await make(console, "operator", by=Principal("operator", "account:leaver"))
+@pytest.mark.parametrize("how", ["disabled", "reset"])
+async def test_sessions_and_invitations_of_an_account_that_may_be_stolen_end(console: Console, how: str) -> None:
+    visitor = await add_visitor(console, NewAccount(f"leaver-{how}", ["operator"], PASSWORD))
+    _, token = await make(console, "operator", by=Principal("operator", f"account:leaver-{how}"))
+    assert (await visitor.get("/accounts")).status == 200
     async with console.world.state.connect() as conn:
-        await disable_account(conn, Order(CLERK, NOW), "leaver")
+        if how == "disabled":
+            await disable_account(conn, Order(CLERK, NOW), "leaver-disabled")
+        else:
+            await set_password(conn, RING, Order(CLERK, NOW), "leaver-reset", f"{PASSWORD} anew")
+    assert (await visitor.get("/accounts")).status == 303
     with pytest.raises(Conflict) as refused:
         await accept(console, token, "successor")
     assert refused.value.code == "invitation_revoked"

@@ -87,6 +87,23 @@ def test_the_first_of_a_minute_is_noted_at_once_and_the_rest_as_a_sum() -> None:
     assert first.reason == ""
 
 
+async def test_what_was_counted_is_written_though_nobody_tries_again_and_when_the_process_ends(world: World) -> None:
+    refusals, tried = Refusals(), ("api", "ak_00000000000000000002", "192.0.2.8", "key_wrong")
+
+    async def count_lines(at: datetime, *, ending: bool = False) -> int:
+        await refusals.flush(world.state.connect, at, ending=ending)
+        return len(await read_trail(world, tried[1]))
+
+    refusals.count(AT, tried)
+    refusals.count(AT, tried)
+    assert await count_lines(AT + timedelta(seconds=59)) == 0
+    assert await count_lines(AT + timedelta(seconds=60)) == 1
+    refusals.count(AT + timedelta(seconds=61), tried)
+    refusals.count(AT + timedelta(seconds=62), tried)
+    assert await count_lines(AT + timedelta(seconds=63), ending=True) == 2
+    assert await count_lines(AT + timedelta(seconds=64), ending=True) == 2
+
+
 def test_a_thousand_keys_are_fifty_lines_a_minute_and_one_for_the_others() -> None:
     refusals = Refusals()
     names = [("api", f"ak_{n}", f"192.0.2.{n % 250}", "key_wrong") for n in range(1_000)]
