@@ -14,7 +14,7 @@ from registry.api.targets import check_known_prefix, get_rule, get_viewer, is_st
 from registry.api.views import Templates, format_located
 from registry.record_views import format_state
 from registry.records import Located, get_record_at, get_stored, to_record
-from registry.store.records import fetch_page
+from registry.store.records import PrefixRule, fetch_page, find_prefix_rule
 from schemas.bodies import IdentifierBody, IdentifierPage
 from schemas.days import ZONE
 from schemas.errors import InvalidInput, NotFound, Retired, ServiceError, Unauthenticated, Unavailable
@@ -96,7 +96,7 @@ class Count:
     """What goes into the resolution log about one answer."""
 
     def __init__(self, call: Call, named: Identifier, is_probe: bool) -> None:
-        self._call, self._named = call, named
+        self._call, self.named = call, named
         principal = call.principal
         self._class = ClientClass.PUBLIC
         if principal is not None and named.prefix in principal.prefixes:
@@ -105,13 +105,20 @@ class Count:
             self._class = ClientClass.PROBE
         self.prefix_id = self.template_id = 0
 
-    def locate(self, located: Located) -> None:
-        self.prefix_id, self.template_id = located.rule.prefix_id, located.stored.template_id
-        if located.rule.is_sandbox:
+    def place(self, rule: PrefixRule | None) -> None:
+        """Under a prefix of this node, whatever the answer; None: the prefix is not ours."""
+        if rule is None:
+            return
+        self.prefix_id = rule.prefix_id
+        if rule.is_sandbox:
             self._class = ClientClass.SANDBOX
 
+    def locate(self, located: Located) -> None:
+        self.place(located.rule)
+        self.template_id = located.stored.template_id
+
     def append(self, outcome: Outcome) -> None:
-        text = str(self._named).encode("utf-8", "surrogateescape")
+        text = str(self.named).encode("utf-8", "surrogateescape")
         self._call.state.segments.append(
             text, self.prefix_id, self.template_id, Transport.REGISTRY, outcome, self._class, get_address(self._call)
         )
@@ -157,7 +164,11 @@ async def _look_up(
     if not is_storable(named.prefix):
         raise NotFound("identifier_not_found", field="identifier", identifier=shorten(str(named)))
     async with call.connect() as conn:
-        located = await get_stored(conn, named)
+        try:
+            located = await get_stored(conn, named)
+        except NotFound:
+            count.place(await find_prefix_rule(conn, named.prefix))
+            raise
         count.locate(located)
         viewer, templates = get_viewer(call, located.rule.prefix), Templates(conn)
         present = record = to_record(located.rule.prefix_id, located.stored)

@@ -49,7 +49,9 @@ async def resolve_many(call: Reading, body: Questions) -> Response:
             part = asked[start : start + PER_TURN]
             stored = await _fetch(conn, rules, part)
             for n, (named, found) in enumerate(zip(part, stored, strict=True), start=start):
-                results.append({"index": n, **await _answer(call, templates, named, found, body)})
+                count = Count(call, named, is_probe=False)
+                count.place(rules.get(named.prefix))
+                results.append({"index": n, **await _answer(call, templates, count, found, body)})
             await asyncio.sleep(0)
     found = sum(result["outcome"] == "found" for result in results)
     return call.reply({"asked": len(asked), "found": found, "results": results})
@@ -79,10 +81,10 @@ def _locate(
 
 
 async def _answer(
-    call: Call, templates: Templates, named: Identifier, located: Located | None, body: Questions
+    call: Call, templates: Templates, count: Count, located: Located | None, body: Questions
 ) -> dict[str, Any]:
     """One answer, counted before it is sent."""
-    count = Count(call, named, is_probe=False)
+    named = count.named
     if located is None:
         count.append(Outcome.NOT_FOUND)
         return _refuse(call, named, "not_found", "identifier_not_found")

@@ -273,3 +273,4 @@ async def test_every_answer_about_an_identifier_is_counted_once_by_who_asked(wor
         (Outcome.DENIED, public), (Outcome.RETIRED, public),
     ]  # fmt: skip
     assert logged[0].identifier == f"{PUMP}/counted".encode() and logged[0].prefix_id and logged[0].template_id
+    assert len({answer.prefix_id for answer in logged}) == 1, "a miss counts for the prefix it was asked under"

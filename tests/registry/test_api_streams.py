@@ -284,6 +284,8 @@ async def test_many_questions_are_answered_and_counted_one_by_one(world: World) 
     logged = world.read_log()[before:]
     assert [answer.outcome for answer in logged] == [Outcome[outcome.upper()] for outcome in outcomes]
     assert {answer.client_class for answer in logged} == {ClientClass.PUBLIC}
+    ours = logged[0].prefix_id
+    assert [answer.prefix_id for answer in logged] == [ours, ours, ours, ours, 0, 0, ours]
     own = await world.ask("POST", f"{V1}/identifiers/resolve", {"identifiers": asked[:1], "type": ["line"]})
     assert [value["data"] for value in own.json["results"][0]["record"]["values"]] == ["secret"]
     hidden = await world.ask(

@@ -111,9 +111,11 @@ async def test_reads_of_it_are_a_class_of_their_own(world: World, prefix: str) -
     await create(world, prefix, "read")
     before = len(world.read_log())
     for who in ("pump", "nobody", "operator"):
-        await world.ask("GET", f"{V1}/identifiers/{prefix}/read", who=who)
-    await world.ask("POST", f"{V1}/identifiers/resolve", {"identifiers": [f"{prefix}/read"]}, who="tofu")
-    assert [answer.client_class for answer in world.read_log()[before:]] == [ClientClass.SANDBOX] * 4
+        for suffix in ("read", "none"):
+            await world.ask("GET", f"{V1}/identifiers/{prefix}/{suffix}", who=who)
+    both = [f"{prefix}/read", f"{prefix}/none"]
+    await world.ask("POST", f"{V1}/identifiers/resolve", {"identifiers": both}, who="tofu")
+    assert [answer.client_class for answer in world.read_log()[before:]] == [ClientClass.SANDBOX] * 8
 
 
 async def test_it_is_answered_over_the_handle_protocol_and_counted_apart(
