@@ -106,9 +106,9 @@ class Node:
                 stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
 
-    def wait_for_answer(self, path: str, limit_seconds: float = 180.0) -> float:
-        """Seconds until the resolver answers `path` with 200; raises BenchFailure."""
-        url, began = f"http://127.0.0.1:{self.http_port}{path}", time.perf_counter()
+    def wait_for_answer(self, path: str, limit_seconds: float = 180.0, port: int | None = None) -> float:
+        """Seconds until the resolver, or who listens at `port`, answers `path` with 200; raises BenchFailure."""
+        url, began = f"http://127.0.0.1:{port or self.http_port}{path}", time.perf_counter()
         while time.perf_counter() - began < limit_seconds:
             if self._process is None or self._process.poll() is not None:
                 raise BenchFailure(f"`idnode {' '.join(self.arguments)}` ended: {self.read_log()}")

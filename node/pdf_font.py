@@ -3,7 +3,9 @@
 reportlab embeds TrueType outlines only, so the CFF fonts of fonts-noto-cjk do not count.
 """
 
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ from schemas.errors import Unavailable
 if TYPE_CHECKING:
     from reportlab.pdfbase.ttfonts import TTFont
 
+WARM_AFTER_SECONDS = 15.0
 PACKAGE = "fonts-wqy-microhei"
 # Where Debian, Fedora and openEuler, and Arch put fonts with TrueType outlines and all of GB 18030's common signs.
 PLACES = (
@@ -38,6 +41,20 @@ def find_font(configured: Path | None, places: Sequence[Path] = PLACES) -> Path:
         if place.is_file():
             return place
     raise Unavailable("pdf_font_missing", package=PACKAGE)
+
+
+def load_soon() -> None:
+    """Load font and libraries once the process has found its feet, or the first file would take 0.3 s more."""
+    timer = threading.Timer(WARM_AFTER_SECONDS, _load_all)
+    timer.daemon = True
+    timer.start()
+
+
+def _load_all() -> None:
+    import xlsxwriter  # noqa: F401 - slow to import, too
+
+    with suppress(Unavailable):  # said to whoever asks for a file
+        load_font()
 
 
 def load_font() -> "TTFont":

@@ -89,6 +89,7 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
     from node.enterprise_nodes_api import router as enterprise_nodes
     from node.metrics_api import make_metrics_router
     from node.outbox_pages import SECTION as OUTBOX
+    from node.pdf_font import load_soon
     from node.plan_pages import SECTION as PLANS
     from node.plans_api import router as plans
     from node.postgres import get_dsn
@@ -119,6 +120,7 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
         link_place=find_listening(settings),
         snms_aliases=settings.snms_aliases,
     )
+    load_soon()
     office = make_office(settings, config.rules.key_ring)
     at_root = [make_metrics_router(settings), enterprise_nodes, verifying]
 
