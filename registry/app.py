@@ -17,6 +17,7 @@ import uvicorn
 from asyncpg import Connection
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from registry.api import (
@@ -44,7 +45,7 @@ from registry.api import (
     templates,
 )
 from registry.api.enterprises import ARRIVING
-from registry.api.gate import Gate
+from registry.api.gate import Gate, name_route
 from registry.api.head import HeadAsGet
 from registry.api.jobs import RECEIPT
 from registry.api.problems import handle
@@ -106,7 +107,7 @@ def create_app(
         if not router.prefix.startswith("/api/v1"):
             raise ValueError(f"a router of the API says its whole path: {router.prefix!r}")
         app.routes.extend(router.routes)
-    app.mount("/console", make_console(state, sections))
+    app.mount("/console", make_console(state, sections, find_summaries(app)))
     app.add_exception_handler(RequestValidationError, handle)
     app.add_exception_handler(HTTPException, handle)
     app.add_middleware(Gate, state=state)
@@ -114,6 +115,12 @@ def create_app(
     app.add_middleware(HeadAsGet)
     app.add_middleware(Watch, counts=state.requests)
     return app
+
+
+def find_summaries(app: FastAPI) -> dict[str, str]:
+    """What routes of the API do, by what the audit trail calls them."""
+    routes = [route for route in app.routes if isinstance(route, APIRoute) and route.include_in_schema]
+    return {name_route(method, route.path): route.summary or "" for route in routes for method in route.methods or ()}
 
 
 async def serve_registry(

@@ -124,9 +124,13 @@ def find_language(scope: Scope, headers: Headers, default: str) -> str:
 
 
 def name_action(scope: Scope) -> str:
-    """Method and route: how the audit trail and the keys of idempotency name what was asked, without the version."""
-    route: str = getattr(scope.get("route"), "path", "")
-    return f"{scope['method']} {route.removeprefix('/api/v1')}".strip()
+    """How the audit trail and the keys of idempotency name what was asked."""
+    return name_route(scope["method"], getattr(scope.get("route"), "path", ""))
+
+
+def name_route(method: str, path: str) -> str:
+    """Method and path of the route, without the version."""
+    return f"{method} {path.removeprefix('/api/v1')}".strip()
 
 
 def limit_body(method: str, headers: Headers, receive: Receive) -> Receive:

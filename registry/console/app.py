@@ -1,6 +1,6 @@
 """The console as one application, to be mounted below `/console`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -44,10 +44,11 @@ _SECTIONS = (
 )  # fmt: skip
 
 
-def make_console(state: RegistryState, more: Sequence[Section] = ()) -> ASGIApp:
-    """`more` are sections of other packages."""
+def make_console(state: RegistryState, more: Sequence[Section], summaries: Mapping[str, str]) -> ASGIApp:
+    """`more` are sections of other packages; `summaries`: what routes of the API do, as the audit trail names them."""
     sections = (*_SECTIONS, *more)
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.summaries = summaries
     app.add_api_route("/static/{name}", _show_static, methods=["GET"])
     for section in sections:
         app.routes.extend(section.router.routes)

@@ -1,14 +1,18 @@
 """The audit trail, for the operator: newest first, by cursor, with the state of both chains."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
 from registry.api.targets import is_storable
+from registry.console.frame import ROOT
 from registry.console.sections import Entry, Section, is_operator
-from registry.console.visits import Problem, Visiting
-from registry.store.audit import fetch_audit, fetch_ends
+from registry.console.visits import Problem, Visit, Visiting
+from registry.store.audit import AuditEntry, fetch_audit, fetch_ends
 from schemas.errors import InvalidInput
+from schemas.texts import TEXTS, format_message
+from schemas.texts.api_reference import translate
+from schemas.texts.audit import ACTIONS
 
 router = APIRouter(prefix="/audit")
 SECTION = Section(router, (Entry("/audit", "audit_trail", "group_node", is_operator),))
@@ -33,6 +37,28 @@ async def list_audit(visit: Visiting, text: Text = "", before: int | None = None
         ends = await fetch_ends(conn)
     following = rows[PAGE_ROWS - 1][0] if len(rows) > PAGE_ROWS else None
     return visit.page(
-        "audit.html", status=400 if problems else 200, rows=rows[:PAGE_ROWS], next_before=following, ends=ends,
-        asked={"text": text}, before=before, problems=problems,
+        "audit.html", status=400 if problems else 200, rows=[_show(visit, *row) for row in rows[:PAGE_ROWS]],
+        next_before=following, ends=ends, asked={"text": text}, before=before, problems=problems,
     )  # fmt: skip
+
+
+def _show(visit: Visit, position: int, entry: AuditEntry) -> dict[str, Any]:
+    """`did` and `came_of` in words; as they stand if a newer version wrote them."""
+    is_code = entry.outcome in TEXTS
+    came_of = format_message(entry.outcome, visit.language) if is_code else entry.outcome
+    return {"position": position, "did": say_action(visit, entry), "came_of": came_of, "entry": entry}
+
+
+def say_action(visit: Visit, entry: AuditEntry) -> str:
+    """What was done, in words; the place in the console for what was done there."""
+    texts, is_chinese = ACTIONS.get(entry.action), visit.language == "zh"
+    if texts is None:
+        summary: str = visit.request.app.state.summaries.get(entry.action, entry.action)
+        return translate(summary) if is_chinese else summary
+    said = texts[0 if is_chinese else 1]
+    if not entry.action.endswith(ROOT):
+        return said
+    page = "/" + entry.subject.removeprefix(ROOT).strip("/").partition("/")[0]
+    groups = visit.frame.list_entries(visit.principal).values()
+    place = next((visit.say(line.label) for lines in groups for line in lines if line.path == page), "")
+    return f"{place or visit.say('audit_console')}{'：' if is_chinese else ': '}{said}"

@@ -93,6 +93,7 @@ PEOPLE_LABELS: dict[str, tuple[str, str]] = {
     "audit_who": ("何人、从何处", "Who, from where"),
     "audit_action": ("操作", "Action"),
     "audit_subject": ("对象与原因", "About, and why"),
+    "audit_console": ("控制台", "Console"),
     "audit_outcome": ("结果", "Outcome"),
     "audit_done": ("成功", "done"),
     "audit_nothing": (

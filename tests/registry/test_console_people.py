@@ -1,5 +1,6 @@
 """Second factors and the terms of access keys, as people set them in the console."""
 
+import ast
 import re
 from base64 import b32decode
 from collections.abc import AsyncIterator
@@ -11,10 +12,15 @@ import pytest
 import pytest_asyncio
 
 from registry.accounts import NewAccount
+from registry.app import find_summaries
 from registry.audit import number_all
 from registry.console.security import make_token
+from registry.problem_reports import STATES
 from registry.store.audit import AuditEntry, append_audit
 from registry.totp import STEP_SECONDS, compute_code
+from schemas.texts.api_reference import translate
+from schemas.texts.audit import ACTIONS
+from tests.registry.api_world import make_app
 from tests.registry.console_world import PASSWORD, Console, Page, Visitor, add_visitor, open_console
 from tests.registry.people import make_uscc
 
@@ -125,6 +131,56 @@ async def test_who_decides_on_a_changed_dossier_sees_old_and_new_and_no_personal
         assert "Address" not in changes.partition("Of persons")[0], "what stays is not repeated"
     assert (await console["reviewer"].post(f"/enterprises/{firm}/act", {"action": "approve"})).status == 303
     assert "What changes" not in (await console["reviewer"].get(f"/enterprises/{firm}")).shown
+
+
+ROOT = Path(__file__).parents[2]
+PLACES = {"note": 2, "note_account": 2, "AuditEntry": 3, "note_refused": 0}  # of the action among what is given
+
+
+def list_actions() -> set[str]:
+    """What the code calls the actions it notes; what is made of more than a text has `*` for the rest."""
+    found = set()
+    for path in (path for package in ("registry", "node") for path in ROOT.joinpath(package).rglob("*.py")):
+        text = path.read_text("utf-8")
+        nodes = ast.walk(ast.parse(text)) if re.search(r"\b(note\w*|AuditEntry)\(", text) else ()
+        for call in (node for node in nodes if isinstance(node, ast.Call)):
+            name = getattr(call.func, "id", getattr(call.func, "attr", ""))
+            given = call.args[PLACES[name]] if len(call.args) > PLACES.get(name, 99) else None
+            if isinstance(given, ast.Constant | ast.JoinedStr):
+                parts = given.values if isinstance(given, ast.JoinedStr) else [given]
+                action = "".join(str(p.value) if isinstance(p, ast.Constant) else "*" for p in parts)
+                found.add(f"refused {action}" if name == "note_refused" else action)
+    return found
+
+
+def test_every_action_of_the_audit_trail_has_words(console: Console) -> None:
+    more = {"problem_*": [f"problem_{state}" for state in STATES], "* SNMS": ["GET SNMS", "POST SNMS"]}
+    more |= {"* *": ["GET /console", "POST /console"], "refused *": ["refused others"]}
+    wanted = [action for name in list_actions() for action in more.get(name, [name])]
+    assert len(wanted) > 25
+    assert {action for action in wanted if action not in ACTIONS} == set()
+    summaries = find_summaries(make_app(console.world.state))
+    assert len(summaries) > 100
+    assert {name for name, summary in summaries.items() if translate(summary) == summary} == set()
+
+
+async def test_the_audit_trail_says_in_words_what_was_done_and_what_came_of_it(console: Console) -> None:
+    operator, at = console["operator"], datetime.now(UTC)
+    noted = [
+        ("POST /console", "/console/problems/7", "ok", "Problem reports: sent", "问题反馈：提交"),
+        ("POST /console", "/console/sign-out", "ok", "Console: sent", "控制台：提交"),
+        ("POST /keys", "/api/v1/keys", "ok", "Make an access key", "新建访问密钥"),
+        ("sign_in", "account:x", "sign_in_wrong", "The user name or the password is wrong", "用户名/密码错误"),
+        ("<b>newer", "x", "<b>odd", "<b>newer", "<b>newer"),
+    ]
+    async with console.world.state.connect() as conn:
+        for action, subject, outcome, _, _ in noted:
+            await append_audit(conn, AuditEntry(at, "account:said", "192.0.2.9", action, subject, outcome))
+        await number_all(conn)
+    english = (await operator.get("/audit?text=account:said")).shown
+    chinese = (await operator.get("/audit?text=account:said", **{"Accept-Language": "zh"})).shown
+    for action, _, _, en, zh in noted:
+        assert (en in english, zh in chinese) == (True, True), action
 
 
 async def test_the_operator_reads_the_audit_trail_page_by_page_and_sees_whether_its_end_fits(console: Console) -> None:
