@@ -12,7 +12,7 @@ from node.standing import DECISIONS, Enterprise, count_connected, make_enterpris
 from node.store import statistics as store
 from node.store.statistics import MEASURES, Bounds
 from schemas.errors import InvalidInput
-from schemas.industries import format_division, load_industries
+from schemas.industries import format_division, format_industry
 from schemas.templates import STAGES
 
 LEVELS = {"area": (1, 2, 3), "industry": (1, 2, 3, 4)}  # the last is what is shown if none is named
@@ -30,12 +30,13 @@ AT_END = frozenset(("registered_total", "registered_live", "retired_total", *ENT
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Whose figures: all if nothing is set. A division stands for everything below it, too."""
+    """Whose figures: all if nothing is set. A division, and an industry such as C/34, stand for all below them, too."""
 
     prefixes: Sequence[str] | None = None
     enterprise_id: int | None = None
     division_code: str = ""
     unit_id: int | None = None
+    industry: str = ""
 
 
 EVERYTHING = Limits()
@@ -147,7 +148,8 @@ async def _find_bounds(conn: Connection, limits: Limits) -> Bounds:
     head = limits.division_code
     while head.endswith("00"):  # 321300 is a city: what lies below it begins with 3213
         head = head[:-2]
-    return Bounds(prefix_ids, limits.enterprise_id, head or None, limits.unit_id)
+    industry = limits.industry.split("/") if limits.industry else None
+    return Bounds(prefix_ids, limits.enterprise_id, head or None, limits.unit_id, industry)
 
 
 async def _find_period(conn: Connection, period: tuple[date | None, date]) -> tuple[date, date]:
@@ -205,6 +207,7 @@ def _is_within(row: Record, bounds: Bounds) -> bool:
         (bounds.enterprise_id is None or row["enterprise_id"] == bounds.enterprise_id)
         and (bounds.division_head is None or (row["division_code"] or "").startswith(bounds.division_head))
         and (bounds.unit_id is None or row["unit_id"] == bounds.unit_id)
+        and (bounds.industry is None or (row["industry"] or [])[: len(bounds.industry)] == bounds.industry)
     )
 
 
@@ -284,7 +287,8 @@ def _show_area(code: str | None) -> dict[str, Any]:
 def _show_industry(codes: Sequence[str] | None) -> dict[str, Any]:
     if not codes:
         return {"industry": None, "industry_name": None}
-    return {"industry": "/".join(codes), "industry_name": load_industries().get(codes[-1], ("", codes[-1]))[1]}
+    path = "/".join(codes)
+    return {"industry": path, "industry_name": format_industry(path)}
 
 
 def cut_division(code: str | None, level: int) -> str | None:
@@ -331,7 +335,9 @@ async def _list_groups(conn: Connection, figures: Figures, by: str, level: int) 
 
 def _covers(bounds: Bounds, unit: Record) -> bool:
     """Whether a unit is listed though it has no figures."""
-    if bounds.enterprise_id is not None or (bounds.unit_id is not None and bounds.unit_id != unit["unit_id"]):
+    if bounds.enterprise_id is not None or bounds.industry is not None:
+        return False
+    if bounds.unit_id is not None and bounds.unit_id != unit["unit_id"]:
         return False
     code: str = unit["division_code"]
     return bounds.division_head is None or code.startswith(bounds.division_head)

@@ -5,6 +5,7 @@ the scope `statistics` reads them and nothing else: that is what city and provin
 """
 
 import asyncio
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
@@ -21,6 +22,7 @@ from registry.principals import Principal
 from schemas.days import get_day
 from schemas.enterprise_bodies import StatisticsRow
 from schemas.errors import Forbidden, NotFound
+from schemas.industries import check_industry_path
 from schemas.statistics_bodies import ClosedDay, ClosedDayList, DefinitionBody, StatisticsTable, Totals
 
 router = APIRouter(prefix="/api/v1/statistics", tags=["statistics"])
@@ -32,11 +34,18 @@ Level = Annotated[
     int | None, Query(description="Of `industry` 1 to 4, section to class; of `area` 1 to 3, province to county.")
 ]
 Division = Annotated[str, Query(description="Only this division and what lies below it.", examples=["321302"])]
+Industry = Annotated[str, Query(description="Only this industry and what lies below it.", examples=["C/34"])]
 Unit = Annotated[int | None, Query(description="Only this unit.")]
 
 
-def find_limits(principal: Principal, division: str = "", unit_id: int | None = None) -> Limits:
-    """What somebody may see of the figures, and of that what is asked for; raises Forbidden and NotFound."""
+def find_limits(principal: Principal, division: str = "", unit_id: int | None = None, industry: str = "") -> Limits:
+    """What somebody may see of the figures, and of that what is asked for; raises Forbidden, NotFound, InvalidInput."""
+    if industry:
+        check_industry_path(industry)
+    return replace(_find_limits(principal, division, unit_id), industry=industry)
+
+
+def _find_limits(principal: Principal, division: str, unit_id: int | None) -> Limits:
     if principal.kind == "partner":
         raise Forbidden("statistics_not_for_partners")
     if principal.kind == "enterprise":
@@ -62,8 +71,9 @@ def make_question(
     industry_level: Annotated[int | None, Query(description="As `level`, of industries.")] = None,
     division: Division = "",
     unit_id: Unit = None,
+    industry: Industry = "",
 ) -> Question:
-    limits = find_limits(call.get_principal(), division, unit_id)
+    limits = find_limits(call.get_principal(), division, unit_id, industry)
     wanted = industry_level if by == "industry" and level is None else level
     return Question(by, first, last or get_day(call.state.now()), limits, wanted)
 
@@ -120,10 +130,15 @@ async def export_table(
 
 @router.get("/totals", response_model=Totals, summary="The sums of a period")
 async def get_totals(
-    call: Reading, first: From = None, last: To = None, division: Division = "", unit_id: Unit = None
+    call: Reading,
+    first: From = None,
+    last: To = None,
+    division: Division = "",
+    unit_id: Unit = None,
+    industry: Industry = "",
 ) -> Response:
     """With states as they are at its end."""
-    limits = find_limits(call.get_principal(), division, unit_id)
+    limits = find_limits(call.get_principal(), division, unit_id, industry)
     period = (first, last or get_day(call.state.now()))
     async with call.connect() as conn:
         summed = await totals(conn, period, limits)

@@ -21,6 +21,7 @@ from registry.principals import Principal
 from registry.store.placements import fetch_units
 from schemas.days import get_day
 from schemas.errors import InvalidInput
+from schemas.industries import format_division, format_industry
 from schemas.texts.figure_pages import PAGES
 
 
@@ -69,7 +70,8 @@ def make_question(visit: Visit, asked: Mapping[str, str]) -> Question:
     unit = asked["unit"]
     if (level and not level.isdecimal()) or (unit and not (unit.isdecimal() and len(unit) < 10)):
         raise InvalidInput("statistics_grouping_unknown", field="by", by=asked["by"][:40], groupings="—")
-    limits = find_limits(principal, unit_id=int(unit) if unit else None)
+    unit_id = int(unit) if unit else None
+    limits = find_limits(principal, asked.get("division", ""), unit_id, asked.get("industry", ""))
     last = parse_day(asked["to"], "to") or get_day(visit.state.now())
     first = parse_day(asked["from"], "from") or last - timedelta(days=DEFAULT_DAYS - 1)
     return Question(by, first, last, limits, int(level) if level else None)
@@ -83,10 +85,13 @@ async def show_figures(
     last: Annotated[str, Query(alias="to", max_length=20)] = "",
     unit: Text = "",
     measure: Text = "",
+    division: Text = "",
+    industry: Text = "",
 ) -> Response:
     principal = visit.get_principal()
     is_own = principal.kind == "enterprise"
     asked = {"by": by or ("template" if is_own else "unit"), "from": first, "to": last, "unit": unit}
+    asked |= {"division": division, "industry": industry}
     question = make_question(visit, asked)
     asked |= {"from": str(question.first), "to": str(question.last)}
     days_question = Question("day", question.first, question.last, question.limits)
@@ -102,10 +107,42 @@ async def show_figures(
         groupings=OWN_GROUPINGS if is_own else GROUPINGS, measures=_name_all(CHARTED, visit),
         units=[one for one in units if _is_of(principal, one)], tiles=_list_tiles(days, visit, is_own=is_own),
         trend=draw_trend(days.rows, charted, at_end=charted in AT_END), charted=name_column(charted, visit.language),
-        rank=_rank(table, charted, visit), heads=_list_heads(table, visit), rows=_list_rows(table, visit),
+        rank=_rank(table, charted, visit), heads=_list_heads(table, visit), rows=_list_rows(table, visit, asked),
         sums=[table.sums[name] for name in table.figure_columns], check=describe_check(table, visit.language),
         max_rows=MAX_ROWS, links_firms=principal.sees_all or principal.kind == "regulator",
+        presets=[(label, _ask_again(asked, {"from": str(since), "to": str(until)}))
+                 for label, since, until in list_presets(get_day(now))],
+        chosen=[(text, _ask_again(asked, {field: ""})) for field, text in _list_chosen(asked)],
     )  # fmt: skip
+
+
+def list_presets(today: date) -> list[tuple[str, date, date]]:
+    """Whole months, quarters and years that are over, and the running year: (label, first, last day)."""
+    month, year = today.replace(day=1), today.replace(month=1, day=1)
+    day = timedelta(days=1)
+    before = _begin_quarter(today) - day
+    return [
+        ("fig_last_month", (month - day).replace(day=1), month - day),
+        ("fig_last_quarter", _begin_quarter(before), before),
+        ("fig_this_year", year, today),
+        ("fig_last_year", (year - day).replace(month=1, day=1), year - day),
+    ]
+
+
+def _begin_quarter(day: date) -> date:
+    return day.replace(month=(day.month - 1) // 3 * 3 + 1, day=1)
+
+
+def _ask_again(asked: Mapping[str, str], other: Mapping[str, str]) -> str:
+    """The page's query with other fields; empty ones are left out."""
+    return urlencode({name: text for name, text in {**asked, **other}.items() if text})
+
+
+def _list_chosen(asked: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Limits that a number was followed to, and that the form has no field for: (field, name)."""
+    division, industry = asked["division"], asked["industry"]
+    named = [("division", format_division(division))] if division else []
+    return [*named, *([("industry", f"{industry} {format_industry(industry)}")] if industry else [])]
 
 
 def _is_of(principal: Principal, unit: Any) -> bool:
@@ -132,17 +169,26 @@ def _list_heads(table: Table, visit: Visit) -> list[tuple[str, bool]]:
     return [(name_column(one, visit.language), one in figures) for one in (*named, *figures)]
 
 
-def _list_rows(table: Table, visit: Visit) -> list[dict[str, Any]]:
-    """name cells, numbers, and the firm's number for its link."""
-    named, figures = NAMED[table.question.by], table.figure_columns
+def _list_rows(table: Table, visit: Visit, asked: Mapping[str, str]) -> list[dict[str, Any]]:
+    """name cells, numbers, the firm's number for its link, and the question that shows the firms behind a row."""
+    by, figures = table.question.by, table.figure_columns
+    named = NAMED[by]
     return [
         {
             "names": [_say_cell(visit, column, row[column]) for column in named],
             "numbers": [row[column] for column in figures],
-            "enterprise_id": row.get("enterprise_id") if table.question.by == "enterprise" else None,
+            "enterprise_id": row.get("enterprise_id") if by == "enterprise" else None,
+            "firms": _ask_again(asked, {"by": "enterprise", **group}) if (group := _name_group(by, row)) else "",
         }
         for row in table.rows[:MAX_ROWS]
     ]
+
+
+def _name_group(by: str, row: Mapping[str, Any]) -> dict[str, str]:
+    """What limits figures to the group of a row; nothing for other groups, and for what belongs to none."""
+    field, column = {"unit": ("unit", "unit_id"), "area": ("division", "division_code"),
+                     "industry": ("industry", "industry")}.get(by, ("", ""))  # fmt: skip
+    return {field: str(row[column])} if field and row[column] is not None else {}
 
 
 def _say_cell(visit: Visit, column: str, value: Any) -> str:
@@ -177,12 +223,15 @@ async def export(
     first: Annotated[str, Query(alias="from", max_length=20)] = "",
     last: Annotated[str, Query(alias="to", max_length=20)] = "",
     unit: Text = "",
+    division: Text = "",
+    industry: Text = "",
     kind: Annotated[str, Query(alias="format")] = "csv",
 ) -> Response:
     """The table of the page as a file, with all its columns and rows."""
     if kind not in FORMATS:
         raise InvalidInput("export_format_unknown", field="format", file=kind[:40])
-    question = make_question(visit, {"by": by, "from": first, "to": last, "unit": unit})
+    asked = {"by": by, "from": first, "to": last, "unit": unit, "division": division, "industry": industry}
+    question = make_question(visit, asked)
     async with visit.connect() as conn:
         table, days = await read_export(conn, question, visit.state.now(), kind)
     content = await asyncio.to_thread(make_file, table, kind, visit.language, days)

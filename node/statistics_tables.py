@@ -15,7 +15,7 @@ from node.closing import find_status
 from node.definitions import DEFINITIONS, define_counters, name_column
 from node.statistics import AT_END, ENTERPRISE_MEASURES, EVERYTHING, Limits, stats_and_totals
 from node.store.statistics import MEASURES
-from schemas.industries import format_division
+from schemas.industries import format_division, format_industry
 
 # What names the groups, in order; the figures follow.
 GROUP_COLUMNS: dict[str, tuple[str, ...]] = {
@@ -78,6 +78,8 @@ class Table:
         parts += [f"enterprise {limits.enterprise_id}"] if limits.enterprise_id is not None else []
         parts += [f"{limits.division_code} {format_division(limits.division_code)}"] if limits.division_code else []
         parts += [f"unit {limits.unit_id}"] if limits.unit_id is not None else []
+        if limits.industry:
+            parts.append(f"{limits.industry} {format_industry(limits.industry)}")
         return ", ".join(parts)
 
     def format(self, language: str) -> dict[str, Any]:

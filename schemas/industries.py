@@ -42,6 +42,12 @@ def check_industry_path(text: str) -> list[str]:
     return codes
 
 
+def format_industry(path: str) -> str:
+    """The name of the last level of `C/34`; the code itself where it is unknown."""
+    code = path.rpartition("/")[2]
+    return load_industries().get(code, ("", code))[1]
+
+
 def find_division(text: str) -> str | None:
     """The six-digit code of a division given by code or by name; None if unknown or if the name is shared."""
     table = load_divisions()

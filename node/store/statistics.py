@@ -7,7 +7,8 @@ period begins and ends; the figure of each piece is the difference of two runnin
 of prefixes and changes, not on the number of days.
 
 Of all queries $1 and $2 are the first and last day of the period. What they are limited to (`Bounds`): $3 prefix_ids,
-$4 an enterprise, $5 the beginning of a division's code, $6 a unit; null: not limited.
+$4 an enterprise, $5 the beginning of a division's code, $6 a unit, $7 the beginning of an industry's path; null: not
+limited.
 """
 
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ class Bounds:
     enterprise_id: int | None = None
     division_head: str | None = None
     unit_id: int | None = None
+    industry: Sequence[str] | None = None
 
     @property
     def are_none(self) -> bool:
@@ -44,7 +46,8 @@ class Bounds:
     @property
     def arguments(self) -> tuple[object, ...]:
         prefix_ids = None if self.prefix_ids is None else list(self.prefix_ids)
-        return prefix_ids, self.enterprise_id, self.division_head, self.unit_id
+        industry = None if self.industry is None else list(self.industry)
+        return prefix_ids, self.enterprise_id, self.division_head, self.unit_id, industry
 
 
 # Days on which a prefix's figures may begin to belong to somebody else.
@@ -88,7 +91,8 @@ pieces AS (
 
 # Whose each piece is, and whether it lies within the bounds.
 _WITHIN = """($4::int4 IS NULL OR o.enterprise_id = $4) AND ($5::text IS NULL OR starts_with(p.division_code, $5))
-         AND ($6::int4 IS NULL OR p.unit_id = $6)"""
+         AND ($6::int4 IS NULL OR p.unit_id = $6)
+         AND ($7::text[] IS NULL OR p.industry[:cardinality($7)] = $7)"""
 _OWNERS = """
     LEFT JOIN prefix_owners o ON o.prefix_id = s.prefix_id AND s.point >= o.from_day
          AND (o.to_day IS NULL OR s.point < o.to_day)
@@ -98,7 +102,7 @@ _OWNERS = """
 _OWNED = f"{_OWNERS} {_WITHIN}"
 
 _SHARES = f"""
-WITH {_points("'-infinity', $1, $7, $2::date + 1")}, {_PIECES}
+WITH {_points("'-infinity', $1, $8, $2::date + 1")}, {_PIECES}
 SELECT o.enterprise_id, s.prefix_id, p.unit_id, nullif(p.division_code, '') AS division_code, p.industry,
        coalesce(sum(registered) FILTER (WHERE point >= $1), 0)::int8 AS registered_new,
        coalesce(sum(range_minted) FILTER (WHERE point >= $1), 0)::int8 AS range_minted,
@@ -107,7 +111,7 @@ SELECT o.enterprise_id, s.prefix_id, p.unit_id, nullif(p.division_code, '') AS d
        coalesce(sum(resolutions) FILTER (WHERE point >= $1), 0)::int8 AS resolutions,
        coalesce(sum(resolutions_ok) FILTER (WHERE point >= $1), 0)::int8 AS resolutions_ok,
        coalesce(sum(uncounted) FILTER (WHERE point >= $1), 0)::int8 AS resolutions_uncounted,
-       coalesce(sum(resolutions) FILTER (WHERE point >= $7), 0)::int8 AS resolutions_recent
+       coalesce(sum(resolutions) FILTER (WHERE point >= $8), 0)::int8 AS resolutions_recent
 FROM pieces s {_OWNED}
 GROUP BY 1, 2, 3, 4, 5
 HAVING (sum(registered), sum(gone), sum(resolutions), sum(uncounted)) <> (0, 0, 0, 0)

@@ -128,6 +128,19 @@ async def test_a_move_keeps_what_was_counted_before_where_it_was(district: Distr
     ]  # fmt: skip
 
 
+async def test_an_industry_limits_every_grouping_to_what_its_own_row_says(district: District) -> None:
+    for level in (1, 2, 3, 4):
+        for row in await stats(district.conn, "industry", (FIRST, LAST), level=level):
+            limits = Limits(industry=row["industry"] or "")
+            if limits.industry:
+                within = await totals(district.conn, (FIRST, LAST), limits)
+                assert {name: within[name] for name in SUMMED} == {name: row[name] for name in SUMMED}
+                for by in GROUPINGS:
+                    rows = await stats(district.conn, by, (FIRST, LAST), limits)
+                    assert sum(one["resolutions"] for one in rows) == row["resolutions"], (by, level)
+    assert await stats(district.conn, "enterprise", (FIRST, LAST), Limits(industry="A")) == []
+
+
 @pytest.mark.parametrize("period", [(None, LAST), (FIRST, FIRST), (MOVE, LAST), (date(2024, 6, 2), date(2024, 6, 9))])
 @pytest.mark.parametrize("by", GROUPINGS)
 async def test_every_grouping_sums_to_the_same(district: District, by: str, period: tuple[date | None, date]) -> None:

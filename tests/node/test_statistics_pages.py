@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import quote
@@ -11,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from node.charts import PLOT_HEIGHT, draw_progress, draw_rank, draw_trend, find_top
+from node.statistics_pages import list_presets
 from node.store.counting import add_answers
 from node.store.registrations import add_registrations
 from registry.accounts import NewAccount
@@ -140,11 +142,33 @@ async def test_figures_are_for_those_who_may_see_them(console: Console) -> None:
 @pytest.mark.parametrize(
     ("query", "status"),
     [("from=yesterday", 400), ("by=colour", 400), ("by=industry_9", 400), ("by=area_x", 400),
-     ("from=2024-02-01&to=2024-01-01", 400), ("unit=x", 400), ("by=industry_2", 200), ("by=area_1", 200),
-     ("by=tag", 200), ("measure=nothing", 200), ("from=2020-01-01", 200)],
+     ("from=2024-02-01&to=2024-01-01", 400), ("unit=x", 400), ("industry=C/99", 400),
+     ("by=industry_2", 200), ("by=area_1", 200), ("by=tag", 200), ("measure=nothing", 200), ("from=2020-01-01", 200)],
 )  # fmt: skip
 async def test_questions_that_make_no_sense_are_answered_as_such(console: Console, query: str, status: int) -> None:
     assert (await console["operator"].get(f"/statistics?{query}")).status == status
+
+
+@pytest.mark.parametrize("by", ["unit", "area_2", "area_3", "industry_1", "industry_4"])
+async def test_from_a_number_to_the_firms_behind_it(console: Console, by: str) -> None:
+    page = await console["governor"].get(f"/statistics?by={by}")
+    links = re.findall(r'href="/console(/statistics\?by=enterprise[^"]+)" title="The firms behind', page.text)
+    firms = [(await console["governor"].get(unescape(link))).shown for link in links]
+    assert any("Firm 901" in shown and "Sum check: holds" in shown for shown in firms), (by, links)
+    assert ("Only:" in firms[0]) == (by != "unit")
+
+
+@pytest.mark.parametrize(
+    ("today", "periods"),
+    [
+        ("2026-01-01", ["2025-12-01 2025-12-31", "2025-10-01 2025-12-31", "2026-01-01 2026-01-01",
+                        "2025-01-01 2025-12-31"]),
+        ("2024-03-31", ["2024-02-01 2024-02-29", "2023-10-01 2023-12-31", "2024-01-01 2024-03-31",
+                        "2023-01-01 2023-12-31"]),
+    ],
+)  # fmt: skip
+def test_months_quarters_and_years_that_are_over_are_one_click(today: str, periods: list[str]) -> None:
+    assert [f"{first} {last}" for _, first, last in list_presets(date.fromisoformat(today))] == periods
 
 
 async def test_the_page_is_taken_away_as_a_file(console: Console) -> None:
