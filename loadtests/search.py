@@ -28,6 +28,7 @@ from schemas.records import RecordState, pack_texts
 
 PAGE_ROWS = 50
 PER_DAY = 50_000  # rows registered a day
+CHUNK_ROWS = 10_000  # of an import share their time
 FROZEN_EACH = 5_000
 ROWS = 20_000_000
 
@@ -54,10 +55,13 @@ def list_searches(rows: int, chance: random.Random) -> dict[str, Asked]:
         "text at the end of a suffix": Asked(Search(contains=some[-5:], text=some[-5:]), anywhere),
         "batch": Asked(Search(contains="b240703", text="B240703"), anywhere),
         "text that is nowhere": Asked(Search(contains="nowhere", text="nowhere"), anywhere),
+        "a whole suffix": Asked(Search(contains=some, text=some)),
         "frozen": Asked(Search(state=int(RecordState.FROZEN)), anywhere),
-        "one day": Asked(Search(since=day, until=day + timedelta(days=1)), anywhere),
+        "retired, three of all": Asked(Search(state=int(RecordState.RETIRED))),
+        "one day": Asked(Search(since=day, until=day + timedelta(days=1))),
+        "since a day": Asked(Search(since=day)),
         "batch within one day": Asked(
-            Search(contains="b240703", text="B240703", since=day, until=day + timedelta(days=1)), anywhere
+            Search(contains="b240703", text="B240703", since=day, until=day + timedelta(days=1))
         ),
     }
 
@@ -85,8 +89,9 @@ def _make_rows(prefix_id: int, template_id: int, rows: int) -> Iterator[tuple[An
     for number in range(rows):
         values = make_values(number)
         packed = pack_texts(template_id, [(index, name, values[name]) for index, name in types])
-        at = WHEN + timedelta(days=number // PER_DAY)
+        at = WHEN + timedelta(days=number // PER_DAY, minutes=number % PER_DAY // CHUNK_ROWS)
         state = RecordState.FROZEN if number % FROZEN_EACH == 0 else RecordState.LIVE
+        state = RecordState.RETIRED if number % (rows // 3) == 1 else state
         yield at, at, prefix_id, template_id, make_suffix(number), packed, int(state)
 
 

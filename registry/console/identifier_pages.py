@@ -2,6 +2,7 @@
 
 from datetime import datetime, time, timedelta
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from asyncpg import Connection
 from fastapi import APIRouter, Query, Response
@@ -37,6 +38,7 @@ from registry.records import (
     unfreeze,
 )
 from registry.store.prefixes import PrefixRow
+from registry.store.records import PrefixRule
 from registry.templates import list_templates
 from schemas.days import ZONE
 from schemas.errors import InvalidInput, ServiceError
@@ -56,6 +58,7 @@ router = APIRouter(prefix="/identifiers")
 SECTION = Section(router, (Entry("/identifiers", "identifiers", "group_work", is_registrar),))
 
 PAGE_ROWS = 50
+SEARCH_SECONDS = 1  # until a search that goes through everything asks for the next page
 SHOWN_VALUES = 3
 SHOWN_RANGES = 10
 Text = Annotated[str, Query(max_length=4_096)]
@@ -75,9 +78,9 @@ def choose_prefix(asked: str, known: list[PrefixRow]) -> str:
 @router.get("")
 async def list_identifiers(
     visit: Visiting, prefix: Text = "", text: Text = "", starts_with: Text = "", state: Text = "", since: Text = "",
-    until: Text = "", after: Text = "",
+    until: Text = "", after: Text = "", through: Text = "",
 ) -> Response:  # fmt: skip
-    """By cursor, in order of suffix; one page looks at a bounded stretch of the key."""
+    """By cursor; one page looks for a bounded time. `through`: pages with nothing go on by themselves."""
     asked = {"prefix": prefix, "text": text, "starts_with": starts_with, "state": state, "since": since, "until": until}
     problems: dict[str, Problem] = {}
     context: dict[str, Any] = {
@@ -87,6 +90,7 @@ async def list_identifiers(
         "ranges": ([], None),
         "rows": [],
         "after": "",
+        "next_address": "",
     }
     async with visit.connect() as conn:
         context["prefixes"] = prefixes = await list_own_prefixes(conn, visit)
@@ -94,7 +98,7 @@ async def list_identifiers(
         if chosen:
             rule = await get_rule(conn, visit, chosen)
             with collect(problems, visit):
-                wanted = _read_search(asked, rule.folds_case)
+                wanted = _read_search(asked, rule)
                 cursor = format_suffix_key(after, rule.folds_case) if is_storable(after) else ""
                 found = await search_records(conn, rule.prefix_id, wanted, cursor, PAGE_ROWS)
                 templates = Templates(conn)
@@ -105,19 +109,24 @@ async def list_identifiers(
                     "ranges": ([], None) if after or any(asked[n] for n in asked if n != "prefix")
                     else await read_page(conn, visit, chosen, None, SHOWN_RANGES),
                 }  # fmt: skip
+                on = {"after": found.next_after or "", "through": "yes"}
+                context["next_address"] = f"?{urlencode(asked | on)}"
+                if through and found.cut_at and not found.rows:
+                    context |= {"refresh_seconds": SEARCH_SECONDS, "refresh_address": context["next_address"]}
     return visit.page("identifiers.html", status=400 if problems else 200, **context)
 
 
-def _read_search(asked: dict[str, str], folds_case: bool) -> Search:
+def _read_search(asked: dict[str, str], rule: PrefixRule) -> Search:
     for name, text in asked.items():
         if not is_storable(text):
             raise InvalidInput("text_not_unicode", field=name)
     states = {state.name.lower(): int(state) for state in RecordState}
     start, end = _read_day(asked["since"], "since"), _read_day(asked["until"], "until")
+    text = asked["text"].strip().removeprefix(f"{rule.prefix}/")
     return Search(
-        format_suffix_key(asked["starts_with"].strip(), folds_case),
-        format_suffix_key(asked["text"].strip(), folds_case),
-        asked["text"].strip(),
+        format_suffix_key(asked["starts_with"].strip().removeprefix(f"{rule.prefix}/"), rule.folds_case),
+        format_suffix_key(text, rule.folds_case),
+        text,
         states.get(asked["state"]),
         start,
         end + timedelta(days=1) if end else None,

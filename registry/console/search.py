@@ -1,18 +1,25 @@
-"""SQL of the console's search: always one bounded stretch of the key, however rare what is looked for."""
+"""SQL of the console's search: bounded stretches of one index, one after the other, however rare what is looked for."""
 
+import re
+import time
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
-from asyncpg import Connection
+from asyncpg import Connection, Record
 
 from registry.store.records import StoredRecord
+from schemas.errors import InvalidInput
 
-# A page is given up after this many rows, with a cursor to go on from, so that it is quick at any size of the table.
+# One statement looks at so many rows; after this time a page begins none, and ends with a cursor to go on from.
 SCANNED_ROWS = 20_000
+LOOKING_SECONDS = 0.3
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = "\U0010ffff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,35 +36,103 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`next_after` is the cursor of the following page; `is_cut`: it ends because enough was looked at."""
+    """`next_after` is the cursor of the following page; a page that ends because enough was looked at says how far."""
 
     rows: list[StoredRecord]
     next_after: str | None
-    is_cut: bool = False
+    cut_at: tuple[datetime, str] | None = None  # created, key
 
 
 async def search_records(conn: Connection, prefix_id: int, wanted: Search, after: str, limit: int) -> Found:
-    """Records of their own under a prefix, in order of key; templates' own records are left out."""
-    bounds = (prefix_id, wanted.starts_with, wanted.starts_with + "\U0010ffff", after)
-    rows = await conn.fetch(
-        "SELECT * FROM (SELECT suffix_key, coalesce(suffix, suffix_key) AS suffix, template_id, packed, state,"
-        " revision, created, changed, coalesce(note, '') AS note FROM records WHERE prefix_id = $1"
-        " AND suffix_key >= $2 AND suffix_key < $3 AND suffix_key > $4 ORDER BY suffix_key LIMIT $5) AS scanned"
-        " WHERE template_id <> 0 AND ($6::int2 IS NULL OR state = $6)"
-        " AND ($7::timestamptz IS NULL OR created >= $7) AND ($8::timestamptz IS NULL OR created < $8)"
-        " AND ($9 = '' OR position($9 IN suffix_key) > 0 OR position(convert_to($10, 'UTF8') IN packed) > 0)"
-        " ORDER BY suffix_key LIMIT $11",
-        *bounds, SCANNED_ROWS, wanted.state, wanted.since, wanted.until, wanted.contains, wanted.text, limit + 1,
+    """Records of their own under a prefix, without templates' own; first the one whose suffix is the text itself.
+
+    In order of key, or of time where days are asked for; `after` is a cursor of the same search. Raises InvalidInput.
+    """
+    is_by_time = bool(wanted.since or wanted.until) and not wanted.starts_with and not wanted.state
+    cursor, until = _parse_cursor(after, is_by_time), time.monotonic() + LOOKING_SECONDS
+    async with conn.transaction(readonly=not conn.is_in_transaction()):
+        # one worker: other processes of this machine resolve; planned for these very bounds
+        await conn.execute("SET LOCAL max_parallel_workers_per_gather=0; SET LOCAL plan_cache_mode=force_custom_plan")
+        exact = [] if after or not wanted.contains else await _look_at_key(conn, prefix_id, wanted)
+        found = list(_take(exact))
+        until = 0.0 if found else until  # one stretch is enough for whoever gave the whole suffix
+        while True:
+            asked = limit - len(found) + 2  # the exact one and the last of the stretch may be left out
+            if is_by_time:
+                looked = await _look_by_time(conn, prefix_id, wanted, cursor, asked)
+            else:
+                looked = await _look_by_key(conn, prefix_id, wanted, cursor[1], asked)
+            found += [row for row in _take(looked) if not wanted.contains or row.suffix_key != wanted.contains]
+            if len(found) > limit:
+                last = found[limit - 1]
+                return Found(found[:limit], _format_cursor(last.created, last.suffix_key, is_by_time))
+            if not looked or looked[-1]["nth"] < SCANNED_ROWS:
+                return Found(found, None)
+            cursor = looked[-1]["created"], looked[-1]["suffix_key"]
+            if time.monotonic() > until:
+                return Found(found, _format_cursor(*cursor, is_by_time), cursor)
+
+
+def _take(rows: Iterable[Record]) -> Iterable[StoredRecord]:
+    names = StoredRecord.__slots__
+    return (StoredRecord(**{name: row[name] for name in names if name in row}) for row in rows if row["fits"])
+
+
+def _parse_cursor(after: str, is_by_time: bool) -> tuple[datetime, str]:
+    """By time it is the microseconds since 1970 and the key."""
+    if not is_by_time or not after:
+        return _EPOCH, after
+    at, _, key = after.partition(":")
+    try:
+        return _EPOCH + timedelta(microseconds=int(at)), key
+    except (ValueError, OverflowError):
+        raise InvalidInput("cursor_unknown", field="after") from None
+
+
+def _format_cursor(created: datetime, key: str, is_by_time: bool) -> str:
+    return f"{(created - _EPOCH) // timedelta(microseconds=1)}:{key}" if is_by_time else key
+
+
+async def _look_by_key(conn: Connection, prefix_id: int, wanted: Search, after: str, limit: int) -> list[Record]:
+    few = " AND state = $2 AND state <> 0" if wanted.state else ""
+    bounds = wanted.starts_with, wanted.starts_with + _LAST, after
+    return await _look(
+        conn, f"suffix_key >= $8 AND suffix_key < $9 AND suffix_key > $10{few}", "suffix_key",
+        prefix_id, wanted, limit, *bounds,
     )  # fmt: skip
-    found = [StoredRecord(**row) for row in rows]
-    if len(found) > limit:
-        return Found(found[:limit], found[limit - 1].suffix_key)
-    last = await conn.fetchval(
-        "SELECT suffix_key FROM records WHERE prefix_id = $1 AND suffix_key >= $2 AND suffix_key < $3"
-        " AND suffix_key > $4 ORDER BY suffix_key OFFSET $5 LIMIT 1",
-        *bounds, SCANNED_ROWS - 1,
+
+
+async def _look_at_key(conn: Connection, prefix_id: int, wanted: Search) -> list[Record]:
+    if not wanted.contains.startswith(wanted.starts_with):
+        return []
+    return await _look(conn, "suffix_key = $8", "suffix_key", prefix_id, wanted, 1, wanted.contains)
+
+
+async def _look_by_time(
+    conn: Connection, prefix_id: int, wanted: Search, after: tuple[datetime, str], limit: int
+) -> list[Record]:
+    bounds = "($3::timestamptz IS NULL OR created >= $3) AND ($4::timestamptz IS NULL OR created < $4)"
+    return await _look(
+        conn, f"{bounds} AND (created, suffix_key) > ($8, $9)", "created, suffix_key", prefix_id, wanted, limit, *after
+    )
+
+
+async def _look(
+    conn: Connection, bounds: str, order: str, prefix_id: int, wanted: Search, limit: int, *more: object
+) -> list[Record]:
+    """The first rows that fit of one stretch, and its last row whether it `fits` or not; `nth` counts from 1."""
+    pattern = re.sub(rb"[\\%_]", rb"\\\g<0>", wanted.text.encode())
+    rows: list[Record] = await conn.fetch(
+        "SELECT * FROM (SELECT *, template_id <> 0 AND ($2::int2 IS NULL OR state = $2)"  # noqa: S608
+        " AND ($3::timestamptz IS NULL OR created >= $3) AND ($4::timestamptz IS NULL OR created < $4)"
+        " AND ($5 = '' OR position($5 IN suffix_key) > 0 OR packed LIKE $6::bytea) AS fits"
+        " FROM (SELECT suffix_key, coalesce(suffix, suffix_key) AS suffix, template_id, packed, state, revision,"
+        f" created, changed, coalesce(note, '') AS note, row_number() OVER (ORDER BY {order}) AS nth"
+        f" FROM records WHERE prefix_id = $1 AND {bounds} ORDER BY {order} LIMIT {SCANNED_ROWS}) AS scanned) AS judged"
+        f" WHERE fits OR nth = {SCANNED_ROWS} ORDER BY {order} LIMIT $7",
+        prefix_id, wanted.state, wanted.since, wanted.until, wanted.contains, b"%" + pattern + b"%", limit, *more,
     )  # fmt: skip
-    return Found(found, last, last is not None)
+    return rows
 
 
 @dataclass(frozen=True, slots=True)

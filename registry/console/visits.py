@@ -76,6 +76,7 @@ class Visit(Call):
             "done": f"done_{done}" if self.frame.find_label(f"done_{done}") else "",
             "problems": {},
             "refresh_seconds": 0,
+            "refresh_address": "",
         }
         return HTMLResponse(self.frame.render(name, self.language, base | context).encode("utf-8", "replace"), status)
 

@@ -240,9 +240,20 @@ LABELS: dict[str, tuple[str, str]] = {
     "nothing_found": ("没有找到标识", "No identifier found"),
     "nothing_found_text": ("请放宽查询条件，或导入一个文件。", "Widen the search, or import a file."),
     "search_cut": (
-        "本页已查看 20,000 个标识；点“下一页”继续查找。",
-        "This page has looked at 20,000 identifiers; go to the next page to look on.",
+        "已查到 {last}（{at} 注册），本页 {count} 个；后面还有未查看的标识。",
+        "Looked as far as {last} (registered {at}), {count} on this page; there are more identifiers behind it.",
     ),
+    "search_runs": (
+        "正在查找：已查到 {last}（{at} 注册），尚未找到",
+        "Searching: looked as far as {last} (registered {at}), nothing found so far",
+    ),
+    "search_runs_text": (
+        "页面会自动继续，直到找到或查完。限定注册日期可以更快。",
+        "The page goes on by itself until something is found or everything was looked at. Days of registration make it"
+        " quicker.",
+    ),
+    "search_on": ("继续查找", "Go on searching"),
+    "search_stop": ("停止", "Stop"),
     "shown_rows": ("本页 {count} 个", "{count} on this page"),
     "no_prefix_yet": ("还没有已启用的前缀", "There is no enabled prefix yet"),
     "no_prefix_yet_text": (
@@ -288,7 +299,10 @@ LABELS: dict[str, tuple[str, str]] = {
     "restore": ("恢复", "Restore"),
     "restore_title": ("恢复标识", "Restore an identifier"),
     "restore_button": ("恢复", "Restore"),
-    "restore_consequence": ("标识重新有效，内容与停用前相同。", "It is live again, with the values it had."),
+    "restore_consequence": (
+        "标识恢复到停用前的状态：内容不变，若当时已冻结则仍显示公告。",
+        "It is as it was: the values it had, and its notice if it was frozen.",
+    ),
     # templates
     "templates": ("模板", "Templates"),
     "template": ("模板", "Template"),
