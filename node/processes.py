@@ -84,6 +84,7 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
     from node.applications_api import router as applications
     from node.certificate_pages import make_certificate_section
     from node.certificates_api import make_certificates_router, verifying
+    from node.closed_day_pages import SECTION as CLOSED_DAYS
     from node.connection_certificates import make_office
     from node.enterprise_node_pages import SECTION as NODES
     from node.enterprise_nodes_api import router as enterprise_nodes
@@ -127,7 +128,8 @@ def run_registry(settings: "RegistrySettings", sockets: dict[str, socket.socket]
     def serve(tls: "ssl.SSLContext | None") -> Coroutine[None, None, None]:
         served = replace(config, tls=tls)
         more = [statistics, plans, applications, make_certificates_router(office)]
-        sections = [STATISTICS, PLANS, OUTBOX, ALARMS, APPLICATIONS, NODES, make_certificate_section(office)]
+        sections = [STATISTICS, CLOSED_DAYS, PLANS, OUTBOX, ALARMS, APPLICATIONS, NODES]
+        sections.append(make_certificate_section(office))
         return serve_registry(served, list(sockets.values()), more, at_root, sections)
 
     uvloop.run(serve_renewing(serve, settings.tls))

@@ -70,8 +70,10 @@ def list_facts(table: Table, language: str) -> list[tuple[str, ...]]:
     ]
     notes += [(say(LABELS["seal"], language), f"{s['node_prefix']} {s['day']} r{s['revision']}", s["seal"])
               for s in status["seals"]]  # fmt: skip
-    notes += [(say(LABELS["revisions"], language), f"{r['node_prefix']} {r['day']} r{r['revision']}", r["reason"])
-              for r in status["revisions"]]  # fmt: skip
+    notes += [
+        (say(LABELS["revisions"], language), f"{r['node_prefix']} {r['day']} r{r['revision']}",
+         describe_reason(r["reason"], language)) for r in status["revisions"]
+    ]  # fmt: skip
     if table.limits_text:
         notes.append((say(LABELS["limited_to"], language), table.limits_text))
     notes.append((say(LABELS["check"], language), describe_check(table, language)))
@@ -93,6 +95,12 @@ def describe_status(status: dict[str, Any], language: str) -> str:
         return say(LABELS["provisional"], language)
     seals = ", ".join(f"{seal['node_prefix']} {seal['seal'][:16]}…" for seal in status["seals"])
     return say(LABELS["sealed"], language, seal=seals)
+
+
+def describe_reason(reason: str, language: str) -> str:
+    """Why a day was revised: in words where the agent found late figures, else as somebody wrote it."""
+    found = LABELS.get(reason.replace(": ", "_")) if reason.startswith("late: ") else None
+    return reason if found is None else say(found, language)
 
 
 def describe_check(table: Table, language: str) -> str:

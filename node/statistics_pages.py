@@ -13,7 +13,7 @@ from node.charts import draw_rank, draw_trend
 from node.definitions import define_counters, name_column
 from node.statistics import AT_END
 from node.statistics_api import find_limits
-from node.statistics_files import FORMATS, describe_check, make_file, name_file
+from node.statistics_files import FORMATS, describe_check, describe_reason, make_file, name_file
 from node.statistics_tables import Question, Table, read_export, read_table
 from registry.console.sections import Entry, Section
 from registry.console.visits import Visit, Visiting
@@ -109,7 +109,8 @@ async def show_figures(
         trend=draw_trend(days.rows, charted, at_end=charted in AT_END), charted=name_column(charted, visit.language),
         rank=_rank(table, charted, visit), heads=_list_heads(table, visit), rows=_list_rows(table, visit, asked),
         sums=[table.sums[name] for name in table.figure_columns], check=describe_check(table, visit.language),
-        max_rows=MAX_ROWS, links_firms=principal.sees_all or principal.kind == "regulator",
+        max_rows=MAX_ROWS, say_reason=lambda reason: describe_reason(reason, visit.language),
+        links_firms=principal.sees_all or principal.kind == "regulator",
         presets=[(label, _ask_again(asked, {"from": str(since), "to": str(until)}))
                  for label, since, until in list_presets(get_day(now))],
         chosen=[(text, _ask_again(asked, {field: ""})) for field, text in _list_chosen(asked)],

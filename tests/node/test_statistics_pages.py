@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from node.charts import PLOT_HEIGHT, draw_progress, draw_rank, draw_trend, find_top
+from node.closing import close_day, revise_day
 from node.statistics_pages import list_presets
 from node.store.counting import add_answers
 from node.store.registrations import add_registrations
@@ -65,7 +66,7 @@ async def console(database_url: str, tmp_path_factory: pytest.TempPathFactory) -
         yield made
 
 
-PAGES_OF_ALL = ("/statistics", "/statistics?by=day", "/statistics/definitions")
+PAGES_OF_ALL = ("/statistics", "/statistics?by=day", "/statistics/definitions", "/statistics/days")
 PAGES_OF_PLANS = (
     "/plans", f"/plans/one?name={NAME}", f"/plans/firms?name={NAME}&area={TOWN}&indicator=enterprises_connected",
 )  # fmt: skip
@@ -229,6 +230,43 @@ async def test_a_key_for_figures_reads_plans_and_nothing_else(console: Console) 
     assert (await world.ask("GET", "/api/v1/plans", who="city")).status == 200
     assert (await world.ask("POST", "/api/v1/plans", {"name": "x", "targets": []}, who="city")).status == 403
     assert (await world.ask("GET", "/api/v1/enterprises", who="city")).status == 403
+
+
+@pytest_asyncio.fixture(scope="module")
+async def revised(console: Console) -> AsyncIterator[str]:
+    """A day that was closed; then twelve registrations of pump's arrived late."""
+    day, nodes = TODAY - timedelta(days=3), ("88.101",)
+    async with console.world.state.connect() as conn:
+        await conn.execute("UPDATE prefixes SET created = created - interval '4 days', enabled_on = NULL")
+        prefix_id = await conn.fetchval("SELECT prefix_id FROM prefixes WHERE prefix = $1", PUMP)
+        await close_day(conn, nodes, TODAY - timedelta(days=1), datetime.now(UTC), incomplete=True)
+        async with conn.transaction():
+            await add_registrations(conn, {(prefix_id, day, 0): (12, 0, 0, 0, 0)})
+        await revise_day(conn, nodes, day, datetime.now(UTC), "late: registrations")
+    yield str(day)
+
+
+@pytest.mark.parametrize(("who", "sealed"), [("operator", "1,007"), ("mayor", "7"), ("pump", "7"), ("tofu", None)])
+async def test_the_sealed_figure_stays_beside_the_revised_one(
+    console: Console, revised: str, who: str, sealed: str | None
+) -> None:
+    shown = (await console[who].get(f"/statistics/days/{revised}")).shown
+    assert "revision 2" in shown and "registrations that arrived after the day was closed" in shown
+    assert ("19 sealed: 7" in shown, "1 prefixes were revised" in shown) == ((True, True) if sealed else (False, False))
+    assert sealed is None or f"sealed: {sealed} " in shown
+    assert ("Firm 902" in shown) == (who in ("operator", "tofu"))
+    days = (await console[who].get("/statistics/days")).shown
+    assert revised in days and "revision 2" in days
+    page = await console[who].get(f"/statistics?by=day&to={revised}")
+    assert f"{revised} 88.101 r2: registrations that arrived" in page.shown and "sealed These figures" in page.shown
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("2020-01-01", 404), ("yesterday", 400), ("?from=2024-02-01&to=2024-01-01", 400)]
+)
+async def test_days_that_are_not_closed_are_not_shown(console: Console, path: str, status: int) -> None:
+    assert (await console["operator"].get(f"/statistics/days{path}")).status == status
+    assert (await console["stranger"].get("/statistics/days")).status == 200
 
 
 def test_every_word_is_said_somewhere() -> None:

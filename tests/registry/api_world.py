@@ -18,6 +18,7 @@ from node.application_pages import SECTION as APPLICATIONS
 from node.applications_api import router as applications
 from node.certificate_pages import make_certificate_section
 from node.certificates_api import make_certificates_router, verifying
+from node.closed_day_pages import SECTION as CLOSED_DAYS
 from node.connection_certificates import Office
 from node.enterprise_node_pages import SECTION as NODES
 from node.outbox_pages import SECTION as OUTBOX
@@ -89,7 +90,8 @@ class World:
 def make_app(state: RegistryState) -> FastAPI:
     """The application with the pages and routes of the other packages, as the node serves it."""
     office = Office(("88.101",), CONSOLE_URL, state.config.rules.key_ring)
-    sections = [STATISTICS, PLANS, OUTBOX, ALARMS, APPLICATIONS, NODES, make_certificate_section(office)]
+    sections = [STATISTICS, CLOSED_DAYS, PLANS, OUTBOX, ALARMS, APPLICATIONS, NODES]
+    sections.append(make_certificate_section(office))
     more = [statistics, plans, applications, make_certificates_router(office)]
     return create_app(state, more, [verifying], sections)
 
