@@ -262,7 +262,7 @@ async def test_the_sealed_figure_stays_beside_the_revised_one(
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("2020-01-01", 404), ("yesterday", 400), ("?from=2024-02-01&to=2024-01-01", 400)]
+    ("path", "status"), [("/2020-01-01", 404), ("/yesterday", 400), ("?from=2024-02-01&to=2024-01-01", 400)]
 )
 async def test_days_that_are_not_closed_are_not_shown(console: Console, path: str, status: int) -> None:
     assert (await console["operator"].get(f"/statistics/days{path}")).status == status
