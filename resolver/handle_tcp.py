@@ -8,12 +8,14 @@ from typing import cast
 from resolver.addresses import pack_address
 from resolver.bounds import Bounds, TcpLimits
 from resolver.handle_answers import HandleAnswers
+from resolver.streams import Streams
 from schemas.handle_bytes import MalformedMessage
 from schemas.handle_messages import ENVELOPE_BYTES
 from schemas.handle_stream import FrameReader
 
 _FLUSH_BYTES = 65_536
 _BACKLOG = 4_096
+_CLOSING_SECONDS = 1.0  # for clients to take what was answered
 
 
 class HandleConnection(asyncio.Protocol):
@@ -184,23 +186,21 @@ class HandleTcpServer:
         self.connections: set[HandleConnection] = set()
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time()  # as of the last sweep: precise enough for deadlines
-        self._listeners: list[asyncio.Server] = []
+        self._streams = Streams()
         self._timer = self._loop.call_later(self.limits.sweep_seconds, self._sweep)
 
-    async def listen(self, listening: socket.socket) -> None:
+    def listen(self, listening: socket.socket) -> None:
         """Serve on a bound socket."""
         raise_file_limit()
-        listener = await self._loop.create_server(lambda: HandleConnection(self), sock=listening, backlog=_BACKLOG)
-        self._listeners.append(listener)
+        self._streams.listen(listening, lambda: HandleConnection(self), _BACKLOG)
 
     async def close(self) -> None:
         """Stop listening and end every connection; what was answered is still sent."""
         self._timer.cancel()
-        for listener in self._listeners:
-            listener.close()
+        self._streams.stop_listening()
         for connection in list(self.connections):
             connection.close()
-        await asyncio.sleep(0)
+        await self._streams.close(_CLOSING_SECONDS)
 
     def _sweep(self) -> None:
         self.now = self._loop.time()

@@ -30,7 +30,7 @@ async def serve_handle(
     udp_servers: list[HandleUdpServer] = []
     try:
         for listening in sockets[0]:
-            await tcp_server.listen(listening)
+            tcp_server.listen(listening)
         udp_servers += [HandleUdpServer(udp_answers, bound, time.monotonic, bounds.sources) for bound in sockets[1]]
         yield
     finally:

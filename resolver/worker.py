@@ -30,6 +30,7 @@ from resolver.link import RegistryLink
 from resolver.pages import Pages
 from resolver.prefixes import PrefixTable
 from resolver.stats import Sources, publish
+from resolver.streams import Streams
 from resolver.upstream import Upstream, UpstreamSettings
 from schemas.handle_values import (
     ADMIN_AND_QUERY,
@@ -49,6 +50,7 @@ from schemas.segments import SegmentWriter
 
 CONNECTIONS = 2  # that ask for misses; a third one follows the change log
 SHUTDOWN_SECONDS = 10
+BACKLOG = 2_048  # connections that wait for being accepted
 FIRST_POLL_SECONDS = 5.0
 
 
@@ -174,15 +176,21 @@ async def _serve_http(http: HttpSite, config: WorkerConfig, reads: ReadBudget) -
         ssl_context_factory=(lambda *_: cast(ssl.SSLContext, config.tls)) if config.tls else None,
     )
     server = _Server(settings)
-    serving = asyncio.ensure_future(server.serve(sockets=list(config.http_sockets)))
+    with_tls, plain = (config.http_sockets, ()) if config.tls else ((), config.http_sockets)
+    serving = asyncio.ensure_future(server.serve(sockets=list(with_tls)))
     ticking = asyncio.ensure_future(_tick(short))
+    streams = Streams()
     try:
         while not server.started and not serving.done():  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.01)
+        for listening in plain:
+            streams.listen(listening, lambda: ResolverProtocol(short, settings, server.server_state, {}), BACKLOG)
         yield
     finally:
+        streams.stop_listening()
         server.should_exit = True
         await serving
+        await streams.close()
         ticking.cancel()
         await asyncio.gather(ticking, return_exceptions=True)
 
