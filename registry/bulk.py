@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 
 from asyncpg import Connection
 
+from registry.freezes import find_held, find_notices
 from registry.issuing import UNCHANGED, UPDATED, Outcome, Result, find_members, overwrite
 from registry.records import (
     Located,
     get_successor,
+    make_held,
     plan_change,
     plan_freeze,
     plan_restoration,
@@ -85,6 +87,16 @@ def refuse(error: ServiceError) -> Result:
 
 Successors = Mapping[str, str | ServiceError]
 Wave = tuple[dict[str, tuple[int, Change]], Successors]
+HOLDABLE = frozenset(("retire", "freeze", "unfreeze"))
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """What else decides: keys whose freeze is not the writer's to end; notices of retired ones that were frozen."""
+
+    held: frozenset[str]
+    notices: Mapping[str, str]
+    successors: Successors
 
 
 async def _change_wave(conn: Connection, rule: PrefixRule, wanted: Wanted, wave: Wave, act: Act) -> dict[int, Result]:
@@ -95,11 +107,16 @@ async def _change_wave(conn: Connection, rule: PrefixRule, wanted: Wanted, wave:
     missing = [key for key in keys if key not in existing]
     existing |= await find_members(conn, rule, missing)
     templates = await _fetch_templates(conn, existing.values()) if wanted.action == "update" else {}
+    aside = Aside(
+        await find_held(conn, rule, existing.values(), act) if wanted.action in HOLDABLE else frozenset(),
+        await find_notices(conn, rule, existing.values()) if wanted.action == "restore" else {},
+        successors,
+    )
     results, planned = {}, []
     for key, (n, change) in named.items():
         try:
             located = _locate(rule, change, existing.get(key))
-            new = _plan(located, wanted, change, templates, successors)
+            new = _plan(located, wanted, change, templates, aside)
         except ServiceError as error:
             results[n] = refuse(error)
             continue
@@ -130,8 +147,7 @@ def _locate(rule: PrefixRule, change: Change, stored: StoredRecord | None) -> Lo
 
 
 def _plan(
-    located: Located, wanted: Wanted, change: Change, templates: Mapping[int, Template | None],
-    successors: Successors,
+    located: Located, wanted: Wanted, change: Change, templates: Mapping[int, Template | None], aside: Aside
 ) -> NewRecord | None:  # fmt: skip
     """The next revision; None if it is so already."""
     stored = located.stored
@@ -140,7 +156,10 @@ def _plan(
         if template is None:
             raise InvalidInput("record_without_items", field="template", identifier=located.identifier)
         return plan_change(located, template, dict(change.texts), keep_others=wanted.keep_others)
-    return _PLANS[wanted.action](located, change, successors)
+    new = _PLANS[wanted.action](located, change, aside)
+    if new is not None and stored.suffix_key in aside.held:
+        raise make_held(located)
+    return new
 
 
 async def _fetch_templates(conn: Connection, existing: Iterable[StoredRecord]) -> dict[int, Template | None]:
@@ -148,8 +167,8 @@ async def _fetch_templates(conn: Connection, existing: Iterable[StoredRecord]) -
     return {template_id: await find_template_by_id(conn, template_id) for template_id in sorted(used)}
 
 
-def _retire(located: Located, change: Change, successors: Successors) -> NewRecord | None:
-    note = successors[change.successor] if change.successor is not None else None
+def _retire(located: Located, change: Change, aside: Aside) -> NewRecord | None:
+    note = aside.successors[change.successor] if change.successor is not None else None
     if isinstance(note, ServiceError):
         raise note
     if note == located.identifier:
@@ -159,21 +178,23 @@ def _retire(located: Located, change: Change, successors: Successors) -> NewReco
     return plan_retirement(located, note)
 
 
-def _restore(located: Located, change: Change, successors: Successors) -> NewRecord | None:
-    return None if located.stored.state != RecordState.RETIRED else plan_restoration(located)
+def _restore(located: Located, change: Change, aside: Aside) -> NewRecord | None:
+    if located.stored.state != RecordState.RETIRED:
+        return None
+    return plan_restoration(located, aside.notices.get(located.stored.suffix_key))
 
 
-def _freeze(located: Located, change: Change, successors: Successors) -> NewRecord | None:
+def _freeze(located: Located, change: Change, aside: Aside) -> NewRecord | None:
     new = plan_freeze(located, change.notice)
     same = located.stored.state == RecordState.FROZEN and located.stored.note == new.note
     return None if same else new
 
 
-def _thaw(located: Located, change: Change, successors: Successors) -> NewRecord | None:
+def _thaw(located: Located, change: Change, aside: Aside) -> NewRecord | None:
     return None if located.stored.state == RecordState.LIVE else plan_thaw(located)
 
 
-_PLANS: dict[str, Callable[[Located, Change, Successors], NewRecord | None]] = {
+_PLANS: dict[str, Callable[[Located, Change, Aside], NewRecord | None]] = {
     "retire": _retire,
     "restore": _restore,
     "freeze": _freeze,

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from asyncpg import Connection, Record
 
+from registry.freezes import list_node_actors
 from registry.issuing import Outcome
 from registry.ranges import Range, read_range
 from registry.records import check_notice, get_successor, merge_texts
@@ -23,7 +24,7 @@ from registry.store.records import (
     replace_range,
 )
 from schemas.changes import ChangeKind
-from schemas.errors import Conflict, NotFound, PreconditionFailed, Retired
+from schemas.errors import Conflict, Forbidden, NotFound, PreconditionFailed, Retired
 from schemas.identifiers import Identifier, format_suffix_key, shorten
 from schemas.ranges import Shape, find_member
 from schemas.records import RecordState, says_the_same
@@ -117,25 +118,30 @@ async def change_range(
 async def retire_range(conn: Connection, located: LocatedRange, act: Act, successor: Identifier | None = None) -> None:
     """Every member is a tombstone from now on, with one successor for all if there is one."""
     _check_not_retired(located)
+    await _check_not_held(conn, located, act)
     note = None if successor is None else (await get_successor(conn, successor)).identifier
     await _store_state(conn, located, ChangeKind.RETIRED, RecordState.RETIRED, note, act)
 
 
 async def restore_range(conn: Connection, located: LocatedRange, act: Act) -> None:
+    """As it was before it was retired: one that was frozen answers with its notice again."""
     if located.row["state"] != RecordState.RETIRED:
         raise Conflict("range_not_retired", field="first", first=located.first)
-    await _store_state(conn, located, ChangeKind.RESTORED, RecordState.LIVE, None, act)
+    before = (await list_range_revisions(conn, located))[1]
+    await _store_state(conn, located, ChangeKind.RESTORED, before.state, before.note or None, act)
 
 
 async def freeze_range(conn: Connection, located: LocatedRange, notice: str, act: Act) -> None:
-    """Every member answers with the notice; a frozen range gets the new one."""
+    """Every member answers with the notice; a frozen range gets the new one, unless it is held."""
     _check_not_retired(located)
+    await _check_not_held(conn, located, act)
     await _store_state(conn, located, ChangeKind.FROZEN, RecordState.FROZEN, check_notice(notice), act)
 
 
 async def unfreeze_range(conn: Connection, located: LocatedRange, act: Act) -> None:
     if located.row["state"] != RecordState.FROZEN:
         raise Conflict("range_not_frozen", field="first", first=located.first)
+    await _check_not_held(conn, located, act)
     await _store_state(conn, located, ChangeKind.UNFROZEN, RecordState.LIVE, None, act)
 
 
@@ -153,6 +159,17 @@ async def list_range_revisions(conn: Connection, located: LocatedRange) -> list[
         )
         for old in former
     ]  # fmt: skip
+
+
+async def _check_not_held(conn: Connection, located: LocatedRange, act: Act) -> None:
+    """Raise Forbidden if the operator froze it and somebody else asks."""
+    if located.row["state"] != RecordState.FROZEN:
+        return
+    revisions = await list_range_revisions(conn, located)
+    freezer = next((revision.actor for revision in revisions if revision.action is ChangeKind.FROZEN), "")
+    node = await list_node_actors(conn, (freezer, act.actor))
+    if freezer in node and act.actor not in node:
+        raise Forbidden("range_held", field="first", first=located.first, notice=located.row["note"])
 
 
 def _check_not_retired(located: LocatedRange) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from asyncpg import Connection
 from asyncpg import Record as Row
 
+from registry.freezes import find_held, find_notices
 from registry.issuing import (
     Outcome,
     draft_record,
@@ -30,7 +31,7 @@ from registry.store.records import (
     lock_for_issuing,
 )
 from schemas.changes import ChangeKind
-from schemas.errors import Conflict, InvalidInput, NotFound, PreconditionFailed, Retired
+from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound, PreconditionFailed, Retired
 from schemas.identifiers import Identifier, format_suffix_key, shorten
 from schemas.ranges import find_member
 from schemas.records import Record, RecordState, says_the_same, unpack
@@ -167,8 +168,9 @@ def merge_texts(packed: bytes, template: Template, texts: dict[str, str], *, kee
 
 
 async def retire(conn: Connection, located: Located, act: Act, successor: Identifier | None = None) -> None:
-    """Leave a tombstone; the successor, if any, must exist and be another identifier."""
+    """Leave a tombstone; the successor, if any, must exist and be another identifier. Raises Forbidden if held."""
     _check_not_retired(located)
+    await _check_not_held(conn, located, act)
     note = None
     if successor is not None:
         target = await get_successor(conn, successor)
@@ -192,17 +194,21 @@ def plan_retirement(located: Located, successor: str | None) -> NewRecord:
 
 
 async def restore(conn: Connection, located: Located, act: Act) -> None:
-    await _write(conn, located, ChangeKind.RESTORED, plan_restoration(located), act)
+    """As it was before it was retired: one that was frozen answers with its notice again."""
+    notice = (await find_notices(conn, located.rule, [located.stored])).get(located.stored.suffix_key)
+    await _write(conn, located, ChangeKind.RESTORED, plan_restoration(located, notice), act)
 
 
-def plan_restoration(located: Located) -> NewRecord:
+def plan_restoration(located: Located, notice: str | None) -> NewRecord:
+    """`notice`: that of a freeze it was retired from."""
     if located.stored.state != RecordState.RETIRED:
         raise Conflict("identifier_not_retired", field="identifier", identifier=located.identifier)
-    return _alter(located, state=RecordState.LIVE)
+    return _alter(located, state=RecordState.LIVE if notice is None else RecordState.FROZEN, note=notice)
 
 
 async def freeze(conn: Connection, located: Located, notice: str, act: Act) -> None:
-    """Answer with a notice beside the values from now on; a frozen one gets the new notice."""
+    """Answer with a notice beside the values from now on; a frozen one gets the new notice, unless it is held."""
+    await _check_not_held(conn, located, act)
     await _write(conn, located, ChangeKind.FROZEN, plan_freeze(located, notice), act)
 
 
@@ -222,6 +228,8 @@ def check_notice(notice: str) -> str:
 
 
 async def unfreeze(conn: Connection, located: Located, act: Act) -> None:
+    """Raises Forbidden if the operator froze it and somebody else asks."""
+    await _check_not_held(conn, located, act)
     await _write(conn, located, ChangeKind.UNFROZEN, plan_thaw(located), act)
 
 
@@ -240,6 +248,17 @@ def check_revision(located: Located, expected: int | None) -> None:
             identifier=located.identifier,
             revision=located.stored.revision,
         )
+
+
+async def _check_not_held(conn: Connection, located: Located, act: Act) -> None:
+    if await find_held(conn, located.rule, [located.stored], act):
+        raise make_held(located)
+
+
+def make_held(located: Located) -> Forbidden:
+    return Forbidden(
+        "identifier_held", field="identifier", identifier=located.identifier, notice=located.stored.note
+    )  # fmt: skip
 
 
 def _check_not_retired(located: Located) -> None:

@@ -170,7 +170,7 @@ async def retire_identifier(call: Writing, named: Named, body: Retirement, if_ma
 
 
 async def restore_identifier(call: Writing, named: Named, body: Reason, if_match: IfMatch = None) -> Response:
-    """It is live again, with the values it had."""
+    """It is as it was: live, or frozen with its notice."""
 
     async def effect(conn: Connection) -> Answer:
         located = await _get_for_state(conn, call, named, if_match)
@@ -192,7 +192,7 @@ async def freeze_identifier(call: Writing, named: Named, body: Freezing, if_matc
 
 
 async def unfreeze_identifier(call: Writing, named: Named, body: Reason, if_match: IfMatch = None) -> Response:
-    """The notice goes."""
+    """The notice goes. What the operator froze, he alone unfreezes."""
 
     async def effect(conn: Connection) -> Answer:
         located = await _get_for_state(conn, call, named, if_match)

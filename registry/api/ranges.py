@@ -174,7 +174,7 @@ async def post_range_retirement(call: Writing, first: First, body: Retirement, i
 
 @router.post("/ranges/{first:identifier}/restore", response_model=RangeStateBody, summary="Restore a retired range")
 async def post_range_restoration(call: Writing, first: First, body: Reason, if_match: IfMatch = None) -> Response:
-    """Its members are live again, with the values they had."""
+    """Its members are as they were: live, or frozen with the notice."""
     return await _change(call, first, if_match, body.reason, restore_range)
 
 
@@ -190,5 +190,5 @@ async def post_range_freeze(call: Writing, first: First, body: Freezing, if_matc
 
 @router.post("/ranges/{first:identifier}/unfreeze", response_model=RangeStateBody, summary="Unfreeze a range")
 async def post_range_thaw(call: Writing, first: First, body: Reason, if_match: IfMatch = None) -> Response:
-    """The notice goes."""
+    """The notice goes. What the operator froze, he alone unfreezes."""
     return await _change(call, first, if_match, body.reason, unfreeze_range)

@@ -48,13 +48,15 @@ CHINESE: dict[str, str] = {
         "此后返回 410 及其后继标识，并且永远不会再次发放。"
     ),
     "Restore a retired identifier": "恢复停用的标识",
-    "It is live again, with the values it had.": "标识恢复使用，内容与停用前相同。",
+    "It is as it was: live, or frozen with its notice.": "恢复到停用前的状态：正常，或冻结并显示原公告。",
     "Freeze an identifier with a notice": "冻结标识并公告",
     "It answers with the notice beside its values; nothing of it can be changed meanwhile.": (
         "解析时在内容旁显示公告；冻结期间不能修改。"
     ),
     "Unfreeze an identifier": "解除冻结",
-    "The notice goes.": "公告随之撤下。",
+    "The notice goes. What the operator froze, he alone unfreezes.": (
+        "公告随之撤下。由运营方冻结的，只有运营方可以解冻。"
+    ),
     "Every revision of an identifier": "标识的全部版本",
     "All revisions, newest first, for the owner and the operator.": "全部版本，新的在前；仅所属企业和运营方可见。",
     # Ranges

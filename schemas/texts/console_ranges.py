@@ -36,8 +36,8 @@ RANGE_LABELS: dict[str, tuple[str, str]] = {
     "restore_range_title": ("恢复整个号段", "Restore the whole range"),
     "restore_range_button": ("恢复号段", "Restore the range"),
     "restore_range_consequence": (
-        "{n} 个标识重新有效，内容与停用前相同。",
-        "{n} identifiers are live again, with the values they had.",
+        "{n} 个标识恢复到停用前的状态：内容不变，若当时已冻结则仍显示公告。",
+        "{n} identifiers are as they were: the values they had, and the notice if they were frozen.",
     ),
     "confirm_members": ("确认标识数量", "How many identifiers, to confirm"),
     "hint_confirm_members": ("请输入 {n}。", "Type {n}."),

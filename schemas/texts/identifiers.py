@@ -99,6 +99,12 @@ TEXTS: dict[str, Text] = {
         "请先解冻，再修改其内容。",
         "Unfreeze it before changing it.",
     ),
+    "identifier_held": Text(
+        "标识 {identifier} 由节点运营方冻结（公告：{notice}）。",
+        "The identifier {identifier} was frozen by the operator of the node ({notice}).",
+        "只有节点运营方可以解冻、停用或更换公告，请与其联系。",
+        "Only the operator can unfreeze or retire it, or change the notice: ask him.",
+    ),
     "identifier_not_frozen": Text(
         "标识 {identifier} 未冻结。",
         "The identifier {identifier} is not frozen.",

@@ -27,6 +27,12 @@ TEXTS: dict[str, Text] = {
         "请先解冻，再修改其内容。",
         "Unfreeze it before changing it.",
     ),
+    "range_held": Text(
+        "以 {first} 起始的号段由节点运营方冻结（公告：{notice}）。",
+        "The range that begins with {first} was frozen by the operator of the node ({notice}).",
+        "只有节点运营方可以解冻、停用或更换公告，请与其联系。",
+        "Only the operator can unfreeze or retire it, or change the notice: ask him.",
+    ),
     "range_not_frozen": Text(
         "以 {first} 起始的号段未冻结。",
         "The range that begins with {first} is not frozen.",

@@ -15,7 +15,9 @@ NATIVE: dict[str, str] = {
         "此后全部成员返回 410 及共同的后继标识（如有），并且永远不会再次发放。"
     ),
     "Restore a retired range": "恢复停用的号段",
-    "Its members are live again, with the values they had.": "其成员恢复使用，内容与停用前相同。",
+    "Its members are as they were: live, or frozen with the notice.": (
+        "成员恢复到停用前的状态：正常，或冻结并显示原公告。"
+    ),
     "Freeze a whole range with a notice": "冻结整个号段并公告",
     "All members answer with the notice beside their values; the range cannot be changed meanwhile.": (
         "解析任一成员时在内容旁显示公告；冻结期间不能修改该号段。"

@@ -134,8 +134,29 @@ async def test_a_frozen_identifier_answers_with_its_notice(world: World) -> None
     )
     refused = await world.ask("PATCH", at("cold"), {"values": {"flow": "1"}})
     assert (refused.status, refused.json["code"]) == (409, "identifier_is_frozen")
-    thawed = await world.ask("POST", at("cold", "/unfreeze"), {})
+    thawed = await world.ask("POST", at("cold", "/unfreeze"), {}, who="operator")
     assert (thawed.status, thawed.json["state"]) == (200, "live")
+
+
+@pytest.mark.parametrize("action", ["unfreeze", "retire", "freeze", "batch/unfreeze", "batch/retire", "delete"])
+async def test_what_the_operator_froze_is_not_lifted_by_the_enterprise(world: World, action: str) -> None:
+    """Neither directly nor by way of a tombstone, on any interface: it never silently disappears."""
+    name = f"held-{action}"
+    await create(world, name)
+    assert (await world.ask("POST", at(name, "/freeze"), {"notice": "查处"}, who="operator")).status == 200
+    if action == "delete":
+        said = await world.ask("DELETE", f"/identityv2/data?handle={PUMP}/{quote(name)}")
+        assert (said.json["status"], "运营方" in said.json["message"]) == (-3, True), said.json
+    elif action.startswith("batch"):
+        item = {"suffix": name}
+        body = {"prefix": PUMP, "items": [item], "notice": "x"}
+        batch = await world.ask("POST", f"{V1}/identifiers/{action}", body)
+        assert [item["code"] for item in batch.json["results"]] == ["identifier_held"], batch.json
+    else:
+        tried = await world.ask("POST", at(name, f"/{action}"), {"notice": "sold out"} if action == "freeze" else {})
+        assert (tried.status, tried.json["code"]) == (403, "identifier_held")
+    read = await world.ask("GET", at(name), who="nobody")
+    assert (read.json["state"], read.json["notice"]) == ("frozen", "查处")
 
 
 async def test_the_past_is_shown_and_what_was_not_issued_then_is_not_found(world: World) -> None:

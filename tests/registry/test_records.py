@@ -5,8 +5,16 @@ from datetime import timedelta
 import pytest
 from asyncpg import Connection
 
+from registry.bulk import Change, Wanted, change_many
 from registry.issuing import Outcome
-from registry.range_changes import change_range, get_range
+from registry.range_changes import (
+    change_range,
+    freeze_range,
+    get_range,
+    restore_range,
+    retire_range,
+    unfreeze_range,
+)
 from registry.ranges import RangeRequest, create_range
 from registry.records import (
     Located,
@@ -25,7 +33,7 @@ from registry.records import (
 from registry.store.changes import Act
 from registry.store.records import NewRecord, PrefixRule, insert_new_records
 from schemas.changes import ChangeKind
-from schemas.errors import Conflict, InvalidInput, NotFound, PreconditionFailed, Retired, ServiceError
+from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound, PreconditionFailed, Retired, ServiceError
 from schemas.identifiers import parse_any_identifier
 from schemas.records import RecordState, pack_texts, unpack
 from schemas.templates import Template
@@ -122,6 +130,43 @@ async def test_a_frozen_identifier_keeps_its_values_and_refuses_changes(world: W
         await change(conn, await again(world), template, {"model": "x"}, later(2))
     await unfreeze(conn, await again(world), later(3))
     assert (await again(world)).stored.note == ""
+
+
+async def test_what_was_frozen_when_it_was_retired_is_restored_with_its_notice(world: World, pump: Located) -> None:
+    """Of a record, of a member of a range, and in bulk."""
+    conn, rule, template = world
+    await create_range(conn, rule, template, RangeRequest("SN001", "SN100", {"model": "W"}), ACT)
+    for hour, act in enumerate((freeze_range, retire_range)):
+        more = ("recalled",) if act is freeze_range else ()
+        await act(conn, await get_range(conn, rule, "SN001", for_update=True), *more, later(hour))
+    await freeze(conn, await again(world), "recalled", later(1))
+    await retire(conn, await again(world), later(2))
+    changes = [Change("pump-1", {}), Change("SN007", {})]
+    results = await change_many(conn, rule, Wanted("restore"), changes, later(3))
+    await restore(conn, await again(world, "SN008"), later(3))
+    assert [result.outcome for result in results] == [Outcome.UPDATED] * 2
+    await restore_range(conn, await get_range(conn, rule, "SN001", for_update=True), later(4))
+    for suffix in ("pump-1", "SN007", "SN008", "SN009"):
+        stored = (await again(world, suffix)).stored
+        assert (stored.state, stored.note) == (RecordState.FROZEN, "recalled"), suffix
+
+
+async def test_only_the_operator_lifts_his_freeze_of_a_range_or_of_its_members(world: World) -> None:
+    conn, rule, template = world
+    await create_range(conn, rule, template, RangeRequest("SN001", "SN100", {"model": "W"}), ACT)
+    await freeze_range(conn, await get_range(conn, rule, "SN001"), "by order", later(1, "cli:root"))
+    for act in (unfreeze_range, retire_range):
+        with pytest.raises(Forbidden, match="operator"):
+            await act(conn, await get_range(conn, rule, "SN001", for_update=True), later(2))
+    with pytest.raises(Forbidden, match="operator"):
+        await unfreeze(conn, await again(world, "SN007"), later(2))
+    (held,) = await change_many(conn, rule, Wanted("retire"), [Change("SN008", {})], later(2))
+    assert held.code == "identifier_held"
+    for act in (retire, restore):  # which gives the member a record of its own
+        await act(conn, await again(world, "SN009"), later(3, "cli:root"))
+    with pytest.raises(Forbidden, match="operator"):
+        await unfreeze(conn, await again(world, "SN009"), later(4))
+    await unfreeze_range(conn, await get_range(conn, rule, "SN001", for_update=True), later(5, "cli:root"))
 
 
 async def test_what_is_not_so_cannot_be_undone(world: World, pump: Located) -> None:
