@@ -326,6 +326,9 @@ class ResolverProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            raise HostMissing  # or not clear (RFC 9112 section 3.2)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -375,6 +378,10 @@ def encode_request_line(data: bytes) -> bytes:
     """Percent-encode what a client that does not encode put into its request line; the parser takes ASCII only."""
     line, end, rest = data.partition(b"\r\n")
     return _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], line) + end + rest
+
+
+class HostMissing(Exception):
+    """HTTP/1.1 asks for one Host, no more and no less."""
 
 
 class HeadTooLarge(Exception):

@@ -642,10 +642,10 @@ async def test_absolute_addresses_and_http_1_0(site: Site) -> None:
         (b"GET /" + b"x" * 40_000, 414),  # never ends
         (b"GET /x HTTP/1.1\r\nX: " + b"y" * 17_000, 431),  # nor does this header
         (b"CONNECT example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-        (b"POST /api/handles/88.101.5/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (b"POST /api/handles/88.101.5/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
         (b"nonsense\r\n\r\n", 400),
         (b"\x16\x03\x01\x00\xa5", 400),  # TLS
-        (b"GET /x HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400),
+        (b"GET /x HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n", 400),
     ],
 )
 async def test_heads_that_are_too_large_or_broken_are_refused_and_closed(site: Site, head: bytes, status: int) -> None:
@@ -685,8 +685,8 @@ async def test_a_head_that_never_ends_has_a_deadline(site: Site, monkeypatch: py
 @pytest.mark.parametrize(
     "begun",
     [
-        b"GET /88.101.5/pump-1 HTTP/1.1\r\nX: " + b"y" * 10_000,
-        b"POST /api/handles/88.101.5/pump-1 HTTP/1.1\r\nContent-Length: 60000\r\n\r\n" + b"z" * 10_000,
+        b"GET /88.101.5/pump-1 HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 10_000,
+        b"POST /api/handles/88.101.5/pump-1 HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n" + b"z" * 10_000,
     ],
     ids=["heads", "bodies"],
 )
