@@ -277,7 +277,9 @@ def check_disk(settings: NodeSettings) -> list[Finding]:
     if not by_device:
         return [Finding("disk", "error", "data_dir_missing", {"path": str(settings.data_dir)})]
     return [
-        judge_room(place, shutil.disk_usage(place).free, _choose_least_bytes(place, device, settings))
+        Finding("disk", "error", "disk_read_only", {"path": str(place)})
+        if os.statvfs(place).f_flag & os.ST_RDONLY
+        else judge_room(place, shutil.disk_usage(place).free, _choose_least_bytes(place, device, settings))
         for device, place in by_device.items()
     ]
 

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -54,22 +54,22 @@ def list_toplevel_places(settings: SharedSettings) -> list[Place]:
     ]
 
 
-def open_sockets(place: Place, number: int) -> list[socket.socket]:
-    """One socket for each of `number` processes; raises SetupError.
+def open_sockets(place: Place, number: int, own_ports: Collection[int] = ()) -> list[socket.socket]:
+    """One socket for each of `number` processes; raises SetupError, which proposes none of the node's own ports.
 
     TCP ones listen from now on: connections wait in their queue, also while the process that serves them is being
     restarted, and a second node on these ports is refused.
     """
-    _bind(place, reuse_port=False).close()  # SO_REUSEPORT alone would join a stranger of the same account
-    return [_bind(place, reuse_port=True) for _ in range(number)]
+    try:
+        _bind(place, reuse_port=False).close()  # SO_REUSEPORT alone would join a stranger of the same account
+        return [_bind(place, reuse_port=True) for _ in range(number)]
+    except OSError as error:
+        raise explain(place, error, own_ports) from error
 
 
 def _bind(place: Place, reuse_port: bool) -> socket.socket:
     kind = socket.SOCK_STREAM if place.protocol == "tcp" else socket.SOCK_DGRAM
-    try:
-        opened = socket.socket(place.family, kind)
-    except OSError as error:
-        raise SetupError("address_not_here", address=place.address, reason=error.strerror) from error
+    opened = socket.socket(place.family, kind)
     try:
         opened.setblocking(False)
         if place.family == socket.AF_INET6:
@@ -83,21 +83,21 @@ def _bind(place: Place, reuse_port: bool) -> socket.socket:
         opened.bind((place.address, place.port))
         if kind == socket.SOCK_STREAM:
             opened.listen(BACKLOG)
-    except OSError as error:
+    except OSError:
         opened.close()
-        raise explain(place, error) from error
+        raise
     return opened
 
 
-def explain(place: Place, error: OSError) -> SetupError:
+def explain(place: Place, error: OSError, own_ports: Collection[int]) -> SetupError:
     """Why a port cannot be had, by whom it is held, and what to set instead."""
     details: dict[str, Any] = {"address": place.address, "port": place.port, "protocol": place.protocol.upper()}
     reason = error.strerror or str(error)
-    if error.errno == errno.EADDRNOTAVAIL:
+    if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
         return SetupError("address_not_here", address=place.address, reason=reason)
     if error.errno != errno.EADDRINUSE:
         return SetupError("port_not_allowed", reason=reason, setting=place.setting, **details)
-    details |= {"setting": place.setting, "free": find_free_port(place)}
+    details |= {"setting": place.setting, "free": find_free_port(place, own_ports)}
     holder = find_holder(place)
     if holder is None:
         return SetupError("port_taken_by_unknown", **details)
@@ -105,9 +105,12 @@ def explain(place: Place, error: OSError) -> SetupError:
     return SetupError("port_taken", pid=pid, program=program, **details)
 
 
-def find_free_port(place: Place) -> int:
-    """The next one that TCP and UDP both have free."""
-    for port in range(place.port + 1, min(place.port + 200, 65_536)):
+def find_free_port(place: Place, own_ports: Collection[int]) -> int:
+    """The next one that TCP and UDP both have free and that no other service of the node is meant for."""
+    candidates = [*range(place.port + 1, min(place.port + 200, 65_536)), *range(place.port - 1, 1023, -1)]
+    for port in candidates:
+        if port in own_ports:
+            continue
         if all(_is_free(place, port, kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)):
             return port
     return 0

@@ -243,6 +243,9 @@ def get_dsn(database_url: str | None, data_dir: Path) -> str:
     """The configured database, else the embedded one if it runs; for every part but `idnode up`."""
     dsn = database_url or find_running(data_dir)
     if dsn is None:
+        processes = find_processes(data_dir.absolute() / "postgres" / "cluster")
+        if processes:
+            raise SetupError("database_silent", path=str(data_dir), pid=min(processes))
         raise SetupError("database_not_running", path=str(data_dir))
     return dsn
 

@@ -11,6 +11,7 @@ ROLE = "idnode"
 DATABASE = "idnode"
 SOCKET_NAME = ".s.PGSQL.5432"
 PROTOCOL_3 = 196_608
+ANSWER_SECONDS = 5.0
 CANNOT_CONNECT_NOW = b"C57P03\0"
 
 
@@ -26,7 +27,7 @@ def probe(socket_dir: Path) -> Probe:
     """Send a start-up packet and judge the answer's first byte (PostgreSQL manual, "Message Formats")."""
     body = struct.pack("!i", PROTOCOL_3) + f"user\0{ROLE}\0database\0{DATABASE}\0\0".encode()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(5)
+        connection.settimeout(ANSWER_SECONDS)
         try:
             connection.connect(str(socket_dir / SOCKET_NAME))
             connection.sendall(struct.pack("!i", len(body) + 4) + body)

@@ -202,11 +202,12 @@ class Supervisor:
     def _open_sockets(self) -> dict[str, dict[str, socket.socket]]:
         """By process, then by place."""
         sockets: dict[str, dict[str, socket.socket]] = {}
+        own_ports = {place.port for place in list_places(self._settings)}
         for place in self._places:
             if place.name == "registry" or place.name.startswith("toplevel"):
-                sockets.setdefault(place.name.partition("-")[0], {})[place.name] = open_sockets(place, 1)[0]
+                sockets.setdefault(place.name.partition("-")[0], {})[place.name] = open_sockets(place, 1, own_ports)[0]
                 continue
-            for worker, opened in enumerate(open_sockets(place, self._settings.resolver_workers)):
+            for worker, opened in enumerate(open_sockets(place, self._settings.resolver_workers, own_ports)):
                 sockets.setdefault(f"resolver-{worker}", {})[place.name] = opened
         return sockets
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -115,7 +116,9 @@ def check_disks(stats: Stats, memory: Memory, settings: WatchSettings) -> Iterat
         lost += max(missing - memory.missing.get(name, 0), 0)
         memory.missing[name] = missing
     for name, place in list_places(settings):
-        free, size = get_free_bytes(place), get_size_bytes(place)
+        # What became read-only after an error has no room either.
+        free = 0 if os.statvfs(place).f_flag & os.ST_RDONLY else get_free_bytes(place)
+        size = get_size_bytes(place)
         percent = free * 100 / size if size else 0.0
         if percent < settings.alarm_disk_percent or free < choose_reserve_bytes(place) or (lost and name == "data"):
             details = {"path": str(place), "free": f"{free / 1e6:.0f} MB", "percent": round(percent, 1), "lost": lost}

@@ -115,6 +115,12 @@ TEXTS: dict[str, Text] = {
         "请清理磁盘或扩容；空间用尽时登记会被拒绝，解析日志会出现缺失。",
         "Make room or enlarge it; on a full disk registering is refused and the resolution log has gaps.",
     ),
+    "disk_read_only": Text(
+        "{path} 所在的文件系统是只读的。",
+        "The file system of {path} is read-only.",
+        "多因磁盘出错：请用 dmesg 查明原因，检查修复（fsck）后重新挂载为可写，再重启 idnode up。",
+        "Mostly after an error of the disk: look at dmesg, check it (fsck), mount it for writing, restart idnode up.",
+    ),
     "data_dir_missing": Text(
         "数据目录 {path} 不存在。",
         "There is no data directory {path}.",

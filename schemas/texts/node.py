@@ -102,8 +102,14 @@ TEXTS: dict[str, Text] = {
     "database_not_running": Text(
         "没有设置 IDNODE_DATABASE_URL，{path} 中的内置数据库也没有运行。",
         "IDNODE_DATABASE_URL is not set, and no embedded database runs in {path}.",
-        "请先运行 idnode up，或设置 IDNODE_DATABASE_URL。",
-        "Start idnode up first, or set IDNODE_DATABASE_URL.",
+        "请先运行 idnode up，或设置 IDNODE_DATABASE_URL；若 idnode up 正在运行，它的输出说明数据库为何停止。",
+        "Start idnode up first, or set IDNODE_DATABASE_URL; if idnode up runs, its output says why the database ended.",
+    ),
+    "database_silent": Text(
+        "{path} 中的内置数据库（pid {pid}）正在运行，但没有应答。",
+        "The embedded database in {path} (pid {pid}) runs, but does not answer.",
+        "刚启动时请稍候；否则请检查磁盘和内存，查看数据目录的 postgres/log，仍无应答则重启 idnode up。",
+        "Just started, it needs a moment; else check disk and memory, read postgres/log there, and restart idnode up.",
     ),
     "setting_unknown": Text(
         "{source} 中的设置“{name}”不存在，是否应为“{closest}”？",

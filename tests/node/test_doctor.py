@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import ssl
+import subprocess
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -245,6 +246,11 @@ def test_two_directories_on_one_disk_are_one_finding(settings: MakeSettings, tmp
     made = settings()
     made.resolution_log_dir.mkdir()
     assert len(doctor.check_disk(made)) == 1
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "none", str(made.resolution_log_dir)]
+    if os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0:
+        findings = [judge(finding) for finding in doctor.check_disk(made)]
+        subprocess.run(["umount", str(made.resolution_log_dir)], check=True)
+        assert ("error", "disk_read_only") in findings
     shutil.rmtree(tmp_path)
     assert [judge(finding) for finding in doctor.check_disk(made)] == [("error", "data_dir_missing")]
 

@@ -17,7 +17,7 @@ from threading import Thread
 import asyncpg
 import pytest
 
-from node import postgres, postgres_binaries
+from node import postgres, postgres_binaries, postgres_probe
 from node.postgres import EmbeddedPostgres, find_reason, find_running, get_dsn, wait_for_orphans
 from node.postgres_account import Account, can_reach, choose_account
 from node.postgres_binaries import choose_binaries, copy_binaries
@@ -364,11 +364,21 @@ def test_only_the_main_thread_may_start_it(server: EmbeddedPostgres) -> None:
     assert len(seen) == 1 and not server.is_running()
 
 
-def test_a_part_that_runs_alone_finds_the_database_or_says_what_to_do(server: EmbeddedPostgres) -> None:
+def test_a_part_that_runs_alone_finds_the_database_or_says_what_to_do(
+    server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(SetupError) as refused:
         get_dsn(None, server.data_dir)
     assert refused.value.code == "database_not_running"
-    assert server.start() == get_dsn(None, server.data_dir)
+    dsn = server.start()
+    assert dsn == get_dsn(None, server.data_dir)
+    assert server.pid
+    monkeypatch.setattr(postgres_probe, "ANSWER_SECONDS", 0.2)
+    os.kill(server.pid, signal.SIGSTOP)
+    with pytest.raises(SetupError) as refused:
+        get_dsn(None, server.data_dir)
+    os.kill(server.pid, signal.SIGCONT)
+    assert (refused.value.code, refused.value.details["pid"]) == ("database_silent", server.pid)
     assert get_dsn("postgresql://elsewhere/idnode", server.data_dir) == "postgresql://elsewhere/idnode"
 
 
