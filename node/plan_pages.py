@@ -12,12 +12,11 @@ from fastapi import APIRouter, Query, Response
 from node.annex import FORMATS, Annex
 from node.charts import draw_progress
 from node.plan_files import Line, parse_value, read_plan_file
-from node.plan_progress import PlanView, Progress, covers, list_firms
+from node.plan_progress import PlanView, Progress, list_firms
 from node.plan_views import format_plan, format_refusal, name_indicator, name_measure, name_source
 from node.plans import MEASURED, Figure, Loaded, enter_figure, load_plan
-from node.plans_api import answer_annex, find_plan_limits, find_row, read_view
+from node.plans_api import answer_annex, find_plan_limits, find_row, list_seen_plans, read_view
 from node.statistics_pages import parse_day
-from node.store.plans import fetch_plans, fetch_targets
 from registry.console.sections import Entry, Section
 from registry.console.visits import Post, Posting, Visit, Visiting
 from registry.principals import Principal
@@ -43,10 +42,8 @@ async def show_plans(visit: Visiting) -> Response:
 async def _show_list(visit: Visit, problems: dict[str, Any], loaded: Loaded | None) -> Response:
     limits = find_plan_limits(_check(visit))
     async with visit.connect() as conn:
-        rows = []
-        for plan in await fetch_plans(conn):
-            seen = sum(covers(limits, one) for one in await fetch_targets(conn, plan.plan_id))
-            rows.append(format_plan(plan, seen) | {"query": urlencode({"name": plan.name})})
+        plans = await list_seen_plans(conn, limits)
+    rows = [format_plan(plan, seen) | {"query": urlencode({"name": plan.name})} for plan, seen in plans]
     refused = [format_refusal(one, visit.language) for one in loaded.refused] if loaded else []
     return visit.page(
         "plans.html", status=400 if problems or refused else 200, rows=rows, problems=problems, refused=refused,

@@ -16,13 +16,14 @@ from node.plan_files import make_lines
 from node.plan_progress import PlanView, Progress, covers, list_firms, read_plan
 from node.plan_views import format_entry, format_plan, format_progress, format_refusal, format_view
 from node.plans import Figure, enter_figure, get_plan, load_plan
-from node.statistics import Limits
+from node.statistics import EVERYTHING, Limits
 from node.statistics_api import find_limits
-from node.store.plans import fetch_plans, fetch_targets
+from node.store.plans import Plan, fetch_plans, fetch_targets
 from registry.api.calls import Answer, Call, PathText, Reading, Writing
 from registry.principals import Principal
 from schemas.days import get_day
 from schemas.errors import Forbidden, NotFound
+from schemas.identifiers import shorten
 from schemas.plan_bodies import EnteredFigure, LoadedPlan, NewFigure, NewPlan, PlanBody, PlanFirms, PlanList
 
 router = APIRouter(prefix="/api/v1/plans", tags=["plans"])
@@ -50,7 +51,16 @@ async def read_view(conn: Connection, call: Call, name: str, as_of: date | None)
     limits, today = find_plan_limits(call.get_principal()), get_day(call.state.now())
     async with conn.transaction(isolation="repeatable_read", readonly=True):
         view = await read_plan(conn, await get_plan(conn, name), as_of or today, today, limits)
+        if not view.rows and limits != EVERYTHING:
+            raise NotFound("plan_not_found", field="name", name=shorten(name, 40))
         return view, await read_status(conn, view)
+
+
+async def list_seen_plans(conn: Connection, limits: Limits) -> list[tuple[Plan, int]]:
+    """With the number of targets somebody sees; a plan in which his area has none is not there for him."""
+    plans = [(plan, await fetch_targets(conn, plan.plan_id)) for plan in await fetch_plans(conn)]
+    seen = [(plan, sum(covers(limits, one) for one in targets)) for plan, targets in plans]
+    return [(plan, number) for plan, number in seen if number or limits == EVERYTHING]
 
 
 def find_row(view: PlanView, area: str, indicator: str, deadline: date | None) -> Progress:
@@ -67,10 +77,7 @@ async def list_plans(call: Reading) -> Response:
     """In the order in which they were loaded first; `targets`: how many of them the caller sees."""
     limits = find_plan_limits(call.get_principal())
     async with call.connect() as conn:
-        shown = [
-            format_plan(plan, sum(covers(limits, one) for one in await fetch_targets(conn, plan.plan_id)))
-            for plan in await fetch_plans(conn)
-        ]
+        shown = [format_plan(plan, seen) for plan, seen in await list_seen_plans(conn, limits)]
     return call.reply({"plans": shown})
 
 

@@ -1,5 +1,6 @@
 """The console's pages of figures and plans: everybody sees his own, in two languages and as files."""
 
+import io
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
@@ -8,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import quote
 
+import openpyxl
 import pytest
 import pytest_asyncio
 
@@ -132,8 +134,9 @@ async def test_figures_are_for_those_who_may_see_them(console: Console) -> None:
         assert (await console[who].post("/plans", {"name": "x"}, files={"file": ("t.csv", b"x")})).status == 403
         assert (await console[who].post("/plans/entry", {"name": "五年"})).status == 403
     assert "/plans" not in (await console["pump"].get("/statistics")).text
-    nowhere = (await console["stranger"].get(PAGES_OF_PLANS[1])).shown
-    assert "城北镇" not in nowhere
+    for path in PAGES_OF_PLANS[1:]:
+        assert (await console["stranger"].get(path)).status == 404, "a plan of another area is not there"
+    assert "五年" not in (await console["stranger"].get("/plans")).shown
     assert (
         await console["mayor"].get(f"/plans/firms?name={NAME}&area=321302&indicator=enterprises_connected")
     ).status == 404
@@ -173,18 +176,41 @@ def test_months_quarters_and_years_that_are_over_are_one_click(today: str, perio
 
 
 async def test_the_page_is_taken_away_as_a_file(console: Console) -> None:
-    for kind, head in (("csv", b"\xef\xbb\xbf"), ("xlsx", b"PK"), ("pdf", b"%PDF"), ("json", b"{")):
-        reply = await console["mayor"]._ask("GET", f"/statistics/export?by=enterprise&format={kind}", {})
-        assert (reply.status, reply.body[: len(head)]) == (200, head)
-        assert f".{kind}" in reply.headers["Content-Disposition"]
-        assert kind in ("xlsx", "pdf") or (b"Firm 901" in reply.body and b"Firm 902" not in reply.body)
     annex = await console["mayor"]._ask("GET", f"/plans/annex?name={NAME}&format=csv", {})
     assert annex.status == 200
     assert "城北镇,1,1,yes,3,not measured,–" in annex.body.decode()
-    sheet = await console["mayor"]._ask("GET", f"/plans/annex?name={NAME}&format=pdf", {})
-    assert (sheet.status, "城北镇" in read_cells(sheet.body)) == (200, True)
     for path in ("/statistics/export?format=exe", f"/plans/annex?name={NAME}&format=exe"):
         assert (await console["operator"].get(path)).status == 400
+
+
+def read_file(kind: str, content: bytes) -> str:
+    """All texts of it."""
+    if kind == "pdf":
+        return "\n".join(read_cells(content))
+    if kind == "xlsx":
+        sheets = openpyxl.load_workbook(io.BytesIO(content)).worksheets
+        return "\n".join(str(cell) for sheet in sheets for row in sheet.iter_rows(values_only=True) for cell in row)
+    return content.decode("utf-8-sig")
+
+
+# (file, what the regulator of a town finds in it, what of others he does not): firms, and the district's target
+TAKEN = (
+    ("/statistics/export?by=enterprise", "Firm 901", "Firm 902"),
+    (f"/plans/annex?name={NAME}", "城北镇", "321302"),
+)
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx", "pdf", "json"])
+async def test_a_regulators_files_hold_his_area_alone(console: Console, kind: str) -> None:
+    heads = {"csv": b"\xef\xbb\xbf", "xlsx": b"PK", "pdf": b"%PDF", "json": b"{"}
+    for path, own, foreign in TAKEN[: 1 if kind == "json" else 2]:
+        for who, sees in (("mayor", False), ("governor", True)):
+            reply = await console[who]._ask("GET", f"{path}&format={kind}", {})
+            assert (reply.status, reply.body[: len(heads[kind])]) == (200, heads[kind])
+            assert f".{kind}" in reply.headers["Content-Disposition"]
+            text = read_file(kind, reply.body)
+            assert (own in text, foreign in text) == (True, sees), (path, who)
+    assert (await console["stranger"].get(f"/plans/annex?name={NAME}&format={kind}")).status in (400, 404)
 
 
 async def test_targets_stand_beside_figures_and_lead_to_the_firms(console: Console) -> None:
