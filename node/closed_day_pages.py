@@ -59,11 +59,13 @@ async def show_day(visit: Visiting, day: str) -> Response:
         if wanted is None or not closes:
             raise NotFound("day_not_closed", field="day", day=day[:20])
         is_late = wanted in {late for late, _ in await fetch_late_days(conn)}
-        rows = await _list_rows(conn, wanted, closes, limits, sees_all=visit.get_principal().sees_all)
+        stated = await _list_rows(conn, wanted, closes, limits, sees_all=visit.get_principal().sees_all)
+    rows = [row for row in stated if any(map(any, row["pairs"]))]
     return visit.page(
         "closed_day.html", day=wanted, closes=closes, is_late=is_late, rows=rows[:MAX_ROWS], count=len(rows),
         heads=[name_column(name, visit.language) for name in ROW_MEASURES], sums=_sum_pairs(rows),
         changed=sum(row["changed"] for row in rows), say_reason=_make_saying(visit), max_rows=MAX_ROWS,
+        idle=len(stated) - len(rows),
         links=visit.get_principal().sees_all or visit.get_principal().kind == "regulator",
     )  # fmt: skip
 

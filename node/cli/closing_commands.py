@@ -65,8 +65,8 @@ def close(
     if as_json:
         print_json([one.format() for one in made])
     elif made:
-        last = made[-1]
-        print(say(LABELS["closed_days"], language, count=len(made), day=last.day, seal=last.seal.hex()))
+        last, label = made[-1], "revised_days" if revise else "closed_days"
+        print(say(LABELS[label], language, count=len(made), day=last.day, seal=last.seal.hex()))
     else:
         print(say(LABELS["nothing_to_revise" if revise else "closed_already"], language, day=wanted))
 
@@ -159,8 +159,10 @@ def _print_verdict(found: dict[str, Any], language: str) -> None:
         print(f"  → {format_remedy(code, language, **details)}")
     if found["late"]:
         print(say(LABELS["late_days"], language, days=", ".join(found["late"])))
-    if not told:
-        chains = "; ".join(f"{c['node_prefix']} {c['first']}–{c['last']} {c['seal']}" for c in found["chains"]) or "–"
+    if not told and not found["chains"]:
+        print(say(LABELS["no_seals"], language))
+    elif not told:
+        chains = "; ".join(f"{c['node_prefix']} {c['first']}–{c['last']} {c['seal']}" for c in found["chains"])
         print(say(LABELS["seals_hold"], language, chains=chains))
 
 
@@ -181,5 +183,7 @@ def list_seals(first: From = None, last: To = None, as_json: AsJson = False) -> 
          one.reason, one.seal.hex()[:16]]
         for one in found
     ]  # fmt: skip
-    if rows:
+    if not rows:
+        print(say(LABELS["no_seals"], get_language()))
+    else:
         print(format_table(rows, header=["node", "day", "revision", "rows", *SHOWN_FIGURES, "reason", "seal"]))

@@ -42,6 +42,10 @@ PAGES: dict[str, tuple[str, str]] = {
     "fig_gaps": ("已知日志缺失 {count} 处", "known gaps of the log: {count}"),
     "fig_stated": ("各前缀的数字", "Figures by prefix"),
     "fig_changed": ("{count} 个前缀经修订", "{count} prefixes were revised"),
+    "fig_idle": (
+        "另有 {count} 个前缀到这一天还没有任何数字。",
+        "{count} more prefixes had nothing yet on that day.",
+    ),
     "fig_was_sealed": ("封存时 {value}", "sealed: {value}"),
     "fig_rows_cut_here": ("显示前 {count} 行，共 {total} 行。", "The first {count} of {total} rows are shown."),
     "fig_no_stated_text": ("这一天没有属于您范围内的前缀。", "No prefix of yours had figures on this day."),

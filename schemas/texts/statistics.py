@@ -57,6 +57,11 @@ COLUMNS: dict[str, tuple[str, str]] = {
 LABELS: dict[str, tuple[str, str]] = {
     "provisional": ("暂定（数字仍会变化）", "provisional (the figures still change)"),
     "sealed": ("已封存，封印 {seal}", "sealed, {seal}"),
+    "no_seals": ("这段时间没有已封账的日子。", "No day of this time is closed."),
+    "revised_days": (
+        "已修订 {count} 天，末日 {day}，封印 {seal}",
+        "{count} stated again, the last is {day}, seal {seal}",
+    ),
     "closed_days": ("已封账 {count} 条，最后一条 {day}，封印 {seal}", "{count} closed, the last is {day}, seal {seal}"),
     "closed_already": ("{day} 此前已封账", "{day} was closed before"),
     "nothing_to_revise": ("{day}：计数器与封账记录一致，无需修订", "{day}: the counters are what was stated"),
