@@ -107,7 +107,7 @@ def explain(place: Place, error: OSError, own_ports: Collection[int]) -> SetupEr
 
 def find_free_port(place: Place, own_ports: Collection[int]) -> int:
     """The next one that TCP and UDP both have free and that no other service of the node is meant for."""
-    candidates = [*range(place.port + 1, min(place.port + 200, 65_536)), *range(place.port - 1, 1023, -1)]
+    candidates: list[int] = [*range(place.port + 1, min(place.port + 200, 65_536)), *range(place.port - 1, 1023, -1)]
     for port in candidates:
         if port in own_ports:
             continue

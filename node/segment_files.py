@@ -58,7 +58,10 @@ def identify_directory(directory: Path) -> UUID:
     path = directory / IDENTITY
     if not path.exists():
         new = directory / f"{IDENTITY}.{uuid4()}"
-        new.write_text(f"{uuid4()}\n", encoding="ascii")
+        with new.open("w", encoding="ascii") as file:
+            file.write(f"{uuid4()}\n")
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may leave the name without what it says
         try:
             os.link(new, path)
         except FileExistsError:
