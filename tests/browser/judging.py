@@ -5,19 +5,41 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.async_api import Error, Page
+from playwright.async_api import Page
 
 from tests.browser.walking import NARROW, WIDE, Person
 
-SERIOUS = ("serious", "critical")
 # Six rows of a table say what ninety would, and are judged in a fraction of the time.
-_TRIM = """() => document.querySelectorAll('tbody tr:nth-child(n+7), .sheet .one:nth-child(n+4), option:nth-child(n+9)')
+_TRIM = """page => page.querySelectorAll('tbody tr:nth-child(n+7), .sheet .one:nth-child(n+4), option:nth-child(n+9)')
   .forEach(one => { if (!one.querySelector('[id]') && !one.selected) one.remove() })"""
-_RUN = """(where) => axe.run(where, {resultTypes: ['violations']}).then(found => found.violations
-  .filter(one => ['serious', 'critical'].includes(one.impact))
-  .map(one => one.id + ': ' + one.nodes[0].html.slice(0, 200)))"""
-_LINKS = "() => [...document.querySelectorAll('nav.side a, main a, .links a')].map(one => one.href)"
-_SHAPE = "() => [...document.querySelectorAll('main *')].map(one => one.tagName + '.' + one.className).join(' ')"
+# Status, where its links lead and its shape, without showing it; no shape if it is no page.
+_READ = f"""async path => {{
+  const answer = await fetch(path)
+  if (!answer.headers.get('content-type').startsWith('text/html')) return [answer.status, [], null]
+  const page = new DOMParser().parseFromString(await answer.text(), 'text/html')
+  const links = page.querySelectorAll('nav.side a[href], main a[href], .links a[href]')
+  const hrefs = [...links].map(one => new URL(one.getAttribute('href'), answer.url).href);
+  ({_TRIM})(page)
+  const shape = [...page.querySelectorAll('main *')].map(one => one.tagName + '.' + one.className).join()
+  return [answer.status, hrefs, shape]
+}}"""
+# Of what was not visible before, or has other colours or letters now: the whole page at first.
+_RUN = """async (where) => {
+  const before = window.judged || new Map(), now = new Map()
+  for (const one of document.querySelectorAll(where + ' *')) {
+    const { color, backgroundColor, opacity, fontSize, fontWeight } = getComputedStyle(one)
+    if (one.checkVisibility()) now.set(one, [color, backgroundColor, opacity, fontSize, fontWeight].join())
+  }
+  window.judged = new Map([...before, ...now])
+  const fresh = [...now.keys()].filter(one => before.get(one) !== now.get(one))
+  const width = document.documentElement.scrollWidth
+  const found = width > innerWidth ? [width + ' wide'] : []
+  if (!fresh.length) return found
+  const grave = axe._audit.rules.filter(one => one.enabled && ['serious', 'critical'].includes(one.impact))
+  const { violations } = await axe.run(before.size ? { include: fresh } : 'html', {
+    resultTypes: ['violations'], runOnly: { type: 'rule', values: grave.map(one => one.id) } })
+  return found.concat(violations.map(one => one.id + ': ' + one.nodes[0].html.slice(0, 200)))
+}"""
 
 
 @dataclass(slots=True)
@@ -29,7 +51,7 @@ class Judge:
     found: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     async def judge_all(self, person: Person, who: str, depth: int = 3, start: str = "/") -> None:
-        """Every page that links lead to in so many steps."""
+        """Every page that links lead to in so many steps; the person is at one of them or another."""
         paths, mine = [start], set[str]()
         for step in range(depth + 1):
             following = list[str]()
@@ -45,39 +67,31 @@ class Judge:
 
     async def _judge(self, person: Person, who: str, path: str) -> list[str]:
         """Where it leads."""
-        try:
-            answer = await person.page.goto(person.base + path)
-        except Error as error:
-            if "Download" in str(error):
-                return []
-            raise
-        assert answer is not None
-        assert answer.status < 500, path
-        links = [
-            link.removeprefix(person.base)
-            for link in await person.page.evaluate(_LINKS)
-            if link.startswith(person.base)
-        ]
-        await person.page.evaluate(_TRIM)
-        shape = await person.page.evaluate(_SHAPE)
-        if shape not in self.shapes:
+        status, links, shape = await person.page.evaluate(_READ, person.base + path)
+        assert status < 500, path
+        found = [f"status {status}"] * (status != 200)
+        if shape is not None and shape not in self.shapes:
             self.shapes.add(shape)
-            found = [f"status {answer.status}"] * (answer.status != 200)
-            if found := found + await find_serious(person.page, is_first=path == "/"):
-                self.found[who, path] = found
-        return links
+            await person.page.goto(person.base + path)
+            await person.page.evaluate(f"({_TRIM})(document)")
+            found += await find_serious(person.page, is_first=path == "/")
+        if found:
+            self.found[who, path] = found
+        return [link.removeprefix(person.base) for link in links if link.startswith(person.base)]
+
+
+async def prepare(page: Page) -> None:
+    """Every page that is opened from now on brings axe along."""
+    await page.context.add_init_script(AXE_SCRIPT)
 
 
 async def find_serious(page: Page, *, is_first: bool = True) -> list[str]:
     """At both widths; the navigation, which wide pages have, on the first of somebody's pages alone."""
-    await page.evaluate(AXE_SCRIPT)
     found = []
     for size in (NARROW, WIDE):
-        where = "main" if size == WIDE and not is_first else "html"
+        where = "main" if size == WIDE and not is_first else "body"
         await page.set_viewport_size({"width": size[0], "height": size[1]})
         found += [f"{size[0]}: {one}" for one in await page.evaluate(_RUN, where)]
-        width = await page.evaluate("document.documentElement.scrollWidth")
-        found += [f"{size[0]}: {width} wide"] * (width > size[0])
     return found
 
 

@@ -17,7 +17,7 @@ import zxingcpp
 from PIL import Image
 
 from schemas.days import get_day
-from tests.browser.judging import Judge
+from tests.browser.judging import Judge, find_serious, prepare
 from tests.browser.walking import DATA, LANGUAGES, NARROW, PASSWORD, PUBLIC_URL, TOFU, Person, Town, open_town
 from tests.registry.pictures import make_png
 from tests.system.running_node import PATIENCE_SECONDS
@@ -337,6 +337,23 @@ async def test_the_operator_sees_what_is_wrong_and_who_may_do_what(town: Town, o
     await operator.picture("node-start")
 
 
+PALE = "<main><p class=%s style='color:#ccc'>示例</p></main><style>@media (%s-width:600px){.seen{display:none}}</style>"
+
+
+async def test_axe_finds_what_is_serious_at_either_width(town: Town) -> None:
+    visitor = await town.invite(bypass_csp=True)
+    await prepare(visitor.page)
+    for hidden, seen in (("max", ["1280"]), ("min", ["390"]), ("none", ["390"])):
+        await visitor.open("/sign-in")
+        await visitor.page.evaluate("text => document.body.innerHTML = text", PALE % ("seen", hidden))
+        found = await find_serious(visitor.page)
+        assert [one.partition(": color-contrast")[0] for one in found] == seen, found
+    await visitor.page.evaluate("document.querySelector('p').style.width = '2000px'")
+    found = [one.split()[0] + one.split()[-1] for one in await find_serious(visitor.page)]
+    assert found == ["390:wide", "1280:wide"]
+    await town.dismiss()
+
+
 async def test_axe_finds_nothing_serious_on_any_page_of_anybody(town: Town, operator: Person) -> None:
     judge = Judge()
     roles = {"reviewer": {}, "engineer": {}, "enterprise_admin": {"enterprise_id": "5"},
@@ -347,6 +364,8 @@ async def test_axe_finds_nothing_serious_on_any_page_of_anybody(town: Town, oper
     async def judge_for(*some: str) -> None:
         for role in some:
             visitor = await town.invite(bypass_csp=True)  # axe is put into the page as a script
+            await prepare(visitor.page)
+            await visitor.open("/sign-in")
             if role == "operator":
                 await visitor.sign_in("admin")
             elif role:

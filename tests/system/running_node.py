@@ -191,13 +191,20 @@ def run_node(data_dir: Path, account: Account, part: str = "up", **settings: str
 
 
 def find_children(parent: int) -> list[int]:
+    """Those that live: whoever waits asks often, so that of all processes the parent's alone are looked at."""
     found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            if int(fields[1]) == parent and fields[0] != "Z":
-                found.append(int(entry.name))
-    return found
+    with suppress(OSError):
+        for thread in Path(f"/proc/{parent}/task").iterdir():
+            found += [int(pid) for pid in (thread / "children").read_text().split()]
+    return [pid for pid in found if is_alive(pid)]
+
+
+def is_alive(pid: int) -> bool:
+    """Neither gone nor waiting to be buried (proc(5), /proc/pid/stat)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def read_command(pid: int) -> list[str]:
