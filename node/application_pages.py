@@ -78,7 +78,7 @@ def _list_node_prefixes(visit: Visit) -> tuple[str, ...]:
 
 @router.get("/new")
 async def show_new(visit: Visiting) -> Response:
-    _check(visit)
+    visit.get_principal().check_scope("manage")
     async with visit.connect() as conn:
         return await _show_form(visit, conn, None, {"kind": "mini_program"}, {})
 
@@ -116,6 +116,7 @@ def _parse_number(form: Form, name: str, most: int) -> int | None:
 
 @router.post("/new")
 async def add(post: Posting) -> Response:
+    post.get_principal().check_scope("manage")
     try:
         async with post.write() as conn:
             prefixes = post.state.config.rules.node_prefixes
@@ -138,6 +139,7 @@ async def show_one(visit: Visiting, number: int) -> Response:
 
 @router.post("/one")
 async def change(post: Posting) -> Response:
+    post.get_principal().check_scope("manage")
     number = _parse_key(post)
     try:
         async with post.write() as conn:

@@ -17,6 +17,7 @@ from node.reporting_loop import step
 from node.store.applications import Details
 from node.store.outbox import fetch_messages
 from node.toplevel_link import reconcile_month
+from registry.accounts import NewAccount
 from registry.app import write_latencies
 from schemas.errors import Conflict, InvalidInput
 from schemas.texts.applications import PAGES
@@ -25,7 +26,7 @@ from tests.node.test_statistics_pages import Balance
 from tests.node.test_toplevel_reporting import REPORTER, above, make_link, node, send_all
 from tests.node.toplevel_world import PREFIX, YESTERDAY, Above
 from tests.registry.api_world import PUMP, TOFU
-from tests.registry.console_world import Console, open_console
+from tests.registry.console_world import PASSWORD, Console, add_visitor, open_console
 from tests.registry.people import order
 
 __all__ = ["above", "node"]
@@ -167,6 +168,10 @@ async def test_a_firm_registers_changes_and_retires_by_forms(console: Console) -
     assert (page.status, "“users” has not the form" in page.shown, "Scan &lt;b&gt;" in page.text) == (400, True, True)
     assert (await pump.post("/applications/new", form | {"users": "1,000"})).status == 400, "not its prefix"
     assert (await pump.post("/applications/new", form | {"users": "1,000", "prefix": PUMP})).status == 303
+    engineer = await add_visitor(console, NewAccount("eng", ["engineer"], PASSWORD))
+    assert (await engineer.get("/applications/new")).status == 403
+    for path in ("/applications/new", "/applications/one"):
+        assert (await engineer.post(path, form)).status == 403, path
     listed = await pump.get("/applications")
     assert "Scan <b> App" in listed.shown
     assert "1,000" in listed.shown
