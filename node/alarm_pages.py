@@ -27,7 +27,7 @@ def _sees_alarms(principal: Principal) -> bool:
 
 router = APIRouter(prefix="/alarms")
 SECTION = Section(
-    router, (Entry("/alarms", "alarms", "group_node", _sees_alarms),), PackageLoader("node", "pages"), PAGES
+    router, (Entry("/alarms", "alarms", "group_running", _sees_alarms),), PackageLoader("node", "pages"), PAGES
 )
 
 

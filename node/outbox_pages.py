@@ -49,7 +49,7 @@ def _sees_outbox(principal: Principal) -> bool:
 
 
 router = APIRouter()
-SECTION = Section(router, (Entry("/outbox", "outbox", "group_node", _sees_outbox),), labels=PAGES)
+SECTION = Section(router, (Entry("/outbox", "outbox", "group_running", _sees_outbox),), labels=PAGES)
 Text = Annotated[str, Query(max_length=4_096)]
 
 

@@ -2,14 +2,18 @@
 
 from typing import Annotated
 
+from asyncpg import Connection
 from fastapi import APIRouter, Query, Response
 
 from registry.accounts import NewAccount, add_account, disable_account, enable_account, list_accounts, set_password
 from registry.console.sections import Entry, Section
-from registry.console.visits import Post, Posting, Problem, Visit, Visiting, collect, find_number
+from registry.console.visits import Post, Posting, Problem, Visit, Visiting, collect
+from registry.enterprises import get_enterprise_id
 from registry.passwords import make_password
 from registry.principals import ROLES, Principal
+from registry.store.placements import fetch_units
 from schemas.errors import InvalidInput, ServiceError
+from schemas.industries import format_division
 
 
 def _may(principal: Principal) -> bool:
@@ -33,10 +37,13 @@ async def _show_list(visit: Visit, fields: dict[str, str], problems: dict[str, P
     principal = visit.get_principal()
     async with visit.connect() as conn:
         rows = await list_accounts(conn, principal)
+        units = {unit.unit_id: unit.name for unit in await fetch_units(conn)} if principal.is_operator else {}
+    areas = {row.user_name: format_division(row.division_code) + units.get(row.unit_id or 0, "") for row in rows}
     roles = ROLES if principal.is_operator else ENTERPRISE_ROLES
     return visit.page(
-        "accounts.html", status=400 if problems else 200, rows=rows, roles=roles, fields=fields, problems=problems
-    )
+        "accounts.html", status=400 if problems else 200, rows=rows, roles=roles, areas=areas, fields=fields,
+        problems=problems,
+    )  # fmt: skip
 
 
 @router.post("")
@@ -45,29 +52,27 @@ async def add(post: Posting) -> Response:
     try:
         password = make_password()
         async with post.connect() as conn:
-            row = await add_account(conn, post.state.config.rules.key_ring, post.order(), _read_new(post, password))
+            new = await _read_new(conn, post, password)
+            row = await add_account(conn, post.state.config.rules.key_ring, post.order(), new)
     except ServiceError as error:
         return await _show_list(post, post.form.to_dict(), post.explain(error, {"enterprise": "enterprise_id"}))
     return post.page("account_made.html", user_name=row.user_name, password=password)
 
 
-def _read_new(post: Post, password: str) -> NewAccount:
+async def _read_new(conn: Connection, post: Post, password: str) -> NewAccount:
     form = post.form
     return NewAccount(
-        form["user_name"], [form["role"]], password, enterprise_id=read_enterprise_id(post),
+        form["user_name"], [form["role"]], password, enterprise_id=await read_enterprise_id(conn, post),
         organisation=form["organisation"], area=form["area"],
     )  # fmt: skip
 
 
-def read_enterprise_id(post: Post) -> int | None:
-    """The operator says which, for everybody else it is his own."""
+async def read_enterprise_id(conn: Connection, post: Post) -> int | None:
+    """The operator says which by code, prefix or name; for everybody else it is his own."""
     principal, text = post.get_principal(), post.form["enterprise_id"]
     if not principal.is_operator:
         return principal.enterprise_id
-    number = find_number(text)
-    if text and number is None:
-        raise InvalidInput("field_invalid", field="enterprise_id")
-    return number
+    return await get_enterprise_id(conn, text) if text else None
 
 
 @router.get("/act")

@@ -15,7 +15,7 @@ from schemas.texts.api_reference import translate
 from schemas.texts.audit import ACTIONS
 
 router = APIRouter(prefix="/audit")
-SECTION = Section(router, (Entry("/audit", "audit_trail", "group_node", is_operator),))
+SECTION = Section(router, (Entry("/audit", "audit_trail", "group_running", is_operator),))
 
 Text = Annotated[str, Query(max_length=4_096)]
 PAGE_ROWS = 100

@@ -10,10 +10,11 @@ from fastapi import APIRouter, Query, Response
 from registry.api.attachments import make_download
 from registry.attachments import read_attachment
 from registry.console.sections import Section
-from registry.console.visits import Post, Posting, Problem, Visit, Visiting, find_number
+from registry.console.visits import Post, Posting, Problem, Visit, Visiting
 from registry.enterprise_views import format_detail, get_enterprise
-from registry.enterprises import move, set_tags, set_verification
+from registry.enterprises import get_enterprise_id, move, set_tags, set_verification
 from registry.prefixes import transfer_prefix
+from registry.store.enterprises import fetch_tag_dictionary
 from schemas.enterprises import Verification
 from schemas.errors import InvalidInput, ServiceError
 
@@ -33,16 +34,20 @@ async def _show(visit: Visit, enterprise_id: int, fields: dict[str, str], proble
     visit.get_principal().check_sees_enterprise(enterprise_id)
     async with visit.connect() as conn:
         detail = await get_enterprise(conn, visit.get_principal(), enterprise_id)
+        known: dict[str, list[str]] = {}
+        for kind, name, _ in await fetch_tag_dictionary(conn):
+            known.setdefault(kind, []).append(name)
     firm = format_detail(detail, visit.language)
     filled = {
         "area": firm["unit"] or firm["division_code"],
         "industry": firm["industry"],
-        "tags": "\n".join(f"{kind}={name}" for kind, name in firm["tags"].items()),
         "result": firm["verification"],
+        "tags": "",
     }
+    filled |= {f"tag.{kind}": firm["tags"].get(kind, "") for kind in known}
     return visit.page(
         "enterprise_manage.html", status=400 if problems else 200, firm=firm, results=RESULTS, fields=filled | fields,
-        problems=problems,
+        tags=known, problems=problems,
     )  # fmt: skip
 
 
@@ -69,9 +74,11 @@ async def _do(conn: Connection, post: Post, enterprise_id: int, what: str) -> No
     elif what == "move":
         await move(conn, order, enterprise_id, _read_day(post), area=form["area"], industry=form["industry"])
     elif what == "tags":
-        await set_tags(conn, order, enterprise_id, _read_tags(form["tags"]))
+        await set_tags(conn, order, enterprise_id, _read_tags(post))
     elif what == "transfer":
-        await transfer_prefix(conn, order, form["prefix"], _read_number(form["enterprise_id"]), _read_day(post))
+        await transfer_prefix(
+            conn, order, form["prefix"], await get_enterprise_id(conn, form["enterprise_id"]), _read_day(post)
+        )
     else:
         raise InvalidInput("field_not_a_choice", field="what", choices="verification, move, tags, transfer")
 
@@ -84,19 +91,14 @@ def _read_day(post: Post) -> date:
         raise InvalidInput("day_malformed", field="day", text=text[:40]) from None
 
 
-def _read_number(text: str) -> int:
-    number = find_number(text)
-    if number is None:
-        raise InvalidInput("field_invalid", field="enterprise_id")
-    return number
-
-
-def _read_tags(text: str) -> dict[str, str]:
-    """`kind=name` in lines."""
+def _read_tags(post: Post) -> dict[str, str]:
+    """One of each known kind by choice, and new ones as `kind=name` in lines."""
+    text = post.form["tags"]
     lines: list[Any] = [re.split("[=＝]", line, maxsplit=1) for line in text.split("\n") if line.strip()]
     if any(len(parts) != 2 for parts in lines):
         raise InvalidInput("tag_malformed", field="tags", kind=text[:40])
-    return {kind.strip(): name.strip() for kind, name in lines}
+    chosen = {key.removeprefix("tag."): name for key, name in post.form.items if key.startswith("tag.") and name}
+    return chosen | {kind.strip(): name.strip() for kind, name in lines}
 
 
 @router.get("/files/{attachment_id}")

@@ -91,6 +91,7 @@ async def list_identifiers(
         "rows": [],
         "after": "",
         "next_address": "",
+        "is_narrowed": any(asked[name] for name in asked if name != "prefix"),
     }
     async with visit.connect() as conn:
         context["prefixes"] = prefixes = await list_own_prefixes(conn, visit)
@@ -106,7 +107,7 @@ async def list_identifiers(
                     "found": found,
                     "after": after,
                     "rows": [await _format_row(visit, templates, Located(rule, stored)) for stored in found.rows],
-                    "ranges": ([], None) if after or any(asked[n] for n in asked if n != "prefix")
+                    "ranges": ([], None) if after or context["is_narrowed"]
                     else await read_page(conn, visit, chosen, None, SHOWN_RANGES),
                 }  # fmt: skip
                 on = {"after": found.next_after or "", "through": "yes"}

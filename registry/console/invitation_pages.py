@@ -49,10 +49,9 @@ async def send(post: Posting) -> Response:
     """The link is shown once: it is handed on by whatever way is safe."""
     form = post.form
     try:
-        wanted = NewInvitation(
-            [form["role"]], read_enterprise_id(post), form["organisation"], form["area"], form["remark"]
-        )
         async with post.write() as conn:
+            enterprise_id = await read_enterprise_id(conn, post)
+            wanted = NewInvitation([form["role"]], enterprise_id, form["organisation"], form["area"], form["remark"])
             row, token = await invite(conn, post.order(), wanted)
     except ServiceError as error:
         return await _show_list(post, form.to_dict(), post.explain(error, {"enterprise": "enterprise_id"}))

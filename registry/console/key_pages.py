@@ -3,10 +3,12 @@
 from datetime import date, datetime, time, timedelta
 from typing import Annotated
 
+from asyncpg import Connection
 from fastapi import APIRouter, Query, Response
 
+from registry.console.account_pages import read_enterprise_id
 from registry.console.sections import Entry, Section
-from registry.console.visits import Post, Posting, Visit, Visiting, find_number
+from registry.console.visits import Post, Posting, Visit, Visiting
 from registry.keys import KeyTerms, add_key, list_keys, revoke_key
 from registry.principals import SCOPES, Principal
 from schemas.days import ZONE
@@ -55,7 +57,7 @@ async def make(post: Posting) -> Response:
     try:
         terms = _read_terms(post)
         async with post.write() as conn:
-            access_key, secret_key = await add_key(conn, post.order(), _read_owner(post), note, terms)
+            access_key, secret_key = await add_key(conn, post.order(), await _read_owner(conn, post), note, terms)
     except ServiceError as error:
         return post.page(
             "key_new.html", status=400, fields=post.form.to_dict(), chosen=post.form.get_all("scope"),
@@ -64,17 +66,11 @@ async def make(post: Posting) -> Response:
     return post.page("key_made.html", access_key=access_key, secret_key=secret_key, note=note)
 
 
-def _read_owner(post: Post) -> int | None:
+async def _read_owner(conn: Connection, post: Post) -> int | None:
     """The enterprise it acts for; the operator names one, a partner organisation, or none for the node itself."""
-    principal, text = post.get_principal(), post.form["enterprise_id"]
-    if not principal.is_operator:
-        return principal.enterprise_id
-    if text and post.form["organisation"]:
+    if post.get_principal().is_operator and post.form["enterprise_id"] and post.form["organisation"]:
         raise InvalidInput("key_for_whom", field="organisation")
-    number = find_number(text)
-    if text and number is None:
-        raise InvalidInput("field_invalid", field="enterprise_id")
-    return number
+    return await read_enterprise_id(conn, post)
 
 
 def _read_terms(post: Post) -> KeyTerms:

@@ -89,7 +89,7 @@ async def show_sheet(
             rule = await get_rule(conn, visit, prefix)
             batch = await _collect_batch(conn, visit, rule, fields, max(0, skip), after)
             if not batch.records:
-                raise NotFound("labels_nothing", field="prefix")
+                raise NotFound("labels_nothing", field="starts_with" if starts_with else "prefix")
             labels = await _describe_labels(conn, visit, rule, batch.records, min(max(lines, 0), MAX_LINES))
     if problems:
         return await _show_choice(visit, fields, problems)

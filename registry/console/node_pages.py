@@ -49,7 +49,7 @@ SECTION = Section(
     (
         Entry("/prefixes", "prefixes", "group_node", _sees_all),
         Entry("/areas", "areas", "group_node", _is_operator),
-        Entry("/health", "health", "group_node", _runs_node),
+        Entry("/health", "health", "group_running", _runs_node),
     ),
 )
 Text = Annotated[str, Query(max_length=4_096)]

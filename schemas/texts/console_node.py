@@ -95,9 +95,10 @@ NODE_LABELS: dict[str, tuple[str, str]] = {
     ),
     "check_alarms": ("告警", "Alarms"),
     "check_alarms_remedy": ("请打开“告警”，每条都写明怎么办。", "Open Alarms: each says what to do."),
+    "tags_new": ("新增标签", "New tags"),
     "hint_tags": (
-        "例如 industrial_chain=高端装备；未列出的标签会移除。",
-        "Such as industrial_chain=pumps; tags not listed go.",
+        "例如 industrial_chain=高端装备；同类别的以此为准。",
+        "Such as industrial_chain=pumps; of a kind that is chosen above, this one holds.",
     ),
     "save_tags": ("保存标签", "Save the tags"),
     "transfer_prefix": ("转移前缀", "Transfer a prefix"),
@@ -105,7 +106,7 @@ NODE_LABELS: dict[str, tuple[str, str]] = {
         "前缀及其全部标识自今日起归接收企业，此前的统计仍归原企业。",
         "The prefix and all its identifiers belong to the receiver from today; what was counted before stays.",
     ),
-    "receiver": ("接收企业的编号", "Number of the receiver"),
+    "receiver": ("接收企业", "Receiver"),
     "transfer_button": ("转移", "Transfer"),
     "done_firm_managed": ("已保存。", "Saved."),
     "reveal": ("显示", "Show"),
@@ -398,11 +399,12 @@ NODE_LABELS: dict[str, tuple[str, str]] = {
     "role": ("角色", "Role"),
     "roles": ("角色", "Roles"),
     "stands_for": ("代表", "Stands for"),
-    "enterprise_number": ("企业编号", "Number of the enterprise"),
-    "hint_enterprise_number": (
-        "企业角色填写；见企业页网址末尾的数字。",
-        "For roles of enterprises; the number at the end of its page's address.",
+    "enterprise_number": ("所属企业", "Enterprise"),
+    "hint_enterprise_role": (
+        "企业角色填写：统一社会信用代码、前缀或企业全称。",
+        "For roles of enterprises: social credit code, prefix or whole name.",
     ),
+    "hint_enterprise_known": ("统一社会信用代码、前缀或企业全称。", "Its social credit code, prefix or whole name."),
     "organisation": ("合作伙伴的信用代码", "Credit code of the partner"),
     "hint_organisation": ("仅合作伙伴填写。", "For partners alone."),
     "hint_area_account": (

@@ -34,7 +34,7 @@ PEOPLE_LABELS: dict[str, tuple[str, str]] = {
     # access keys
     "key_scopes": ("允许的操作", "What it may do"),
     "key_scope_read": ("查看标识、模板、回执", "See identifiers, templates, receipts"),
-    "key_scope_write": ("登记、修改、冻结、停用标识，导入文件", "Register, change, freeze, retire, import identifiers"),
+    "key_scope_write": ("注册、修改、冻结、停用标识，导入文件", "Register, change, freeze, retire, import identifiers"),
     "key_scope_templates": ("建立与修改模板", "Make and change templates"),
     "key_scope_statistics": ("查看统计", "See figures"),
     "key_scope_manage": (
@@ -50,8 +50,8 @@ PEOPLE_LABELS: dict[str, tuple[str, str]] = {
     "key_expires": ("有效期至", "Works until"),
     "hint_key_expires": ("含当日；留空则长期有效，直到吊销。", "That day included; empty: until it is revoked."),
     "hint_key_enterprise": (
-        "代表企业时填写；两项都留空则代表本节点。",
-        "To act for an enterprise; with both empty it acts for the node itself.",
+        "代表企业时填写信用代码、前缀或全称；两项都留空则代表本节点。",
+        "To act for an enterprise: its code, prefix or whole name; with both empty it acts for the node itself.",
     ),
     "hint_key_organisation": (
         "代表合作伙伴时填写；只能查看标为合作伙伴的内容。",
@@ -60,7 +60,7 @@ PEOPLE_LABELS: dict[str, tuple[str, str]] = {
     "key_may": ("权限", "May"),
     "key_may_all": ("全部", "everything"),
     "key_may_read": ("查看", "see"),
-    "key_may_write": ("登记", "register"),
+    "key_may_write": ("注册", "register"),
     "key_may_templates": ("模板", "templates"),
     "key_may_statistics": ("统计", "figures"),
     "key_may_manage": ("管理", "manage"),
@@ -96,6 +96,8 @@ PEOPLE_LABELS: dict[str, tuple[str, str]] = {
     "audit_console": ("控制台", "Console"),
     "audit_outcome": ("结果", "Outcome"),
     "audit_done": ("成功", "done"),
+    "audit_begun": ("已开始", "begun"),
+    "audit_none": ("没有找到记录", "No entry found"),
     "audit_nothing": (
         "请换一个条件；新的记录约一秒后出现。",
         "Search for less; new entries appear after about a second.",

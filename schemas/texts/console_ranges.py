@@ -3,7 +3,7 @@
 RANGE_LABELS: dict[str, tuple[str, str]] = {
     "all_ranges": ("全部号段", "All ranges"),
     "no_ranges": ("还没有号段", "There is no range yet"),
-    "no_ranges_text": ("连续序列号可以一次登记整个号段。", "A run of serials can be registered as one range."),
+    "no_ranges_text": ("连续序列号可以一次注册整个号段。", "A run of serials can be registered as one range."),
     "range_of": ("共 {n} 个标识", "{n} identifiers"),
     "range_is_retired": ("该号段已停用", "This range is retired"),
     "own_records_n": ("其中 {n} 个标识有自己的内容。", "{n} of them have records of their own."),
