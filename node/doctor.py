@@ -17,6 +17,7 @@ from node.alarms import PAGE, list_open
 from node.listening import find_holder, list_places
 from node.migrations import check_schema, connect, describe, list_applied
 from node.pdf_font import find_font
+from node.plausible_time import find_stored_doubt
 from node.postgres import get_dsn
 from node.readiness import ask_all
 from node.registry_link import find_asking, make_asking_context
@@ -147,7 +148,11 @@ async def check_database(connection: Connection, dsn: str) -> Finding:
 
 
 async def check_clock(connection: Connection) -> Finding:
-    """Against the clock of the database: days would differ between its processes and ours."""
+    """Whether the agent believes it, and against the clock of the database: days would differ between its processes
+    and ours."""
+    doubt = await find_stored_doubt(connection)
+    if doubt is not None:
+        return Finding("clock", "error", "clock_doubted", dict(doubt))
     before = time.time()
     theirs: datetime = await connection.fetchval("SELECT clock_timestamp()")
     apart = theirs.timestamp() - (before + time.time()) / 2

@@ -62,6 +62,8 @@ def close(
         return
     wanted = wanted or get_day(now) - timedelta(days=1)
     made = run(_revise(wanted, now, reason) if revise else _close(wanted, incomplete, confirm_clock))
+    if confirm_clock and not as_json:
+        print(say(LABELS["clock_confirmed"], language, at=f"{now:%Y-%m-%d %H:%M:%S} UTC"))
     if as_json:
         print_json([one.format() for one in made])
     elif made:

@@ -41,6 +41,15 @@ TEXTS: dict[str, Text] = {
         "请在两台机器上启用时间同步（chrony、ntpd 或 systemd-timesyncd）。",
         "Synchronise both machines (chrony, ntpd or systemd-timesyncd).",
     ),
+    "clock_doubted": Text(
+        "本机时钟（{at}）比应有的时间超前 {hours} 小时，无法确认，已暂停封账。",
+        "Nobody can say whether this machine's clock ({at}) is right: it is {hours} hours ahead of the time that passed"
+        " since the last look. No day is closed.",
+        "先核对时间（date -u）。时钟有误就校准，封账会自动恢复；"
+        "时钟无误（例如停机数日）则运行 idnode close --confirm-clock。",
+        "Check the time (date -u). Is it wrong, set it: closing goes on by itself. Is it right (the machine was off for"
+        " days), run idnode close --confirm-clock.",
+    ),
     "clock_insane": Text(
         "本机时间为 {now}，显然不正确。",
         "This machine's clock says {now}, which cannot be.",

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from node import doctor
 from node.closing import close_due_days, verify_seals
 from node.plausible_time import (
     ABOVE_MARK,
@@ -158,5 +159,7 @@ async def test_the_command_refuses_until_somebody_confirms_the_clock(
     if not is_synchronised():  # then the kernel knows better than a tick
         assert node.fail("close")["code"] == "close_clock_doubted"
         assert await list_closed(conn) == []
+        assert (await doctor.check_clock(conn)).code == "clock_doubted"
     assert len(node.get("close", "--confirm-clock")) == 2
+    assert (await doctor.check_clock(conn)).code == "clock_agrees"
     assert node.get("close") == [], "from now on the clock is believed"
