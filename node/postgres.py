@@ -30,6 +30,7 @@ from node.postgres_probe import (
     Probe,
     dsn_of,
     find_processes,
+    is_at_work,
     probe,
     read_socket_dir,
 )
@@ -81,6 +82,7 @@ class EmbeddedPostgres:
     _lock: IO[str] | None = field(default=None, init=False, repr=False)
     _borrowed_socket_dir: Path | None = field(default=None, init=False, repr=False)
     _has_answered: bool = field(default=False, init=False, repr=False)  # since it was started last
+    _idle_since: float | None = field(default=None, init=False, repr=False)  # monotonic
 
     def __post_init__(self) -> None:
         self.data_dir = self.data_dir.absolute()
@@ -148,6 +150,21 @@ class EmbeddedPostgres:
 
     def is_running(self) -> bool:
         return self.poll() is None and self._process is not None
+
+    def end_if_stuck(self) -> bool:
+        """To be called every second or so; true if the server was told to end, so that it can be started again.
+
+        PostgreSQL 18 whose recovery fails (an error of the disk) stays "in recovery" for ever, and nobody recovers.
+        """
+        if self._process is None or is_at_work(self._process.pid):
+            self._idle_since = None
+            return False
+        self._idle_since = self._idle_since or time.monotonic()
+        idle_seconds = time.monotonic() - self._idle_since
+        if idle_seconds < REINITIALISATION_SECONDS:
+            return False
+        self._process.send_signal(signal.SIGQUIT if idle_seconds < 2 * REINITIALISATION_SECONDS else signal.SIGKILL)
+        return True
 
     def poll(self) -> int | None:
         """The exit status, None while it runs (or was never started), as in subprocess."""
@@ -221,7 +238,7 @@ class EmbeddedPostgres:
                 preexec_fn=account.prepare_child(os.getpid()),
                 **account.popen_arguments(),
             )
-        self._has_answered, started = False, time.monotonic()
+        self._has_answered, self._idle_since, started = False, None, time.monotonic()
         while probe(socket_dir) is not Probe.READY:
             waited = time.monotonic() - started
             if process.poll() is not None or waited > START_SECONDS:

@@ -13,6 +13,7 @@ SOCKET_NAME = ".s.PGSQL.5432"
 PROTOCOL_3 = 196_608
 ANSWER_SECONDS = 5.0
 CANNOT_CONNECT_NOW = b"C57P03\0"
+AT_WORK = (b"startup", b"walwriter")  # in the titles of processes
 
 
 class Probe(Enum):
@@ -52,6 +53,16 @@ def read_socket_dir(pid_file: Path) -> Path | None:
     except OSError:
         return None
     return Path(lines[4]) if len(lines) > 4 and lines[4] else None
+
+
+def is_at_work(postmaster_pid: int) -> bool:
+    """Whether a process recovers or writes the WAL for it; true also where the kernel does not list children."""
+    try:
+        children = Path(f"/proc/{postmaster_pid}/task/{postmaster_pid}/children").read_text().split()
+        titles = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children]
+    except OSError:  # one of them ends just now
+        return True
+    return any(name in title for title in titles for name in AT_WORK)
 
 
 def find_processes(cluster: Path) -> list[int]:

@@ -319,6 +319,8 @@ class Supervisor:
         if postgres is None or time.monotonic() < self._postgres_due:
             return
         if postgres.is_running():
+            if postgres.end_if_stuck():
+                self._say("database_stuck")
             if has_socket(postgres):
                 return
             self._say("database_socket_gone")  # who cleans temporary directories may take it for rubbish

@@ -110,6 +110,10 @@ LABELS: dict[str, tuple[str, str]] = {
         "Killed {name} (pid {pid}), which did not stop.",
     ),
     "database_ended": ("数据库已停止运行，正在重新启动……", "The database has ended; starting it again …"),
+    "database_stuck": (
+        "数据库恢复失败后停滞不动，正在将其结束……",
+        "The database failed to recover and does nothing more; ending it …",
+    ),
     "database_socket_gone": (
         "数据库的套接字文件被删除，正在重新启动数据库……",
         "Somebody removed the database's socket; starting the database again …",

@@ -126,7 +126,9 @@ def test_nobody_else_can_reach_the_server_or_its_files(server: EmbeddedPostgres)
     assert Path(f"/proc/{server.pid}").stat().st_uid != 0
 
 
-async def test_a_killed_server_is_noticed_and_recovers_every_commit(server: EmbeddedPostgres) -> None:
+async def test_a_killed_server_is_noticed_and_recovers_every_commit(
+    server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dsn = server.start()
     await ask(dsn, "CREATE TABLE rows AS SELECT generate_series(1, 1000)")
     assert server.pid is not None
@@ -135,6 +137,12 @@ async def test_a_killed_server_is_noticed_and_recovers_every_commit(server: Embe
     assert not server.is_running() and find_running(server.data_dir) is None
     assert server.start() == dsn  # the same address: what was given it need not be told
     assert await ask(dsn, "SELECT count(*) FROM rows") == 1000
+    assert not server.end_if_stuck()
+    monkeypatch.setattr(postgres_probe, "AT_WORK", ())  # as after a recovery that failed
+    monkeypatch.setattr(postgres, "REINITIALISATION_SECONDS", 0.1)
+    assert not server.end_if_stuck()
+    await asyncio.sleep(0.1)
+    assert server.end_if_stuck() and server.wait(10) is not None
 
 
 async def test_a_server_that_is_told_to_stop_while_it_gets_over_a_crash_ends_in_order(
