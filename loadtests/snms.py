@@ -15,7 +15,17 @@ import asyncpg
 from loadtests.processes import BenchFailure
 from loadtests.reading import ask_all_over_http
 from loadtests.rows import COLUMNS, FIVE, Firm, choose_numbers, make_suffix, make_values
-from loadtests.verdicts import Finding, Rate, judge_least, judge_most, take_median, take_ratio
+from loadtests.verdicts import (
+    DISTURBED,
+    Finding,
+    Rate,
+    Verdict,
+    is_disturbed,
+    judge_least,
+    judge_most,
+    take_median,
+    take_ratio,
+)
 from loadtests.web import KEYS, WrkLoad, run_wrk
 from loadtests.world import World
 from loadtests.writing import PACED_SHARE, run_paced
@@ -262,10 +272,10 @@ def _plant(world: World, token: str, first: int) -> Iterator[None]:
 
 
 def _describe_cost(idle: Sequence[Rate], busy: Sequence[Rate]) -> Finding:
-    ratio = take_ratio(busy, idle)
+    ratio, reason = take_ratio(busy, idle), DISTURBED if is_disturbed(idle) or is_disturbed(busy) else ""
     return Finding(
         "cached resolves while a plant registers 15 million rows a day", f"≥ {COST_BOUND} × without",
-        f"{ratio:.3f} ×", judge_least(ratio, COST_BOUND),
+        f"{ratio:.3f} ×", Verdict.NOT_MEASURABLE if reason else judge_least(ratio, COST_BOUND), reason,
         rounds=[f"without {a}; with {b}" for a, b in zip(idle, busy, strict=True)],
     )  # fmt: skip
 

@@ -14,12 +14,13 @@ from schemas.ranges import Shape
 from schemas.templates import Template, bind_template, parse_template
 
 # One statement for all questions of a batch: the primary key of records and, only if a suffix fits a range, the
-# ranges, which are probed by their last start at or below the serial number.
+# ranges, which are probed by their last start at or below the serial number. `date_part` makes a float of an epoch,
+# `extract` a numeric, which takes the server a microsecond more for each row.
 _FETCH_RECORDS = """
 SELECT k.n, false AS is_member, r.template_id, r.state, r.changed, r.packed, r.note
 FROM unnest($1::int8[], $2::int4[], $3::text[]) AS k(n, prefix_id, suffix_key)
 CROSS JOIN LATERAL (
-    SELECT template_id, state, extract(epoch FROM changed)::int8 AS changed, packed, note
+    SELECT template_id, state, date_part('epoch', changed)::int8 AS changed, packed, note
     FROM records
     WHERE prefix_id = k.prefix_id AND suffix_key = k.suffix_key
     LIMIT 1) r
@@ -30,7 +31,7 @@ SELECT k.n, true, r.template_id, r.state, r.changed, r.packed, r.note
 FROM unnest($4::int8[], $5::int4[], $6::text[], $7::int2[], $8::bool[], $9::int8[])
     AS k(n, prefix_id, head_key, width, checked, number)
 CROSS JOIN LATERAL (
-    SELECT last, template_id, state, extract(epoch FROM changed)::int8 AS changed, packed, note
+    SELECT last, template_id, state, date_part('epoch', changed)::int8 AS changed, packed, note
     FROM ranges
     WHERE prefix_id = k.prefix_id AND head_key = k.head_key AND width = k.width AND checked = k.checked
         AND first <= k.number
