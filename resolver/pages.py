@@ -109,7 +109,7 @@ class Pages:
 
     def _show_retired(self, raw: bytes, shown: str, finding: Finding, language: str) -> Reply:
         successor = finding.successor
-        extra: dict[str, Any] = {"address": shown, "sandbox": self._is_sandbox(finding)}
+        extra: dict[str, Any] = {"address": shown, "sandbox": self._is_sandbox(finding), "is_notice": True}
         if successor:
             path = format_scan_url("", successor) if "/" in successor else ""
             extra |= {"successor": successor, "successor_path": path}
