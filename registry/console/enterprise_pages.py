@@ -185,6 +185,7 @@ def _check_id(enterprise_id: int) -> int:
     return enterprise_id
 
 
+_REVIEWS = ("review", "approve", "refuse")
 # state → what can be decided there
 _ACTIONS = {
     "pending": ("review", "approve", "refuse"),
@@ -197,11 +198,10 @@ _ACTIONS = {
 
 def _list_actions(visit: Visit, state: str) -> tuple[str, ...]:
     principal = visit.get_principal()
-    reviews = {"review", "approve", "refuse"}
     return tuple(
         action
         for action in _ACTIONS.get(state, ())
-        if (principal.has_role("reviewer") if action in reviews else principal.is_operator)
+        if (principal.has_role("reviewer") if action in _REVIEWS else principal.is_operator)
     )
 
 
@@ -209,7 +209,7 @@ def _list_actions(visit: Visit, state: str) -> tuple[str, ...]:
 async def show_act(visit: Visiting, enterprise_id: int, action: Text) -> Response:
     async with visit.connect() as conn:
         detail = await get_enterprise(conn, visit.get_principal(), _check_id(enterprise_id))
-    _check_action(action)
+    _check_action(visit.get_principal(), action)
     return _show_act(visit, detail, action, {}, {})
 
 
@@ -223,8 +223,13 @@ def _show_act(
     )  # fmt: skip
 
 
-def _check_action(action: str) -> None:
-    if action not in ("review", "approve", "refuse", "suspend", "resume", "close"):
+def _check_action(principal: Principal, action: str) -> None:
+    """Raises InvalidInput, or Forbidden for who may never do it."""
+    if action in _REVIEWS:
+        principal.check_role("reviewer")
+    elif action in ("suspend", "resume", "close"):
+        principal.check_operator()
+    else:
         raise InvalidInput("field_not_a_choice", field="action", choices="approve, refuse")
 
 
@@ -232,7 +237,7 @@ def _check_action(action: str) -> None:
 async def act(post: Posting, enterprise_id: int) -> Response:
     """Nobody decides on an application of his own: the decision itself refuses it."""
     action, rules = post.form["action"], post.state.config.rules
-    _check_action(action)
+    _check_action(post.get_principal(), action)
     try:
         order = post.order(post.form.get_reason())
         async with post.write() as conn:
@@ -262,6 +267,7 @@ async def _decide(conn: Connection, action: str, rules: Any, order: Order, enter
 @router.get("/enterprises/{enterprise_id}/personal")
 async def show_reveal(visit: Visiting, enterprise_id: int) -> Response:
     """Asks for the reason, which is recorded."""
+    visit.get_principal().check_enterprise(enterprise_id)
     async with visit.connect() as conn:
         detail = await get_enterprise(conn, visit.get_principal(), _check_id(enterprise_id))
     return visit.page("enterprise_personal.html", firm=format_detail(detail, visit.language), personal=None, reason="")
@@ -270,6 +276,7 @@ async def show_reveal(visit: Visiting, enterprise_id: int) -> Response:
 @router.post("/enterprises/{enterprise_id}/personal")
 async def reveal(post: Posting, enterprise_id: int) -> Response:
     principal, personal, problems = post.get_principal(), None, {}
+    principal.check_enterprise(enterprise_id)
     async with post.connect() as conn:
         detail = await get_enterprise(conn, principal, _check_id(enterprise_id))
     try:

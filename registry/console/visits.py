@@ -28,7 +28,7 @@ from registry.console.security import (
 from registry.principals import Principal
 from registry.sign_in import Visit as Origin
 from registry.tokens import find_session
-from schemas.errors import InvalidInput, ServiceError, Unauthenticated
+from schemas.errors import Forbidden, InvalidInput, ServiceError, Unauthenticated
 from schemas.texts import format_message, format_remedy
 
 MAX_FIELDS = 2_500
@@ -112,7 +112,12 @@ class Visit(Call):
         )
 
     def explain(self, error: ServiceError, fields: Mapping[str, str] | None = None) -> dict[str, Problem]:
-        """Field of the form → what is wrong with it. `fields`: what an error calls a field → what the form does."""
+        """Field of the form → what is wrong with it. `fields`: what an error calls a field → what the form does.
+
+        A right that is missing is no mistake in a form: raised on, it is answered 403 and stands in the audit trail.
+        """
+        if isinstance(error, Forbidden):
+            raise error
         renamed = fields or {}
         if isinstance(error, InvalidBody):
             found = [InvalidInput(code, field=at, **details) for code, at, details in error.problems]
