@@ -101,7 +101,7 @@ async def get_table(call: Reading, asked: Asked) -> Response:
     """With period, time, seal, definitions, sums, and whether these sum to the figures of the whole."""
     async with call.connect() as conn:
         table = await read_table(conn, asked, call.state.now())
-    return call.reply(table.format(call.language))
+    return call.reply(table.format(call.language), _say_status(table.status))
 
 
 @router.get(

@@ -93,6 +93,8 @@ def describe_status(status: dict[str, Any], language: str) -> str:
     """Provisional, or sealed with the seals, in words."""
     if status["status"] == "provisional":
         return say(LABELS["provisional"], language)
+    if not status["seals"]:
+        return say(LABELS["sealed_before"], language)
     seals = ", ".join(f"{seal['node_prefix']} {seal['seal'][:16]}…" for seal in status["seals"])
     return say(LABELS["sealed"], language, seal=seals)
 

@@ -36,8 +36,10 @@ TEXTS: dict[str, Text] = {
     "alarm_report_refused": Text(
         "上级节点退回了 {refused} 份报告，另有 {dead} 份逾期未能送达。",
         "The top-level node refused {refused} reports; {dead} more were given up undelivered.",
-        "请运行 idnode outbox 查看被退回的行，修正后会以新的修订号自动重报。",
-        "See the refused rows with idnode outbox; once repaired they go again as the next revision.",
+        "请运行 idnode outbox list --state refused 查看被退回的报文，用 idnode outbox show 查看各行的原因，"
+        "修正后会以新的修订号自动重报。",
+        "See them with idnode outbox list --state refused, and why with idnode outbox show; once repaired they go again"
+        " as the next revision.",
     ),
     "alarm_certificate_expiring": Text(
         "证书 {subject} 将于 {end} 到期，还剩 {days} 天。",

@@ -57,6 +57,10 @@ COLUMNS: dict[str, tuple[str, str]] = {
 LABELS: dict[str, tuple[str, str]] = {
     "provisional": ("暂定（数字仍会变化）", "provisional (the figures still change)"),
     "sealed": ("已封存，封印 {seal}", "sealed, {seal}"),
+    "sealed_before": (
+        "早于本节点的第一个前缀，数字不再变化，没有封印",
+        "final: before the first prefix of this node, there is no seal",
+    ),
     "clock_confirmed": ("已确认时钟无误：{at}", "The clock is taken as right: {at}"),
     "no_seals": ("这段时间没有已封账的日子。", "No day of this time is closed."),
     "revised_days": (

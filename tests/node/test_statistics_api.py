@@ -61,7 +61,9 @@ async def test_answers_say_whether_they_are_sealed(world: World) -> None:
     sealed = await world.ask("GET", f"{V1}?by=day&from={CLOSED}&to={CLOSED}", who="operator")
     (close, _) = (await world.ask("GET", f"{V1}/closes", who="operator")).json["closes"]
     assert sealed.headers["Statistics-Status"] == "sealed"
-    table = (await world.ask("GET", f"{V1}/table?to={CLOSED}", who="pump")).json
+    answer = await world.ask("GET", f"{V1}/table?to={CLOSED}", who="pump")
+    assert answer.headers["Statistics-Seal"] == sealed.headers["Statistics-Seal"]
+    table = answer.json
     assert [(r["day"], r["revision"], r["reason"]) for r in table["revisions"]] == [(str(CLOSED), 2, "a late segment")]
     assert sealed.headers["Statistics-Seal"] != f"88.101={close['seal']}", "the seal of the last statement on that day"
 

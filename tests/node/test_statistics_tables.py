@@ -15,7 +15,7 @@ import pytest_asyncio
 from node.closing import close_day, find_status, revise_day
 from node.definitions import DEFINITIONS, define_counters, name_column
 from node.statistics import GROUPINGS, Limits
-from node.statistics_files import FORMATS, guard_formula, list_notes, make_file, name_file
+from node.statistics_files import FORMATS, describe_status, guard_formula, list_notes, make_file, name_file
 from node.statistics_tables import Question, Table, read_table
 from node.store.counting import add_answers
 from node.store.registrations import add_registrations
@@ -126,6 +126,12 @@ async def test_an_area_has_its_own_figures_and_nothing_of_others(conn: asyncpg.C
 
 
 # Files ----------------------------------------------------------------------------------------------------------
+
+
+async def test_days_from_before_the_node_are_final_without_a_seal(conn: asyncpg.Connection) -> None:
+    sealed = await read(conn, "unit", date(2024, 6, 2))
+    assert describe_status(sealed.status | {"seals": []}, "en").startswith("final: before the first prefix")
+    assert describe_status(sealed.status, "en").startswith("sealed, 88.101 ")
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
