@@ -10,6 +10,9 @@ from hypothesis import settings
 
 from tests import database
 
+# While thousands of tests are collected nothing becomes garbage: looking for it takes a quarter of the time.
+gc.set_threshold(20_000, 50, 1_000)
+
 # A slow machine refutes no law.
 settings.register_profile("suite", max_examples=60, deadline=None)
 settings.load_profile("suite")
@@ -19,7 +22,6 @@ def pytest_collection_finish() -> None:
     """All modules and thousands of tests stay: looking for garbage among them again and again takes a tenth of all."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 50, 1_000)
 
 
 @pytest.fixture(scope="session")
