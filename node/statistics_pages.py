@@ -11,6 +11,7 @@ from jinja2 import PackageLoader
 
 from node.charts import draw_rank, draw_trend
 from node.definitions import define_counters, name_column
+from node.periods import list_periods
 from node.statistics import AT_END
 from node.statistics_api import find_limits
 from node.statistics_files import FORMATS, describe_check, describe_reason, make_file, name_file
@@ -111,27 +112,10 @@ async def show_figures(
         sums=[table.sums[name] for name in table.figure_columns], check=describe_check(table, visit.language),
         max_rows=MAX_ROWS, say_reason=lambda reason: describe_reason(reason, visit.language),
         links_firms=principal.sees_all or principal.kind == "regulator",
-        presets=[(label, _ask_again(asked, {"from": str(since), "to": str(until)}))
-                 for label, since, until in list_presets(get_day(now))],
+        presets=[(f"fig_{name.replace('-', '_')}", _ask_again(asked, {"from": str(since), "to": str(until)}))
+                 for name, (since, until) in list_periods(get_day(now)).items()],
         chosen=[(text, _ask_again(asked, {field: ""})) for field, text in _list_chosen(asked)],
     )  # fmt: skip
-
-
-def list_presets(today: date) -> list[tuple[str, date, date]]:
-    """Whole months, quarters and years that are over, and the running year: (label, first, last day)."""
-    month, year = today.replace(day=1), today.replace(month=1, day=1)
-    day = timedelta(days=1)
-    before = _begin_quarter(today) - day
-    return [
-        ("fig_last_month", (month - day).replace(day=1), month - day),
-        ("fig_last_quarter", _begin_quarter(before), before),
-        ("fig_this_year", year, today),
-        ("fig_last_year", (year - day).replace(month=1, day=1), year - day),
-    ]
-
-
-def _begin_quarter(day: date) -> date:
-    return day.replace(month=(day.month - 1) // 3 * 3 + 1, day=1)
 
 
 def _ask_again(asked: Mapping[str, str], other: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ from node.table import format_table
 from node.wording import say
 from schemas.days import get_day
 from schemas.errors import InvalidInput
+from schemas.industries import check_industry_path
 from schemas.texts.commands import LABELS
 from schemas.texts.statistics import LABELS as WORDS
 
@@ -37,8 +38,17 @@ def stats(
         str | None, typer.Option("--from", metavar="D", help="缺省为最早 / default: the beginning")
     ] = None,
     last: Annotated[str | None, typer.Option("--to", metavar="D", help="缺省为今天 / default: today")] = None,
+    period: Annotated[
+        str,
+        typer.Option(
+            "--period",
+            metavar="P",
+            help="last-month, last-quarter, this-year, last-year; 代替 --from 和 --to / instead of --from and --to",
+        ),
+    ] = "",
     prefix: Annotated[list[str] | None, typer.Option("--prefix", metavar="P", help="只看这些前缀 / only these")] = None,
     area: Annotated[str, typer.Option("--area", metavar="CODE", help="只看该区划 / only this division")] = "",
+    industry: Annotated[str, typer.Option("--industry", metavar="C/34", help="只看该行业 / only this industry")] = "",
     level: Annotated[
         int | None, typer.Option("--level", min=1, max=4, help="行业 1–4、区划 1–3 / of industries, of areas")
     ] = None,
@@ -61,9 +71,10 @@ def stats(
     from node.statistics_tables import Question
 
     today = get_day(datetime.now().astimezone())
-    limits = Limits(prefix, division_code=area)
+    limits = Limits(prefix, division_code=area, industry="/".join(check_industry_path(industry)) if industry else "")
+    days_asked = parse_day(first, "from"), parse_day(last, "to") or today
     wanted = industry_level if by == "industry" and level is None else level
-    question = Question(by, parse_day(first, "from"), parse_day(last, "to") or today, limits, wanted)
+    question = Question(by, *(_find_period(period, today) if period else days_asked), limits, wanted)
     target = pdf or export
     file_format = "pdf" if pdf else _find_format(export) if export else ""
     table, days = run(_read(question, file_format))
@@ -77,6 +88,16 @@ def stats(
         print_json(table.format(language) if provisional else table.rows)
     else:
         _print_table(table, language)
+
+
+def _find_period(name: str, today: date) -> tuple[date, date]:
+    """Raises InvalidInput."""
+    from node.periods import list_periods
+
+    periods = list_periods(today)
+    if name not in periods:
+        raise InvalidInput("statistics_period_unknown", field="period", period=name[:40], periods=", ".join(periods))
+    return periods[name]
 
 
 async def _read(question: "Question", file_format: str) -> "tuple[Table, Table | None]":

@@ -41,7 +41,7 @@ PAGES: dict[str, tuple[str, str]] = {
     "fig_waits": ("有迟到数据，待修订", "late figures wait for a revision"),
     "fig_gaps": ("已知日志缺失 {count} 处", "known gaps of the log: {count}"),
     "fig_stated": ("各前缀的数字", "Figures by prefix"),
-    "fig_changed": ("{count} 个前缀经修订", "{count} prefixes were revised"),
+    "fig_changed": ("{count} 个前缀经修订", "prefixes revised: {count}"),
     "fig_idle": (
         "另有 {count} 个前缀到这一天还没有任何数字。",
         "{count} more prefixes had nothing yet on that day.",

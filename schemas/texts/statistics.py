@@ -206,6 +206,12 @@ TEXTS: dict[str, Text] = {
         "行业：1 门类、2 大类、3 中类、4 小类；区划：1 省、2 市、3 县区。",
         "Industries: 1 section, 2 division, 3 group, 4 class; areas: 1 province, 2 city, 3 county.",
     ),
+    "statistics_period_unknown": Text(
+        "没有名为 {period} 的统计期。",
+        "There is no period {period}.",
+        "可用的统计期：{periods}；其他日期用 --from 和 --to。",
+        "There are {periods}; --from and --to name any other days.",
+    ),
     "statistics_period_reversed": Text(
         "统计期的首日 {first} 晚于末日 {last}。",
         "The period begins on {first}, after its end on {last}.",

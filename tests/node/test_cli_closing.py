@@ -53,6 +53,10 @@ async def test_days_are_closed_shown_verified_and_exported(node: Node, pool: asy
     assert node.run("stats", "--by", "day", "--to", YESTERDAY, "--pdf", printed).returncode == 0
     assert table["seals"][0]["seal"] in "".join(read_cells(printed.read_bytes()))
     assert node.fail("stats", "--export", "figures.docx")["code"] == "export_format_unknown"
+    assert node.fail("stats", "--period", "last-week")["code"] == "statistics_period_unknown"
+    yearly = node.run("stats", "--by", "day", "--period", "this-year", "--industry", "C", "--export", target)
+    assert yearly.returncode == 0, yearly.stderr
+    assert json.loads(target.read_text(encoding="utf-8"))["from"] == f"{TODAY.year}-01-01"
     await pool.execute("UPDATE closed_rows SET registered_new = 6 WHERE day = $1", YESTERDAY)
     found = node.run("seal", "verify")
     assert found.returncode == 1

@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from node.charts import PLOT_HEIGHT, draw_progress, draw_rank, draw_trend, find_top
 from node.closing import close_day, revise_day
-from node.statistics_pages import list_presets
+from node.periods import list_periods
 from node.store.counting import add_answers
 from node.store.registrations import add_registrations
 from registry.accounts import NewAccount
@@ -172,7 +172,7 @@ async def test_from_a_number_to_the_firms_behind_it(console: Console, by: str) -
     ],
 )  # fmt: skip
 def test_months_quarters_and_years_that_are_over_are_one_click(today: str, periods: list[str]) -> None:
-    assert [f"{first} {last}" for _, first, last in list_presets(date.fromisoformat(today))] == periods
+    assert [f"{first} {last}" for first, last in list_periods(date.fromisoformat(today)).values()] == periods
 
 
 async def test_the_page_is_taken_away_as_a_file(console: Console) -> None:
@@ -278,7 +278,7 @@ async def test_the_sealed_figure_stays_beside_the_revised_one(
 ) -> None:
     shown = (await console[who].get(f"/statistics/days/{revised}")).shown
     assert "revision 2" in shown and "registrations that arrived after the day was closed" in shown
-    assert ("19 sealed: 7" in shown, "1 prefixes were revised" in shown) == ((True, True) if sealed else (False, False))
+    assert ("19 sealed: 7" in shown, "prefixes revised: 1" in shown) == ((True, True) if sealed else (False, False))
     assert sealed is None or f"sealed: {sealed} " in shown
     assert ("Firm 902" in shown) == (who in ("operator", "tofu"))
     days = (await console[who].get("/statistics/days")).shown
@@ -300,7 +300,18 @@ def test_every_word_is_said_somewhere() -> None:
         path.read_text(encoding="utf-8") for kind in ("*_pages.py", "pages/*.html") for path in PACKAGE.glob(kind)
     )
     said = set(re.findall(r"""["']([a-z]+_[a-z_0-9]+|figures|plans)["']""", source))
-    built = ("by_", "standing_", "fig_stage_", "fig_step_", "done_", "plan_running_", "plan_ended_", "plan_linear_")
+    built = (
+        "by_",
+        "fig_last_",
+        "fig_this_",
+        "standing_",
+        "fig_stage_",
+        "fig_step_",
+        "done_",
+        "plan_running_",
+        "plan_ended_",
+        "plan_linear_",
+    )
     assert {key for key in PAGES if not key.startswith(built)} - said == set()
     assert {key for key in said if key.startswith(("fig_", "plan_")) and key not in PAGES} <= {
         "fig_step_", "plan_target_not_found", "plan_file_too_long", "plan_loaded", "plan_unchanged", "plan_entered",
