@@ -7,9 +7,9 @@ import tempfile
 import traceback
 
 import typer
-from typer._click.exceptions import UsageError  # typer's own copy of click; no public name leads to it
+from typer._click.exceptions import NoArgsIsHelpError, UsageError  # typer's own copy of click; no public name for it
 
-from node.cli.frame import COMMAND, LANGUAGE_VARIABLE, complain, take_language
+from node.cli.frame import COMMAND, LANGUAGE_VARIABLE, complain, show_text, take_language
 from schemas.errors import ServiceError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -17,6 +17,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 def main() -> None:
     """Exit status 0 on success only; 1: refused or failed; 2: the command line itself is wrong; 130: Ctrl-C."""
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # names of files may be no UTF-8
     status = run_command(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -34,7 +35,7 @@ def run_command(arguments: list[str]) -> int:
     try:
         from node.cli.commands import app
 
-        COMMAND.set(" ".join(arguments))
+        COMMAND.set(show_text(" ".join(arguments)))
         result = app(args=arguments, prog_name="idnode", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except ServiceError as error:
@@ -44,8 +45,12 @@ def run_command(arguments: list[str]) -> int:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except UsageError as error:  # an unknown option, a value that is none
+    except NoArgsIsHelpError as error:
         error.show()
+        return error.exit_code
+    except UsageError as error:  # an unknown option, a value that is none
+        command = error.ctx.command_path if error.ctx else "idnode"
+        complain(ServiceError("command_line_wrong", reason=error.format_message(), command=command), as_json)
         return error.exit_code
     except BrokenPipeError:
         return 1

@@ -80,6 +80,11 @@ def complain(error: ServiceError, as_json: bool = False) -> None:
         print(f"  → {remedy}", file=sys.stderr)
 
 
+def show_text(text: str) -> str:
+    """A name or a command line without the bytes that are no UTF-8, as in names of files that came from elsewhere."""
+    return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
 def print_json(value: object, file: Any = None) -> None:
     """One line; text that is not ASCII as it is, times and other objects as `str` writes them."""
     print(json.dumps(value, ensure_ascii=False, default=str), file=file or sys.stdout)
@@ -100,6 +105,10 @@ def run(work: Coroutine[Any, Any, Answer]) -> Answer:
         return asyncio.run(work)
     except lost as error:
         raise ServiceError("database_connection_lost", reason=str(error) or type(error).__name__) from error
+    except asyncpg.DataError as error:
+        if type(error) is not asyncpg.DataError:  # of the server; this one is the driver's about what it was given
+            raise
+        raise ServiceError("argument_unusable", reason=str(error)) from error
     except asyncpg.InsufficientResourcesError as error:  # a full disk, too many connections
         raise ServiceError("database_without_room", reason=str(error)) from error
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from node.cli.data import Desk
-from node.cli.frame import AsJson, get_language, load, open_database, print_json, run, show_progress
+from node.cli.frame import AsJson, get_language, load, open_database, print_json, run, show_progress, show_text
 from node.wording import say
 from schemas.texts.commands import LABELS
 
@@ -115,7 +115,8 @@ async def _run_job(
     template = await desk.get_template(*target)
     async with conn.transaction():
         await desk.note_command()
-        job_id = await create_import(conn, settings.jobs_dir, file, (rule, template), file.name, desk.act(), options)
+        name = show_text(file.name)
+        job_id = await create_import(conn, settings.jobs_dir, file, (rule, template), name, desk.act(), options)
         # Before others can see the job: the node's own runner takes it up only if this process dies.
         await try_lock_job(conn, job_id)
     job = await run_import(conn, settings.jobs_dir, job_id, lambda j: report(j.rows_done, j.rows_total))

@@ -45,6 +45,18 @@ TEXTS: dict[str, Text] = {
         "请检查路径、权限和磁盘剩余空间（idnode doctor）后重试。",
         "Check the path, the rights and the room on the disk (idnode doctor), then try again.",
     ),
+    "command_line_wrong": Text(
+        "命令行有误：{reason}",
+        "The command line is wrong: {reason}",
+        "用 {command} --help 查看可用的选项和参数。",
+        "{command} --help lists options and arguments.",
+    ),
+    "argument_unusable": Text(
+        "参数有误：{reason}",
+        "An argument cannot be used: {reason}",
+        "请检查过大的数字和不是 UTF-8 的文字。",
+        "Look for a number that is too large, or text that is not UTF-8.",
+    ),
     "program_failed": Text(
         "程序出现内部错误（{error}）。",
         "The program failed for a reason of its own ({error}).",

@@ -22,6 +22,7 @@ from node.cli.frame import run, take_language
 from node.listening import Place, find_holder, open_sockets
 from node.table import format_table, measure_width
 from schemas.errors import ServiceError, SetupError
+from tests.node.command_line import run_here
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 30.0
@@ -300,9 +301,12 @@ def test_errors_speak_the_language_that_was_asked_for(language: str, word: str, 
     assert done.stderr.startswith(word)
 
 
-def test_a_wrong_command_line_ends_with_2() -> None:
-    assert run_idnode("up", "--bogus").returncode == 2
-    assert run_idnode("bogus").returncode == 2
+@pytest.mark.parametrize("arguments", [("up", "--bogus"), ("bogus",), ("retire",), ("doctor", "x")])
+def test_a_wrong_command_line_ends_with_2_and_says_where_help_is(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    done = run_here([*arguments, "--json"], {"IDNODE_LANGUAGE": "zh"}, tmp_path)
+    error = json.loads(done.stderr)
+    assert (done.returncode, error["code"], "--help" in error["remedy"]) == (2, "command_line_wrong", True)
+    assert done.stdout == ""
 
 
 @pytest.mark.parametrize(
