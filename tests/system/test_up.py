@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import database
-from tests.system.accounts import use_ordinary, use_own
+from tests.system.accounts import use_own
 from tests.system.running_node import PATIENCE_SECONDS, RunningNode, read_memory_bytes, run_node, wait_until
 
 CHILDREN = {"registry", "resolver-0", "resolver-1", "agent", "postgres"}
@@ -131,7 +130,14 @@ def test_a_killed_supervisor_takes_everything_with_it(node: RunningNode) -> None
     wait_until(lambda: not node.find_leftovers())
     node.start()
     assert json.loads(node.get("/api/handles/88.101.5/0000000001"))["responseCode"] == 1
-    assert node.stop(signal.SIGTERM) == 0
+
+
+def test_a_second_ctrl_c_does_not_wait_for_a_process_that_hangs(node: RunningNode) -> None:
+    os.kill(node.find_processes()["resolver-0"], signal.SIGSTOP)
+    os.kill(node.pid, signal.SIGINT)
+    wait_until(lambda: "Stopping" in node.printed)
+    assert node.stop(signal.SIGINT) == 0
+    assert "Killed resolver-0" in node.printed
     assert node.find_leftovers() == []
 
 
@@ -144,17 +150,6 @@ def test_ctrl_c_while_it_starts_leaves_nothing_behind(node: RunningNode, moment:
     for _ in range(times - 1):
         os.kill(node.pid, signal.SIGINT)
     assert node.stop(signal.SIGINT) == 0, node.printed
-    assert node.find_leftovers() == []
-
-
-def test_a_second_ctrl_c_does_not_wait_for_a_process_that_hangs(node: RunningNode) -> None:
-    node.end()
-    node.start()
-    os.kill(node.find_processes()["resolver-0"], signal.SIGSTOP)
-    os.kill(node.pid, signal.SIGINT)
-    wait_until(lambda: "Stopping" in node.printed)
-    assert node.stop(signal.SIGINT) == 0
-    assert "Killed resolver-0" in node.printed
     assert node.find_leftovers() == []
 
 
@@ -183,20 +178,3 @@ async def test_parts_run_alone_on_a_database_of_their_own(place: Path, server_ds
             assert not any("postgresql" in word for words in part.find_leftovers() for word in words)
             assert part.stop(signal.SIGTERM) == 0
             assert part.find_leftovers() == []
-
-
-def test_an_ordinary_user_runs_it_too(place: Path) -> None:
-    account = use_ordinary(place)
-    data_dir = place / "ordinary"
-    data_dir.mkdir()
-    if account.name is not None:
-        shutil.chown(data_dir, account.name)
-    with run_node(data_dir, account) as node:
-        node.start("--demo")
-        assert "Demonstration: 66 enterprises, 22940 identifiers." in node.printed
-        assert json.loads(node.get("/api/handles/88.101.5/0000000001"))["responseCode"] == 1
-        owners = {os.stat(f"/proc/{pid}").st_uid for pid in node.find_processes().values()}
-        assert owners == {data_dir.stat().st_uid}
-        assert 0 not in owners
-        assert node.stop(signal.SIGINT) == 0
-        assert node.find_leftovers() == []
