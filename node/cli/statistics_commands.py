@@ -26,6 +26,7 @@ statistics = typer.Typer(invoke_without_command=True, help="统计 / Statistics"
 def add_to(app: typer.Typer) -> None:
     statistics.callback()(stats)
     statistics.command("recompute")(recompute)
+    statistics.command("sources")(sources)
     app.add_typer(statistics, name="stats")
 
 
@@ -111,8 +112,13 @@ def _print_table(table: "Table", language: str) -> None:
     from node.statistics_files import describe_status
 
     if table.rows:
-        rows = [["–" if row[name] is None else row[name] for name in table.columns] for row in table.rows]
-        print(format_table(rows, header=list(table.columns)))
+        # A terminal is narrow: what is 0 in every row is named below; files and --json have it.
+        empty = [name for name in table.figure_columns if not any(row[name] for row in table.rows)]
+        columns = [name for name in table.columns if name not in empty]
+        rows = [["–" if row[name] is None else row[name] for name in columns] for row in table.rows]
+        print(format_table(rows, header=columns))
+        if empty:
+            print(say(WORDS["all_zero"], language, columns=", ".join(empty)))
     print(f"{say(WORDS['status'], language)}: {describe_status(table.status, language)}")
 
 
@@ -151,6 +157,36 @@ def _print_comparison(found: dict[str, Any], language: str) -> None:
             print(f"{name}: " + "  ".join(f"{key}={value}" for key, value in entry.items() if value not in (None, "")))
     if found["complete"] and not found["differences"]:
         print(say(LABELS["no_differences"], language, day=found["day"]))
+
+
+def sources(
+    day: Day = None, limit: Annotated[int, typer.Option("--limit", min=1, max=10_000)] = 20, as_json: AsJson = False
+) -> None:
+    """一天里谁在查询、哪些前缀查不到 / Who asked on a day, and under which prefixes nothing was found"""
+    from node.store.statistics import fetch_outcomes, fetch_sources
+    from schemas.resolution_log import ClientClass
+
+    wanted = parse_day(day, "day") or get_day(datetime.now().astimezone())
+
+    async def read() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        async with open_database(load()) as conn:
+            asking = [dict(row) for row in await fetch_sources(conn, wanted, limit)]
+            return [dict(row) for row in await fetch_outcomes(conn, wanted, limit)], asking
+
+    prefixes, found = run(read())
+    for row in found:
+        row["client_class"] = ClientClass(row["client_class"]).name.lower()
+    if as_json:
+        print_json({"day": wanted.isoformat(), "prefixes": prefixes, "sources": found})
+        return
+    words = get_language()
+    for rows, names in ((prefixes, ("answers", "not_found", "prefix")),
+                        (found, ("answers", "address", "client_class", "prefix"))):  # fmt: skip
+        if rows:
+            other = {"prefix": say(WORDS["other_prefixes"], words), "address": say(WORDS["other_addresses"], words)}
+            print(format_table([[row[name] or other.get(name, 0) for name in names] for row in rows], header=names))
+    if not prefixes:
+        print(say(WORDS["nobody_asked"], words, day=wanted))
 
 
 def parse_day(text: str | None, field: str) -> date | None:

@@ -17,6 +17,8 @@ from datetime import date
 
 from asyncpg import Connection, Record
 
+from schemas.resolution_log import Outcome
+
 MEASURES = (
     "registered_new",
     "range_minted",
@@ -357,6 +359,27 @@ async def fetch_clients(conn: Connection, day: date) -> list[Record]:
         "SELECT prefix_id, day, client_class, host(address) AS address, answers FROM resolution_clients WHERE day = $1",
         day,
     )
+
+
+async def fetch_outcomes(conn: Connection, day: date, limit: int) -> list[Record]:
+    """prefix (null: not ours), answers, and by outcome those that were not found, the most of these first."""
+    return await conn.fetch(
+        "SELECT x.prefix, sum(c.answers)::int8 AS answers,"
+        " coalesce(sum(c.answers) FILTER (WHERE c.outcome = $2), 0)::int8 AS not_found"
+        " FROM resolution_counts c LEFT JOIN prefixes x USING (prefix_id) WHERE c.day = $1"
+        " GROUP BY 1 ORDER BY 3 DESC, 2 DESC, 1 LIMIT $3",
+        day, int(Outcome.NOT_FOUND), limit,
+    )  # fmt: skip
+
+
+async def fetch_sources(conn: Connection, day: date, limit: int) -> list[Record]:
+    """address (null: all that are not listed by name), client_class, prefix (null: not ours), answers; most first."""
+    return await conn.fetch(
+        "SELECT nullif(host(c.address), '::') AS address, c.client_class, x.prefix, c.answers"
+        " FROM resolution_clients c LEFT JOIN prefixes x USING (prefix_id) WHERE c.day = $1"
+        " ORDER BY c.answers DESC, c.address, x.prefix LIMIT $2",
+        day, limit,
+    )  # fmt: skip
 
 
 async def fetch_prefix_names(conn: Connection) -> dict[int, str]:

@@ -57,6 +57,10 @@ COLUMNS: dict[str, tuple[str, str]] = {
 LABELS: dict[str, tuple[str, str]] = {
     "provisional": ("暂定（数字仍会变化）", "provisional (the figures still change)"),
     "sealed": ("已封存，封印 {seal}", "sealed, {seal}"),
+    "all_zero": ("各行均为 0：{columns}", "0 in every row: {columns}"),
+    "other_prefixes": ("非本节点前缀", "not ours"),
+    "other_addresses": ("其余地址", "all others"),
+    "nobody_asked": ("{day} 没有解析记录。", "Nobody asked on {day}."),
     "sealed_before": (
         "早于本节点的第一个前缀，数字不再变化，没有封印",
         "final: before the first prefix of this node, there is no seal",

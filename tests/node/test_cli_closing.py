@@ -1,15 +1,17 @@
 """Closing, sealing and exporting on the command line: a real database."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
+from node.store.counting import add_answers, add_clients
 from node.store.registrations import add_registrations
 from schemas.days import get_day, get_start
+from schemas.resolution_log import ClientClass, Outcome, Transport
 from tests.node.pdf_reading import read_cells
 from tests.node.test_cli_data import Node
 
@@ -29,6 +31,22 @@ async def node(database_url: str, pool: asyncpg.Pool, tmp_path_factory: pytest.T
         await conn.execute("INSERT INTO counted_changes (log_id, position) SELECT log_id, position FROM change_log")
         await add_registrations(conn, {(1, day, 0): (5, 0, 0, 0, 0) for day in (YESTERDAY, TODAY)})
     return Node(database_url, tmp_path_factory.mktemp("node"))
+
+
+async def test_who_asks_for_what_does_not_exist_is_told(node: Node, pool: asyncpg.Pool) -> None:
+    assert node.get("stats", "sources", "--day", "2020-01-01") == {"day": "2020-01-01", "prefixes": [], "sources": []}
+    public, day = int(ClientClass.PUBLIC), date(2020, 1, 2)
+    async with pool.acquire() as conn, conn.transaction():
+        for outcome, count in ((Outcome.FOUND, 4), (Outcome.NOT_FOUND, 30)):
+            await add_answers(conn, {(1, day, 9, 0, int(Transport.HTTP), int(outcome), public): count})
+        await add_clients(conn, {(1, day, public, "192.0.2.7"): 33, (0, day, public, "2001:db8::1"): 1})
+    found = node.get("stats", "sources", "--day", day)
+    assert [(one["answers"], one["not_found"]) for one in found["prefixes"]] == [(34, 30)]
+    assert [(one["address"], one["client_class"], one["answers"]) for one in found["sources"]] == [
+        ("192.0.2.7", "public", 33), ("2001:db8::1", "public", 1),
+    ]  # fmt: skip
+    shown = node.run("stats", "sources", "--day", day, "--limit", 1).stdout
+    assert "192.0.2.7" in shown and "2001:db8::1" not in shown
 
 
 async def test_days_are_closed_shown_verified_and_exported(node: Node, pool: asyncpg.Pool) -> None:
