@@ -1,6 +1,7 @@
 """Reading separated text: encoding and separator found by content, one bad record never costs its neighbours."""
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ SEPARATORS = (",", ";", "\t")
 MAX_LINE_CHARACTERS = 131_072
 # An unclosed quotation mark swallows everything that follows; a cell with more line breaks than this is taken for one.
 MAX_RECORD_LINES = 200
+# How exports keep a spreadsheet from taking zeros off a code; the spreadsheet shows 0034.
+_WRAPPED = re.compile(r'="([^"]*)"')
 
 
 def open_csv(path: Path, wanted: Wanted, options: TableOptions) -> Table:
@@ -140,6 +143,8 @@ def read_records(file: TextIO, separator: str, width: int | None = None) -> Iter
             for texts in csv.reader(_lines(source), delimiter=separator):
                 if len(taken) > 1 and width is not None and not _is_well_quoted(taken, separator, width):
                     raise _Broken("row_quote_unclosed")
+                if '="' in taken[0]:
+                    texts = [_WRAPPED.sub(r"\1", text) if _WRAPPED.fullmatch(text) else text for text in texts]
                 yield new(Row, (number, texts, None, None))  # a third of the cost of Row(...)
                 number += len(taken)
                 taken.clear()

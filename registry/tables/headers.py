@@ -1,5 +1,6 @@
 """Finding the header row, and the sheet, by the names that are looked for."""
 
+import re
 import unicodedata
 from typing import NamedTuple
 
@@ -17,9 +18,14 @@ class Header(NamedTuple):
     known: int
 
 
+# What forms put beside the name of a column that must, or need not, be filled in.
+_MARKS = re.compile(r"^\*+|\((?:必填|选填|可选|required|optional)\)|\*+$")
+
+
 def match_key(text: str) -> str:
-    """Two header texts are one name if a person reads them as one: case, width and blanks do not count."""
-    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
+    """Two header texts are one name if a person reads them as one: case, width, blanks and "required" do not count."""
+    key = "".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return _MARKS.sub("", key) or key
 
 
 def find_header(rows: list[Row], wanted: Wanted, header_row: int | None) -> Header:

@@ -144,6 +144,16 @@ def test_a_very_long_line_costs_one_row(tmp_path: Path, size: int, start: str) -
     assert len(rows[1].texts[0]) <= 200
 
 
+def test_a_code_wrapped_against_spreadsheets_is_the_code(tmp_path: Path) -> None:
+    lines = '编码,名称\n="0034",a\n"=""0035""","=1+1"\n="",=A1&"x"\n'
+    assert read_texts(open_text(tmp_path, lines)) == [(2, ["0034", "a"]), (3, ["0035", "=1+1"]), (4, ["", '=A1&"x"'])]
+
+
+@pytest.mark.parametrize("header", ["编码*", "*编码", "编码（必填）", '"编码\n(必填)"', "＊ 编 码 (Required)"])
+def test_marks_of_required_columns_are_no_part_of_their_names(tmp_path: Path, header: str) -> None:
+    assert open_text(tmp_path, f"标题,\n{header},名称\n1,a\n").header_row >= 2
+
+
 def test_a_nul_is_a_character_of_its_cell(tmp_path: Path) -> None:
     assert read_texts(open_text(tmp_path, "编码,备注\nA\0,x\n")) == [(2, ["A\0", "x"])]
 
