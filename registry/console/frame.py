@@ -57,11 +57,11 @@ class Frame:
 
     def list_entries(self, principal: Principal | None) -> dict[str, list[Entry]]:
         """Group → its lines, as far as they are for this caller."""
-        groups: dict[str, list[Entry]] = {}
+        groups: dict[str, list[Entry]] = {entry.group: [] for entry in self._entries}  # in one order for everybody
         for entry in self._entries:
             if principal is not None and entry.may(principal):
-                groups.setdefault(entry.group, []).append(entry)
-        return groups
+                groups[entry.group].append(entry)
+        return {group: lines for group, lines in groups.items() if lines}
 
 
 @cache

@@ -223,6 +223,7 @@ async def show_import(visit: Visiting, job_id: str, draft: Text = "") -> Respons
     news: dict[str, Any] = {} if job.is_open else {"done": ""}  # "has started" is old news by then
     return visit.page(
         "job.html", job=job, template=template, prefix=template.prefix if template else "", counts=counts,
+        names={item.type: item.get_name(visit.language) for item in template.items} if template else {},
         examples={name: [_describe_example(visit, one) for one in rows] for name, rows in examples.items()},
         is_dry=bool(job.options.get("dry_run")), draft=draft, error=_describe_error(visit, job),
         refresh_seconds=REFRESH_SECONDS if job.is_open else 0,

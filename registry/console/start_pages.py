@@ -12,8 +12,11 @@ from registry.enterprise_views import format_detail, get_enterprise, list_enterp
 from registry.problem_reports import count_waiting as count_reports
 from registry.store.jobs import fetch_jobs
 from registry.store.listing import EnterpriseFilter
+from registry.store.placements import fetch_units
+from registry.store.prefixes import fetch_owner_names
 from registry.templates import list_templates
 from schemas.enterprises import EnterpriseState
+from schemas.industries import format_division
 
 router = APIRouter()
 SECTION = Section(router, (Entry("/", "start", "group_work", is_anybody),))
@@ -31,7 +34,21 @@ async def show_start(visit: Visiting) -> Response:
             return visit.page("start_firm.html", **await _describe_firm(conn, visit))
         if principal.sees_all:
             return visit.page("start_node.html", **await _describe_node(conn, visit))
-    return visit.page("start_guest.html")
+        return visit.page("start_guest.html", **await _describe_guest(conn, visit))
+
+
+async def _describe_guest(conn: Connection, visit: Visit) -> dict[str, Any]:
+    """The places that are for him, in the words of their pages; who named a partner; a regulator's area."""
+    principal = visit.get_principal()
+    entries = [entry for lines in visit.frame.list_entries(principal).values() for entry in lines]
+    units = {unit.unit_id: unit.name for unit in await fetch_units(conn)} if principal.unit_id else {}
+    return {
+        "places": [
+            (one, visit.say(f"{one.label}_text")) for one in entries if visit.frame.find_label(f"{one.label}_text")
+        ],
+        "namers": await fetch_owner_names(conn, sorted(principal.partner_of)),
+        "area": format_division(principal.division_code) + units.get(principal.unit_id or 0, ""),
+    }
 
 
 async def _describe_firm(conn: Connection, visit: Visit) -> dict[str, Any]:

@@ -201,3 +201,13 @@ async def find_free_number(conn: Connection, node_prefix: str) -> int:
         node_prefix,
     )
     return free
+
+
+async def fetch_owner_names(conn: Connection, prefixes: Sequence[str]) -> list[tuple[str, str]]:
+    """Prefix and name of its present owner."""
+    rows = await conn.fetch(
+        "SELECT p.prefix, e.name FROM prefixes p JOIN prefix_owners o USING (prefix_id) JOIN enterprises e"
+        " USING (enterprise_id) WHERE p.prefix = ANY($1) AND o.to_day IS NULL ORDER BY p.prefix_id",
+        list(prefixes),
+    )
+    return [(row["prefix"], row["name"]) for row in rows]

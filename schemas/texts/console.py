@@ -166,9 +166,13 @@ LABELS: dict[str, tuple[str, str]] = {
         "The code leads to a temporary address; do not print it. The operator should set IDNODE_PUBLIC_URL.",
     ),
     "guest_start": ("欢迎", "Welcome"),
-    "guest_start_text": (
-        "您可以解析标识，并查看企业向您开放的内容。",
-        "You can resolve identifiers and see what enterprises show you.",
+    "open": ("打开", "Open"),
+    "open_place": ("打开：{place}", "Open: {place}"),
+    "named_by": ("指定您为合作伙伴的企业", "Enterprises that named you as a partner"),
+    "named_by_nobody": ("还没有企业指定您", "No enterprise has named you yet"),
+    "named_by_nobody_text": (
+        "请把您的统一社会信用代码告诉企业；企业指定之后一秒内即可看到其开放的内容。",
+        "Give the enterprise your social credit code; within a second of naming you see what it shows its partners.",
     ),
     # identifiers
     "identifiers": ("标识", "Identifiers"),
@@ -454,9 +458,9 @@ LABELS: dict[str, tuple[str, str]] = {
     "download_receipt": ("下载回执", "Download receipt"),
     "start_title": ("可以开始导入", "Ready to import"),
     "start_consequence": (
-        "将在 {prefix} 下注册 {registered} 个标识，更新 {updated} 个；{rest} 行不会导入，原因见下。",
+        "将在 {prefix} 下注册 {registered} 个标识，更新 {updated} 个；不会导入 {rest} 行，原因见下。",
         "Under {prefix}, {registered} identifiers will be registered and {updated} updated;"
-        " {rest} rows are left out, for the reasons below.",
+        " Rows left out, for the reasons below: {rest}.",
     ),
     "start_import": ("开始导入", "Start the import"),
     "change_mapping": ("修改对应关系", "Change the mapping"),
