@@ -333,6 +333,11 @@ async def test_the_operator_sees_what_is_wrong_and_who_may_do_what(town: Town, o
     await operator.picture("statistics")
     await operator.press_menu("audit_trail")
     await operator.picture("audit")
+    await operator.press_menu("certs")
+    await operator.fill(enterprise=TOFU)
+    await operator.press("cert_issue")
+    await operator.sees(operator.say("cert_in_force"))
+    await operator.picture("certificates")
     await operator.open("/")
     await operator.picture("node-start")
 

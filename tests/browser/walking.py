@@ -27,6 +27,7 @@ from schemas.resolution_log import (
     encode_header,
 )
 from schemas.texts.alarm_pages import PAGES as ALARMS
+from schemas.texts.connection_certificates import PAGES as CERTIFICATES
 from schemas.texts.console import LABELS
 from schemas.texts.figure_pages import PAGES as FIGURES
 from tests import database
@@ -46,7 +47,7 @@ PUBLIC_URL = "https://id.example.cn"
 TOFU = "88.101.10"  # of the demonstration, with its products
 PAST_DAYS = 30
 PATIENCE_MS = 60_000  # a machine that is busy with other things
-WORDS = LABELS | FIGURES | ALARMS
+WORDS = LABELS | FIGURES | ALARMS | CERTIFICATES
 
 
 @dataclass(slots=True)
