@@ -129,26 +129,26 @@ async def test_a_move_keeps_what_was_counted_before_where_it_was(district: Distr
 
 
 async def test_an_industry_limits_every_grouping_to_what_its_own_row_says(district: District) -> None:
-    for level in (1, 2, 3, 4):
+    for level in (1, 3):
         for row in await stats(district.conn, "industry", (FIRST, LAST), level=level):
             limits = Limits(industry=row["industry"] or "")
             if limits.industry:
                 within = await totals(district.conn, (FIRST, LAST), limits)
                 assert {name: within[name] for name in SUMMED} == {name: row[name] for name in SUMMED}
-                for by in GROUPINGS:
+                for by in ("enterprise", "unit", "template", "day"):
                     rows = await stats(district.conn, by, (FIRST, LAST), limits)
                     assert sum(one["resolutions"] for one in rows) == row["resolutions"], (by, level)
     assert await stats(district.conn, "enterprise", (FIRST, LAST), Limits(industry="A")) == []
 
 
 @pytest.mark.parametrize("period", [(None, LAST), (FIRST, FIRST), (MOVE, LAST), (date(2024, 6, 2), date(2024, 6, 9))])
-@pytest.mark.parametrize("by", GROUPINGS)
-async def test_every_grouping_sums_to_the_same(district: District, by: str, period: tuple[date | None, date]) -> None:
+async def test_every_grouping_sums_to_the_same(district: District, period: tuple[date | None, date]) -> None:
     expected = await totals(district.conn, period)
-    rows = await stats(district.conn, by, period)
-    for name in SUMMED:
-        summed = rows[-1][name] if by == "day" and name.endswith(("total", "live")) else sum(r[name] for r in rows)
-        assert summed == expected[name], name
+    for by in GROUPINGS:
+        rows = await stats(district.conn, by, period)
+        for name in SUMMED:
+            summed = rows[-1][name] if by == "day" and name.endswith(("total", "live")) else sum(r[name] for r in rows)
+            assert summed == expected[name], (by, name)
 
 
 async def test_a_period_begins_with_its_first_day_and_ends_with_its_last(district: District) -> None:

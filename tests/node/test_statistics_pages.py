@@ -153,7 +153,7 @@ async def test_questions_that_make_no_sense_are_answered_as_such(console: Consol
     assert (await console["operator"].get(f"/statistics?{query}")).status == status
 
 
-@pytest.mark.parametrize("by", ["unit", "area_2", "area_3", "industry_1", "industry_4"])
+@pytest.mark.parametrize("by", ["unit", "area_2", "industry_4"])
 async def test_from_a_number_to_the_firms_behind_it(console: Console, by: str) -> None:
     page = await console["governor"].get(f"/statistics?by={by}")
     links = re.findall(r'href="/console(/statistics\?by=enterprise[^"]+)" title="The firms behind', page.text)
@@ -261,18 +261,18 @@ async def test_a_key_for_figures_reads_plans_and_nothing_else(console: Console) 
 @pytest_asyncio.fixture(scope="module")
 async def revised(console: Console) -> AsyncIterator[str]:
     """A day that was closed; then twelve registrations of pump's arrived late."""
-    day, nodes = TODAY - timedelta(days=3), ("88.101",)
+    day, nodes = TODAY - timedelta(days=1), ("88.101",)
     async with console.world.state.connect() as conn:
-        await conn.execute("UPDATE prefixes SET created = created - interval '4 days', enabled_on = NULL")
+        await conn.execute("UPDATE prefixes SET created = created - interval '2 days', enabled_on = NULL")
         prefix_id = await conn.fetchval("SELECT prefix_id FROM prefixes WHERE prefix = $1", PUMP)
-        await close_day(conn, nodes, TODAY - timedelta(days=1), datetime.now(UTC), incomplete=True)
+        await close_day(conn, nodes, day, datetime.now(UTC), incomplete=True)
         async with conn.transaction():
             await add_registrations(conn, {(prefix_id, day, 0): (12, 0, 0, 0, 0)})
         await revise_day(conn, nodes, day, datetime.now(UTC), "late: registrations")
     yield str(day)
 
 
-@pytest.mark.parametrize(("who", "sealed"), [("operator", "1,007"), ("mayor", "7"), ("pump", "7"), ("tofu", None)])
+@pytest.mark.parametrize(("who", "sealed"), [("operator", "1,007"), ("mayor", "7"), ("tofu", None)])
 async def test_the_sealed_figure_stays_beside_the_revised_one(
     console: Console, revised: str, who: str, sealed: str | None
 ) -> None:
