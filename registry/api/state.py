@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import cast
 from weakref import WeakValueDictionary
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from registry.api.watch import RequestCounts
 from registry.attachments import Storage
@@ -23,6 +25,8 @@ from schemas.process_stats import StatsFile
 from schemas.segments import SegmentWriter
 
 ACQUIRE_SECONDS = 2.0
+# How long a request stands in line while others are being served: a crowd is no reason to say the database is away.
+CROWD_SECONDS = 10.0
 POOL_SIZE = 8
 # A transaction of ours takes less than a second; what takes longer is in the way of others and is given up.
 SERVER_SETTINGS = {
@@ -66,6 +70,13 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(slots=True)
+class Pace:
+    """When somebody was last done with a connection, on the monotonic clock."""
+
+    last: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class RegistryState:
     """`segments` counts the reads that are answered here; `job_added` wakes who runs jobs.
@@ -81,6 +92,7 @@ class RegistryState:
     now: Callable[[], datetime] = _now
     requests: RequestCounts = field(default_factory=RequestCounts)
     refusals: Refusals = field(default_factory=Refusals)
+    pace: Pace = field(default_factory=Pace)
 
     async def note_refused(self, interface: str, bearer: str, address: str, error: ServiceError) -> None:
         """Credentials that opened nothing go into the audit trail; who gave none tried none."""
@@ -89,15 +101,29 @@ class RegistryState:
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection of the pool; Unavailable if there is none within two seconds."""
-        try:
-            taken = await self.pool.acquire(timeout=ACQUIRE_SECONDS)
-        except DATABASE_AWAY as error:
-            raise Unavailable("database_unavailable") from error
+        """A connection of the pool; Unavailable if for two seconds none is to be had and nobody else is served."""
+        taken = await self._acquire()
+        is_away = False
         try:
             yield cast(asyncpg.Connection, taken)  # the pool hands out proxies, which do what connections do
+        except DATABASE_AWAY:
+            is_away = True
+            raise
         finally:
             await self.pool.release(taken)
+            if not is_away:
+                self.pace.last = monotonic()
+
+    async def _acquire(self) -> PoolConnectionProxy:
+        latest = monotonic() + CROWD_SECONDS
+        while True:
+            try:
+                return await self.pool.acquire(timeout=ACQUIRE_SECONDS)
+            except DATABASE_AWAY as error:
+                now = monotonic()
+                is_crowd = isinstance(error, TimeoutError) and now - self.pace.last < ACQUIRE_SECONDS and now < latest
+                if not is_crowd:
+                    raise Unavailable("database_unavailable") from error
 
 
 def open_pool(database_url: str) -> asyncpg.Pool:

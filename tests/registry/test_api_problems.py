@@ -286,3 +286,23 @@ async def test_when_every_connection_is_taken_nobody_waits_long_and_all_are_told
         for connection in taken:
             await pool.release(connection)
     assert (await world.ask("GET", f"/api/v1/identifiers/{PUMP}/slow-1")).status == 404
+
+
+async def test_a_crowd_waits_its_turn_as_long_as_others_are_served(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten askers, of whom one is served each tenth of a second: that takes longer than anybody waits in vain."""
+    monkeypatch.setattr(state, "ACQUIRE_SECONDS", 0.3)
+    monkeypatch.setattr(state, "CROWD_SECONDS", 60)
+    held = world.state
+    others = [await held.pool.acquire(timeout=10) for _ in range(state.POOL_SIZE - 1)]
+
+    async def ask() -> None:
+        async with held.connect():
+            await asyncio.sleep(0.1)
+
+    try:
+        await asyncio.gather(*(ask() for _ in range(10)))
+    finally:
+        for connection in others:
+            await held.pool.release(connection)
