@@ -22,6 +22,7 @@ from registry.console.search import Search, search_records
 from registry.console.sections import Entry, Section, is_registrar
 from registry.console.start_pages import is_final
 from registry.console.visits import Post, Posting, Problem, Visit, Visiting, collect, find_number
+from registry.freezes import find_held
 from registry.prefixes import list_prefixes
 from registry.ranges import RangeRequest, create_range
 from registry.record_views import format_record, format_revision
@@ -32,6 +33,7 @@ from registry.records import (
     freeze,
     get_stored,
     list_revisions,
+    make_held,
     register,
     restore,
     retire,
@@ -170,12 +172,13 @@ async def show_identifier(
             format_revision(one, await templates.find(one.record.template_id), Viewer.OWNER)
             for one in await list_revisions(conn, located)
         ]
+        is_held = await _is_held(conn, visit, located)
     view = format_record(located, template, viewer, visit.state.config.public_url)
     final, address = is_final(visit), view["scan_url"]
     return visit.page(
         "identifier.html", view=view, template=template, revisions=revisions, seen_by=viewer.name.lower(),
         qr=draw_code(address, "qr", is_final=final), matrix=draw_code(address, "matrix", is_final=final),
-        is_final=final, is_template=located.stored.template_id == 0,
+        is_final=final, is_template=located.stored.template_id == 0, is_held=is_held,
     )  # fmt: skip
 
 
@@ -280,7 +283,14 @@ async def show_act(visit: Visiting, identifier: Text, action: Text) -> Response:
     check_action(action)
     async with visit.connect() as conn:
         located = await get_own(conn, visit, identifier)
+        if await _is_held(conn, visit, located):
+            raise make_held(located)
     return visit.page("identifier_act.html", identifier=located.identifier, action=action, fields={})
+
+
+async def _is_held(conn: Connection, visit: Visit, located: Located) -> bool:
+    """Frozen by the operator, and the visitor is somebody else."""
+    return bool(await find_held(conn, located.rule, [located.stored], visit.order().act))
 
 
 @router.post("/act")

@@ -166,6 +166,11 @@ LABELS: dict[str, tuple[str, str]] = {
         "The code leads to a temporary address; do not print it. The operator should set IDNODE_PUBLIC_URL.",
     ),
     "guest_start": ("欢迎", "Welcome"),
+    "held": ("由节点运营方冻结", "Frozen by the operator of the node"),
+    "held_text": (
+        "只有运营方可以解冻、停用或更换公告；如有疑问请与其联系。",
+        "Only the operator can unfreeze or retire it, or change the notice: ask him.",
+    ),
     "open": ("打开", "Open"),
     "open_place": ("打开：{place}", "Open: {place}"),
     "named_by": ("指定您为合作伙伴的企业", "Enterprises that named you as a partner"),
