@@ -47,7 +47,9 @@ class Watch:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER.decode()] = request_id
+                headers = MutableHeaders(scope=message)
+                headers[HEADER.decode()] = request_id
+                headers.setdefault("X-Content-Type-Options", "nosniff")  # what is asked for is in many answers
             await send(message)
 
         try:

@@ -89,6 +89,16 @@ async def test_every_answer_carries_the_security_headers_and_no_inline_code(cons
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\son[a-z]+=|\sstyle=|javascript:", page.text)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [f"/api/v1/identifiers/{EVIL}", "/api/v1/keys", "/health", f"/identityv2/data/detail?handle={EVIL}", f"/{EVIL}"],
+)
+async def test_no_answer_to_a_program_is_taken_for_a_page(console: Console, path: str) -> None:
+    answer = await console.world.ask("GET", path)
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "json" in answer.headers["Content-Type"]
+
+
 async def test_a_script_in_a_value_is_text_on_every_page(console: Console) -> None:
     paths = (
         "/identifiers", f"/identifiers/one?identifier={PUMP}/evil", f"/identifiers/change?identifier={PUMP}/evil",
