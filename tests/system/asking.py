@@ -13,7 +13,7 @@ from typing import Any
 from tests.resolver.handle_server import encode_question, get_code
 from tests.system.world import World, locate
 
-PAUSE_SECONDS = 0.004  # between questions: the load must leave room for what is being tested
+PAUSE_SECONDS = 0.02  # between questions: the load must leave room for what is being tested
 UDP_SECONDS = 1.0
 
 

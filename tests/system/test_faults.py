@@ -24,7 +24,7 @@ from tests.system.world import HttpAnswer, HttpClient, Workers, World, locate, r
 
 TEMPLATE = ROOT / "data" / "products-pump-works.template.json"
 OWN, OUTSIDE = "88.101.401", "88.101.402"
-VISIBLE_SECONDS = 5.0  # one is promised; machines that run tests do other things, too
+ASK_SECONDS = 0.005  # between two looks at what everybody sees
 LOG_BYTES = 2 * 1_048_576
 SMALLEST_SEGMENT_BYTES = 64 * 1024
 
@@ -113,11 +113,8 @@ def outside(open_place: Path, log_dir: Path) -> Iterator[Firm]:
 def change_and_wait(firm: Firm, identifier: str, workers: Any, text: str) -> float:
     """Seconds from the acknowledgement of a change until every worker shows it, over HTTP and Handle."""
     acknowledged = firm.world.change(identifier, body={"values": {"model": text}})
-    while True:
-        shown = {values["model"] for _, values, _ in workers.ask(identifier).values()}
-        if shown == {text}:
-            return time.monotonic() - acknowledged
-        assert time.monotonic() - acknowledged < VISIBLE_SECONDS, shown
+    wait_until(lambda: {values["model"] for _, values, _ in workers.ask(identifier).values()} == {text}, ASK_SECONDS)
+    return time.monotonic() - acknowledged
 
 
 def test_a_change_is_seen_on_every_worker(firm: Firm) -> None:
@@ -133,15 +130,14 @@ def test_a_new_identifier_is_found_although_it_was_missed_before(firm: Firm) -> 
         assert {code for code, _, _ in workers.ask(name).values()} == {100}
         firm.register(name)
         acknowledged = time.monotonic()
-        while {code for code, _, _ in workers.ask(name).values()} != {1}:
-            assert time.monotonic() - acknowledged < VISIBLE_SECONDS
+        wait_until(lambda: {code for code, _, _ in workers.ask(name).values()} == {1}, ASK_SECONDS)
     print(f"\nfound everywhere after {time.monotonic() - acknowledged:.2f} s")
 
 
 def test_a_change_is_seen_while_a_file_is_imported(firm: Firm, tmp_path: Path) -> None:
     identifier = firm.register()
     file = tmp_path / "many.csv"
-    rows = (f"M{n:06d},WQ15,2024-06-04" for n in range(30_000))
+    rows = (f"M{n:06d},WQ15,2024-06-04" for n in range(12_000))
     file.write_text("\n".join(["产品编码,型号,生产日期", *rows, ""]), encoding="utf-8")
     job_id = firm.world.post_file(
         firm.prefix, file, {"prefix": firm.prefix, "template": "product-1", "identifier_column": "产品编码"}
@@ -150,7 +146,7 @@ def test_a_change_is_seen_while_a_file_is_imported(firm: Firm, tmp_path: Path) -
     with firm.world.connect_to_every_worker() as workers:
         while (job := firm.world.api("GET", f"/jobs/{job_id}", firm.prefix)[1])["state"] in ("queued", "running"):
             took.append(change_and_wait(firm, identifier, workers, f"C{len(took)}"))
-    assert job["counts"]["registered"] == 30_000
+    assert job["counts"]["registered"] == 12_000
     assert took
     print(f"\n{len(took)} changes during an import, seen everywhere after at most {max(took):.2f} s")
 

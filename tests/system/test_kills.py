@@ -103,9 +103,15 @@ def start_job(scene: Scene) -> str:
 
 def read_receipt(scene: Scene, job_id: str) -> list[list[str]]:
     """The receipt of a job that has ended, with the number of the round taken out of the identifiers."""
-    wait_until(lambda: read_state(scene.world, job_id) not in ("queued", "running"))
-    assert read_state(scene.world, job_id) == "done"
-    text = scene.world.read_text(IMPORTED, f"/jobs/{job_id}/receipt?lang=en")
+    state = wait_until(lambda: (now := read_state(scene.world, job_id)) not in ("queued", "running") and now, 0.1)
+    assert state == "done"
+
+    def read_text() -> str:
+        with suppress(OSError, AssertionError):  # a 503: not every connection has noticed yet what was killed
+            return scene.world.read_text(IMPORTED, f"/jobs/{job_id}/receipt?lang=en")
+        return ""
+
+    text = wait_until(read_text, 0.1)
     rows = list(csv.reader(StringIO(text.removeprefix("\ufeff"))))
     return [[cell.replace(f"{IMPORTED}/R{scene.rounds}-", "") for cell in row] for row in rows]
 
@@ -203,7 +209,7 @@ def begin_command(scene: Scene) -> str:
         command, cwd="/", env=world.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     find = f"SELECT job_id::text FROM jobs WHERE options->>'identifier' = '{rule}'"
-    return str(wait_until(lambda: world.fetch_value(find)))
+    return str(wait_until(lambda: world.fetch_value(find), 0.1))
 
 
 def test_what_was_acknowledged_is_there_and_what_was_answered_is_counted(scene: Scene) -> None:

@@ -146,7 +146,7 @@ class World(RunningNode):
             row = self.read_stats(prefix)
             if all(row.get(name) == count for name, count in expected.items()):
                 return
-            time.sleep(0.2)  # a command is dear, and the agent counts twice a second
+            time.sleep(0.5)  # a command is dear, and the agent counts twice a second
         raise AssertionError(f"expected {expected}, found {row}")
 
     def check_recomputed(self) -> None:
