@@ -3,6 +3,7 @@
 Without them one connection fills the memory by a header that never ends, before anybody asks who it is.
 """
 
+import re
 from asyncio import TimerHandle
 from typing import Any
 
@@ -16,6 +17,7 @@ MAX_HEAD_BYTES = 32_768
 HEAD_SECONDS = 20.0
 IDLE_SECONDS = 75.0  # before a first request; uvicorn itself waits as long for the next one
 LINGER_SECONDS = 2.0  # for a refused client to read why
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -25,6 +27,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._language = language
         self._in_head = self._is_refused = False
+        self._in_line = True  # the first one of a request, or before it
         self._head_bytes = 0  # as the parser found them
         self._later_bytes = 0  # that came after the read the head began in
         self._deadline: TimerHandle | None = None
@@ -42,9 +45,21 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._in_head:
             self._later_bytes += len(data)
+        if self._in_line:
+            data = self._escape_line(data)
         super().data_received(data)
         if self._in_head and self._later_bytes > MAX_HEAD_BYTES:
             self._refuse(431, "head_too_large")
+
+    def _escape_line(self, data: bytes) -> bytes:
+        """Clients that put `handle=88.101.5/泵-1` into an address as it is mean its bytes, percent-encoded."""
+        start = len(data) - len(data.lstrip(b"\r\n"))
+        end = data.find(b"\n", start)
+        self._in_line = end < 0
+        line = data if end < 0 else data[:end]
+        if line.isascii():
+            return data
+        return _NOT_ASCII.sub(lambda found: b"%%%02X" % found[0][0], line) + data[len(line) :]
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -57,12 +72,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
+        self._in_line = False
         self._add_to_head(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._clear_deadline()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._in_line = True
 
     def _add_to_head(self, size: int) -> None:
         self._head_bytes += size

@@ -77,3 +77,24 @@ async def test_a_large_head_within_the_limit_and_what_follows_it_are_answered(wo
     asked = (large + b"\r\n") * 2 + GET + b"Connection: close\r\n\r\n"
     answer = await converse(world, *[asked[start : start + 5_000] for start in range(0, len(asked), 5_000)])
     assert answer.count(b"HTTP/1.1 200 OK") == 3
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("88.101.5/泵-1".encode(), "没有找到标识"),
+        ("88.101.5/泵-1".encode("gbk"), "参数 handle 含有不允许的字符"),
+    ],
+    ids=["UTF-8", "GBK"],
+)
+@pytest.mark.parametrize("step", [1_000, 7])
+async def test_an_address_that_was_not_encoded_is_read_however_it_is_cut(
+    world: World, target: bytes, says: str, step: int
+) -> None:
+    """A look-up misses it; GBK cannot be told from UTF-8, so it is refused with the reason. Twice on a connection."""
+    head = f" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {world.keys['pump']}\r\n".encode()
+    ask = b"GET /identityv2/data/detail?handle=" + target + head
+    parts = [asked[at : at + step] for asked in (ask + b"\r\n", ask + b"Connection: close\r\n\r\n")
+             for at in range(0, len(asked), step)]  # fmt: skip
+    answer = await converse(world, *parts)
+    assert answer.count(says.encode()) == 2, answer
