@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from asyncpg import Connection
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import BeforeValidator
 
 from registry.api.calls import Call, Reading, check_limit, decode_once, format_etag
 from registry.api.problems import translate
@@ -27,8 +28,15 @@ MAX_PAGE = 1_000
 
 router = APIRouter(prefix="/api/v1", tags=["identifiers"])
 
+
+def _parse_instant(text: object) -> object:
+    """ISO 8601 and nothing else: pydantic alone would take 20240604 for seconds since 1970. Raises ValueError."""
+    return datetime.fromisoformat(text) if isinstance(text, str) else text
+
+
 At = Annotated[
     datetime | None,
+    BeforeValidator(_parse_instant),
     Query(description="What the identifier was then (ISO 8601; without an offset it is UTC+8).",
           examples=["2024-06-04T12:00:00+08:00"]),
 ]  # fmt: skip

@@ -164,6 +164,8 @@ async def test_the_past_is_shown_and_what_was_not_issued_then_is_not_found(world
     await world.ask("PATCH", at("past"), {"values": {"flow": "2"}})
     then = quote(made.json["changed"], safe="")
     assert texts(await world.ask("GET", at("past") + f"?at={then}"))["flow"] == "1"
+    for edge in ("0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00"):
+        assert (await world.ask("GET", at("past") + f"?at={edge}")).status in (200, 400, 404)
     early = await world.ask("GET", at("past") + "?at=2001-01-01T00:00:00Z")
     assert (early.status, early.json["code"]) == (404, "identifier_not_issued_then")
 
@@ -191,6 +193,8 @@ async def test_a_retired_identifier_has_a_past_for_its_owner_only(world: World) 
         (f"{V1}/identifiers/{PUMP}/%zz", 404, "identifier_not_found"),
         (f"{V1}/identifiers/{PUMP}/{'x' * 2048}", 404, "identifier_not_found"),
         (f"{V1}/identifiers/{PUMP}/x?at=yesterday", 400, "field_invalid"),
+        (f"{V1}/identifiers/{PUMP}/x?at=1717430400", 400, "field_invalid"),
+        (f"{V1}/identifiers/{PUMP}/x?at=20240604", 404, "identifier_not_found"),
         (f"{V1}/identifiers?identifier=%00%FF", 404, "identifier_not_found"),
         (f"{V1}/identifiers?prefix={PUMP}&limit=0", 400, "limit_out_of_bounds"),
         (f"{V1}/identifiers?prefix={PUMP}&limit={'9' * 5000}", 400, "field_invalid"),
