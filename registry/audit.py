@@ -18,6 +18,7 @@ from registry.store.audit import (
     number_audit,
 )
 from schemas.errors import Unavailable
+from schemas.identifiers import shorten
 
 NUMBER_SECONDS = 1.0
 MAX_TEXT = 300
@@ -35,10 +36,12 @@ class Finding:
 
 
 async def note(conn: Connection, order: Order, action: str, subject: str, outcome: str = "ok") -> None:
-    """Append an entry to the caller's transaction: it stands if what it tells of stands."""
-    entry = AuditEntry(
-        order.at, order.principal.actor, order.address, action, subject[:MAX_TEXT], outcome, order.reason[:MAX_TEXT]
-    )
+    """Append an entry to the caller's transaction: it stands if what it tells of stands.
+
+    What a client chose, such as a path, is shown with its control characters as codes: terminals obey them.
+    """
+    about, why = shorten(subject, MAX_TEXT), shorten(" ".join(order.reason.split()), MAX_TEXT)
+    entry = AuditEntry(order.at, order.principal.actor, order.address, action, about, outcome, why)
     await append_audit(conn, entry)
 
 

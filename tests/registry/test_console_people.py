@@ -13,16 +13,17 @@ import pytest_asyncio
 
 from registry.accounts import NewAccount
 from registry.app import find_summaries
-from registry.audit import number_all
+from registry.audit import note, number_all
 from registry.console.security import make_token
+from registry.principals import Order
 from registry.problem_reports import STATES
-from registry.store.audit import AuditEntry, append_audit
+from registry.store.audit import AuditEntry, append_audit, fetch_audit
 from registry.totp import STEP_SECONDS, compute_code
 from schemas.texts.api_reference import translate
 from schemas.texts.audit import ACTIONS
 from tests.registry.api_world import make_app
 from tests.registry.console_world import PASSWORD, Console, Page, Visitor, add_visitor, open_console
-from tests.registry.people import make_uscc
+from tests.registry.people import CLERK, make_uscc
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -162,6 +163,19 @@ def test_every_action_of_the_audit_trail_has_words(console: Console) -> None:
     summaries = find_summaries(make_app(console.world.state))
     assert len(summaries) > 100
     assert {name for name, summary in summaries.items() if translate(summary) == summary} == set()
+
+
+async def test_what_a_visitor_chose_stands_in_the_audit_trail_without_its_control_characters(console: Console) -> None:
+    engineer = await add_visitor(console, NewAccount("ed", ["engineer"], PASSWORD))
+    for path in ("/certificates/revoke/%00", "/certificates/revoke/%1b%5B31m%E2%80%AE"):
+        assert (await engineer.post(path, {"reason": "x"})).status == 403, path
+    async with console.world.state.connect() as conn:
+        why = Order(CLERK, datetime.now(UTC), "one\r\ntwo\x1b[31m")
+        await note(conn, why, "idnode", "x\x00\x1b[31m\u202ey")
+        await number_all(conn)
+        found = await fetch_audit(conn, None, 10)
+    assert (found[0][1].subject, found[0][1].reason) == ("x\\u0000\\u001b[31m\\u202ey", "one two\\u001b[31m")
+    assert all(entry.subject.isprintable() for _, entry in found)
 
 
 async def test_the_audit_trail_says_in_words_what_was_done_and_what_came_of_it(console: Console) -> None:
