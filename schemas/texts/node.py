@@ -112,7 +112,7 @@ TEXTS: dict[str, Text] = {
         "Just started, it needs a moment; else check disk and memory, read postgres/log there, and restart idnode up.",
     ),
     "setting_unknown": Text(
-        "{source} 中的设置“{name}”不存在，是否应为“{closest}”？",
+        "设置“{name}”（{source}）不存在，是否应为“{closest}”？",
         "There is no setting “{name}” ({source}); did you mean “{closest}”?",
         "请改正或删除它；全部设置见 docs。",
         "Correct or remove it; docs lists all settings.",
