@@ -110,7 +110,7 @@ def _parse_number(form: Form, name: str, most: int) -> int | None:
         return None
     number = find_number(text, 20)
     if number is None or number > most:
-        raise InvalidInput("tln_e102", field=name)
+        raise InvalidInput("application_malformed", field=name)
     return number
 
 

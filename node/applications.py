@@ -74,8 +74,8 @@ def check_details(prefix: str, details: Details, node_prefixes: Sequence[str]) -
     row = _make_columns(cleaned) | {"prefix": prefix}
     problems = judge_row(TABLES["T5" if of_node else "T10"], row, prefix if of_node else prefix.rpartition(".")[0], "")
     if problems:
-        field = _FIELDS.get(problems[0].field, problems[0].field)
-        raise InvalidInput(f"tln_{problems[0].code.lower()}", field=field)
+        field, is_missing = _FIELDS.get(problems[0].field, problems[0].field), problems[0].code == "E101"
+        raise InvalidInput("application_missing" if is_missing else "application_malformed", field=field)
     return cleaned
 
 

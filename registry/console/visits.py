@@ -105,10 +105,11 @@ class Visit(Call):
     def describe(self, error: ServiceError) -> Problem:
         details = {name: _show(value) for name, value in error.details.items()}
         at = error.field or ""
+        named = self.say(at) if self.frame.find_label(at) else at  # as the form calls it, not the program
         return Problem(
             at,
-            format_message(error.code, self.language, field=at, **details),
-            format_remedy(error.code, self.language, field=at, **details),
+            format_message(error.code, self.language, field=named, **details),
+            format_remedy(error.code, self.language, field=named, **details),
         )
 
     def explain(self, error: ServiceError, fields: Mapping[str, str] | None = None) -> dict[str, Problem]:

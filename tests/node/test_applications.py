@@ -48,15 +48,15 @@ async def console(database_url: str, tmp_path_factory: pytest.TempPathFactory) -
 # What is taken --------------------------------------------------------------------------------------------------
 
 BAD: list[tuple[dict[str, Any], str, str]] = [
-    ({"name": " \t"}, "tln_e101", "name"),
+    ({"name": " \t"}, "application_missing", "name"),
     ({"name": "泵" * 101}, "application_too_long", "name"),
     ({"intro": "泵" * 501}, "application_too_long", "intro"),
-    ({"kind": 6}, "tln_e102", "kind"),
-    ({"users": -1}, "tln_e102", "users"),
-    ({"recursion_ip": "recursion.example"}, "tln_e102", "recursion_ip"),
-    ({"recursion_ip": ""}, "tln_e101", "recursion_ip"),
-    ({"recursion_port": None}, "tln_e101", "recursion_port"),
-    ({"recursion_port": 70_000}, "tln_e102", "recursion_port"),
+    ({"kind": 6}, "application_malformed", "kind"),
+    ({"users": -1}, "application_malformed", "users"),
+    ({"recursion_ip": "recursion.example"}, "application_malformed", "recursion_ip"),
+    ({"recursion_ip": ""}, "application_missing", "recursion_ip"),
+    ({"recursion_port": None}, "application_missing", "recursion_port"),
+    ({"recursion_port": 70_000}, "application_malformed", "recursion_port"),
 ]
 
 
@@ -165,7 +165,7 @@ async def test_pages_are_whole_in_both_languages(console: Console, who: str, lan
 async def test_a_firm_registers_changes_and_retires_by_forms(console: Console) -> None:
     pump, form = console["pump"], {"name": "Scan <b>", "kind": "app", "prefix": TOFU, "users": "many"}
     page = await pump.post("/applications/new", form)
-    assert (page.status, "“users” has not the form" in page.shown, "Scan &lt;b&gt;" in page.text) == (400, True, True)
+    assert (page.status, "This has not the form" in page.shown, "Scan &lt;b&gt;" in page.text) == (400, True, True)
     assert (await pump.post("/applications/new", form | {"users": "1,000"})).status == 400, "not its prefix"
     assert (await pump.post("/applications/new", form | {"users": "1,000", "prefix": PUMP})).status == 303
     engineer = await add_visitor(console, NewAccount("eng", ["engineer"], PASSWORD))
