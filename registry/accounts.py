@@ -11,6 +11,7 @@ import orjson
 from asyncpg import Connection
 
 from registry.areas import Area, get_area
+from registry.audit import note
 from registry.keyed_hashes import hash_keyed
 from registry.passwords import check_password, digest_password, hash_digest
 from registry.principals import KIND_OF_ROLE, ROLES, SCOPES_OF_ROLE, Order, Principal, Role
@@ -29,7 +30,6 @@ from registry.store.accounts import (
     update_totp,
 )
 from registry.store.accounts import find_account as find_row
-from registry.store.audit import AuditEntry, append_audit
 from registry.store.enterprises import fetch_enterprise
 from registry.store.holders import Holder
 from registry.store.invitations import revoke_all_by
@@ -343,10 +343,7 @@ async def join_enterprise(conn: Connection, order: Order, user_name: str, enterp
 
 async def note_account(conn: Connection, order: Order, action: str, user_name: str) -> None:
     """In the audit trail."""
-    await append_audit(
-        conn,
-        AuditEntry(order.at, order.principal.actor, order.address, action, f"account:{user_name}", reason=order.reason),
-    )
+    await note(conn, order, action, f"account:{user_name}")
 
 
 def make_account_principal(holder: Holder, session_id: UUID | None = None) -> Principal:
