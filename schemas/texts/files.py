@@ -121,9 +121,10 @@ TEXTS: dict[str, Text] = {
     "file_header_not_found": Text(
         "没有找到表头：前 50 行中没有“{expected}”这样的列名。",
         "No header was found: none of the first 50 rows has columns such as “{expected}”.",
-        "请核对列名和所选模板；也可用 --header-row 指明表头行，用 --map 列名=类型 指明对应关系。",
-        "Check the names of the columns and the template; or name the row by --header-row and columns by"
-        " --map COLUMN=TYPE.",
+        "请核对列名和所选模板；文本文件还应以半角逗号、分号或制表符分隔，编码为 UTF-8 或 GB18030；"
+        "也可用 --header-row 指明表头行，用 --map 列名=类型 指明对应关系。",
+        "Check the names of the columns and the template; in a text file also that commas, semicolons or tabs part the"
+        " columns and that it is UTF-8 or GB18030; or name the row by --header-row and columns by --map COLUMN=TYPE.",
     ),
     "file_header_in_doubt": Text(
         "第 {candidates} 行都像表头，无法确定。",
