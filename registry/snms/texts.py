@@ -35,6 +35,7 @@ WRONG_ITEM_TYPE = "非法操作，索引{index}的类型应为{type}"
 ITEM_DISABLED = "非法操作，索引{index}对应的属性已停用"
 FORMAT_NOT_STRING = "参数 {name} 取值错误，只支持 string"
 BATCH_SIZE = "请求内容应为 1 到 {most} 个元素的 JSON 数组，本次为 {count} 个，建议每次 100 到 1500 个"
+TEMPLATE_NOT_FOUND = "前缀 {prefix} 下没有版本为“{version}”的模板，请核对 templateVersion，或先添加模板"
 TEMPLATE_TAKEN = "模板版本 {version} 已存在"
 ITEM_TAKEN = "模板中的“{item}”重复"
 MODE_UNKNOWN = "参数 mode 取值错误，只支持 merge（保留未提交的属性）"
@@ -60,6 +61,7 @@ _PUBLISHED = {
     "identifier_differs": TAKEN,
     "identifier_not_found": NOT_FOUND,
     "identifier_retired": NOT_FOUND,
+    "template_not_found": TEMPLATE_NOT_FOUND,
     "key_missing": SIGN_IN_FIRST,
     "key_wrong": SIGN_IN_FIRST,
     "token_wrong": SIGN_IN_FIRST,
@@ -72,8 +74,8 @@ _PUBLISHED = {
 
 def say(error: ServiceError) -> str:
     """The message of an error of ours."""
+    details = {"field": error.field or "", **error.details}
     published = _PUBLISHED.get(error.code)
     if published is not None:
-        return published
-    details = {"field": error.field or "", **error.details}
+        return published.format(**details)
     return f"{format_message(error.code, 'zh', **details)}{format_remedy(error.code, 'zh', **details)}"

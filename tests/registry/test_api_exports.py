@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import tracemalloc
 import zipfile
 from collections.abc import AsyncIterator
 from hashlib import sha256
@@ -20,7 +21,8 @@ from registry.jobs import create_import, run_import
 from registry.records import get_rule
 from registry.store.changes import Act
 from registry.templates import find_template_by_id
-from tests.registry.api_world import PUMP, World, open_world
+from tests.registry.api_world import PUMP, TOFU, World, open_world
+from tests.registry.people import order
 
 V1 = "/api/v1"
 
@@ -170,3 +172,42 @@ async def test_the_operator_gives_a_reason_which_is_recorded(world: World, pool:
 async def test_nothing_is_left_behind_on_the_disk(world: World) -> None:
     await export(world)
     assert not list(world.state.config.jobs_dir.glob("arriving-*"))
+
+
+async def test_memory_is_flat_however_much_is_exported(
+    world: World, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Ten times the records, of which each is a few hundred bytes of JSON: not a hundred bytes each are held."""
+    monkeypatch.setattr(exports, "PAGE_ROWS", 50)
+    body = {"identifier": f"{TOFU}/0", "template": "pump-1", "values": {"model": "W" * 60}}
+    assert (await world.ask("POST", f"{V1}/identifiers", body, who="tofu")).status == 201
+    await measure_export(world, tmp_path / "0.zip")  # what is loaded once
+    peaks = []
+    for first, last in ((1, 150), (151, 1_500)):
+        await pool.execute(
+            "INSERT INTO records (created, changed, prefix_id, template_id, suffix_key, packed)"
+            " SELECT created, changed, prefix_id, template_id, n::text, packed"
+            " FROM records, generate_series($1::int, $2::int) n"
+            " WHERE prefix_id = (SELECT prefix_id FROM prefixes WHERE prefix = $3) AND suffix_key = '0'",
+            first, last, TOFU,
+        )  # fmt: skip
+        rows, peak = await measure_export(world, tmp_path / f"{last}.zip")
+        assert rows == last + 2, "the first one, and the template's own"
+        peaks.append(peak)
+    assert peaks[1] - peaks[0] < 1_350 * 100, peaks
+
+
+async def measure_export(world: World, path: Path) -> tuple[int, int]:
+    """Records in the export of the tofu maker, and the most bytes that were held while it ran."""
+    state, firm = world.state, world.firms["tofu"].enterprise_id
+    given = order(reason="measured")
+    config = state.config
+    source = exports.Source(state.connect, config.rules, config.attachments, path.parent, given, firm)
+    tracemalloc.start()
+    with path.open("wb") as file:
+        async for piece in exports.export_enterprise(source):
+            file.write(piece)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    with zipfile.ZipFile(path) as archive:
+        return len(archive.read(f"{TOFU}/records.ndjson").splitlines()), peak
