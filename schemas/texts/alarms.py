@@ -74,7 +74,7 @@ TEXTS: dict[str, Text] = {
     ),
     "alarm_problem_reported": Text(
         "前缀 {subject} 下的标识有 {number} 条问题反馈尚无人处理，最新一条编号 {latest}。",
-        "{number} reports of problems with codes under {subject} wait for somebody, the latest is No. {latest}.",
+        "Problem reports about codes under {subject} wait for somebody: {number}, the latest No. {latest}.",
         "请在控制台“问题反馈”中查看并受理；若属假冒或错误，可联系企业并冻结该标识。",
         "See them on the console's page of problem reports and take them up; a forged or wrong code can be frozen.",
     ),
