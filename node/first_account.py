@@ -12,6 +12,7 @@ from registry.passwords import check_password, make_password
 from registry.principals import Order, Principal
 from registry.store.accounts import has_account
 from schemas.errors import Conflict, InvalidInput, SetupError
+from schemas.texts import format_message
 
 USER_NAME = "admin"
 
@@ -35,7 +36,8 @@ async def _make(conn: Connection, settings: NodeSettings) -> str | None:
     try:
         check_password(password, USER_NAME)
     except InvalidInput as error:
-        raise SetupError("setting_invalid", name="admin_password", reason=str(error)) from None
+        reason = format_message(error.code, settings.language, **error.details)
+        raise SetupError("setting_invalid", name="admin_password", reason=reason) from None
     wanted = NewAccount(USER_NAME, ("operator", "reviewer"), password)
     order = Order(Principal("operator", "node:first start"), datetime.now(UTC))
     try:

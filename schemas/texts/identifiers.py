@@ -94,8 +94,8 @@ TEXTS: dict[str, Text] = {
         "Only a retired identifier can be restored.",
     ),
     "identifier_is_frozen": Text(
-        "标识 {identifier} 已冻结：{notice}",
-        "The identifier {identifier} is frozen: {notice}",
+        "标识 {identifier} 已冻结，公告为“{notice}”。",
+        "The identifier {identifier} is frozen with the notice “{notice}”.",
         "请先解冻，再修改其内容。",
         "Unfreeze it before changing it.",
     ),

@@ -22,8 +22,8 @@ TEXTS: dict[str, Text] = {
         "Only a retired range can be restored.",
     ),
     "range_is_frozen": Text(
-        "以 {first} 起始的号段已冻结：{notice}",
-        "The range that begins with {first} is frozen: {notice}",
+        "以 {first} 起始的号段已冻结，公告为“{notice}”。",
+        "The range that begins with {first} is frozen with the notice “{notice}”.",
         "请先解冻，再修改其内容。",
         "Unfreeze it before changing it.",
     ),
