@@ -78,6 +78,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._clear_deadline()
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            raise HostMissing  # or not clear (RFC 9112 section 3.2)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -144,3 +147,7 @@ def format_refusal(status: int, code: str, language: str) -> bytes:
 
 class HeadTooLarge(Exception):
     """A head is over its limit."""
+
+
+class HostMissing(Exception):
+    """HTTP/1.1 asks for one Host, no more and no less."""

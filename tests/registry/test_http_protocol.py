@@ -54,6 +54,8 @@ LARGE = b"X-Large: " + b"y" * MAX_HEAD_BYTES + b"\r\n\r\n"
         ([b"GET /" + b"x" * MAX_HEAD_BYTES + b" HTTP/1.1\r\n\r\n"], (431, "head_too_large")),
         ([b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03"], (400, "request_malformed")),  # TLS
         ([b"nonsense\r\n\r\n"], (400, "request_malformed")),
+        ([b"GET /health HTTP/1.1\r\n\r\n"], (400, "request_malformed")),  # RFC 9112 section 3.2: one Host
+        ([GET + b"Host: y\r\n\r\n"], (400, "request_malformed")),
     ],
 )
 async def test_a_head_that_cannot_be_is_refused_with_what_to_do(
