@@ -33,6 +33,7 @@ STATISTICS: dict[str, str] = {
     ),
     "As `level`, of industries.": "同 `level`，用于行业。",
     "Only this division and what lies below it.": "只看该行政区划及其下级。",
+    "Only this industry and what lies below it.": "只看该行业及其下级。",
     "Only this unit.": "只看该上报单位。",
     "As it was known then; now if left out.": "按当时所知；不填则为现在。",
     # Plans
