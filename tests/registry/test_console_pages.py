@@ -1,5 +1,6 @@
 """What people do in the console: every page in both languages, and the forms with what they refuse."""
 
+import html
 import re
 from collections.abc import AsyncIterator
 from io import BytesIO
@@ -12,7 +13,7 @@ import zxingcpp
 from PIL import Image
 
 from registry.accounts import NewAccount
-from registry.console import apply_pages
+from registry.console import apply_pages, search
 from registry.console.codes import draw_code, read_photo
 from registry.console.frame import Frame
 from registry.console.resolve_pages import parse_scan
@@ -164,6 +165,26 @@ async def test_search_narrows_by_beginning_text_and_state(console: Console) -> N
         page = await pump.get(f"/identifiers?prefix={PUMP}&{query}")
         assert set(re.findall(r"find-\d(?=</a>)", page.text)) == found, query
     assert (await pump.get(f"/identifiers?prefix={PUMP}&since=yesterday")).status == 400
+
+
+async def test_a_rare_text_is_looked_for_page_after_page_until_it_is_found(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pump = console["pump"]
+    for suffix, model in (("rare-1", "a"), ("rare-2", "b"), ("rare-3", "unicorn")):
+        await register(pump, suffix, model)
+    monkeypatch.setattr(search, "SCANNED_ROWS", 1)
+    monkeypatch.setattr(search, "LOOKING_SECONDS", 0.0)
+    page = await pump.get(f"/identifiers?prefix={PUMP}&text=unicorn&starts_with=rare")
+    assert 'http-equiv="refresh"' not in page.text, "only who asks for it is sent on"
+    (address,) = re.findall(r'href="([^"]*through=yes)"', page.text)
+    page = await pump.get(f"/identifiers{html.unescape(address)}")
+    (address,) = re.findall(r'http-equiv="refresh" content="1; url=([^"]+)"', page.text)
+    assert "RARE-2" in page.shown, "how far it has looked"
+    page = await pump.get(f"/identifiers{html.unescape(address)}")
+    assert "rare-3</a>" in page.text and 'http-equiv="refresh"' not in page.text
+    whole = await pump.get(f"/identifiers?prefix={PUMP}&text={PUMP}/rare-3")
+    assert "rare-3</a>" in whole.text, "a whole identifier is found at once"
 
 
 async def test_a_range_is_registered_and_its_labels_are_made(console: Console) -> None:
