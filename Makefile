@@ -9,7 +9,12 @@ PYTHON ?= python3
 UV ?= uv
 PACKAGES := node resolver registry schemas
 
-.PHONY: run test pictures bench lint types chromium font lock clean
+# The types are judged on one core while the tests begin on the other.
+ifeq ($(MAKECMDGOALS),test)
+MAKEFLAGS += --jobs=2
+endif
+
+.PHONY: run test pytest pictures bench lint types chromium font lock clean
 .DELETE_ON_ERROR:
 
 run: .venv/ready-to-run
@@ -20,7 +25,9 @@ run: .venv/ready-to-run
 TEST_PROCESSES = $(shell expr $$(nproc) + 1)
 
 # The tests start hundreds of processes: compiled modules are kept, whatever the caller's environment says.
-test: lint types chromium font
+test: lint types pytest
+
+pytest: lint chromium font
 	PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder tests/system tests/browser tests
 
 # The browser of tests/browser. Root installs it; anyone else is told how.
@@ -33,7 +40,7 @@ chromium:
 	fi
 
 # The font that PDFs embed. A node without it names this package, too.
-font:
+font: | chromium  # one installation at a time
 	@[ -n "$$IDNODE_PDF_FONT" ] || ls /usr/share/fonts/*/wqy/wqy-*.ttc /usr/share/fonts/wqy-*/wqy-*.ttc 2>/dev/null | grep -q . || \
 	if [ "$$(id -u)" = 0 ]; then \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends fonts-wqy-microhei; \
