@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 from schemas.certificates import check_uscc
 from schemas.days import get_day
 from schemas.errors import InvalidInput
+from schemas.templates import MAX_TEXT_CHARACTERS
 from schemas.toplevel_envelope import encode_canonical
 
 CURRENT = "current"  # the period of tables that say how things stand, such as enterprises and routes
@@ -180,15 +181,26 @@ def _check_route(row: Row) -> Iterator[Problem]:
         yield Problem("E512", "ipType")
 
 
-def _check_firm(row: Row) -> Iterator[Problem]:
+def _check_organisation(row: Row) -> Iterator[Problem]:
     if row["crtType"] == 1 and not _is_uscc(row["crtCode"]):
         yield Problem("E506", "crtCode")
     if not _is_text(row["orgAddr"].get("province")):
         yield Problem("E101", "orgAddr.province")
     if not _is_text(row["industry"].get("category")):
         yield Problem("E101", "industry.category")
+
+
+def _check_verification(row: Row) -> Iterator[Problem]:
     if row["verify"].get("result") not in ("none", "pending", "pass", "fail", "unavailable"):
         yield Problem("E508", "verify.result")
+
+
+def _check_items(row: Row) -> Iterator[Problem]:
+    """Every item has a name, a kind and a length."""
+    for item in row["items"]:
+        if not (_is_text(item.get("en")) and _is_text(item.get("type")) and _is_count(item.get("length"))):
+            yield Problem("E102", "items")
+            return
 
 
 def _check_range(row: Row) -> Iterator[Problem]:
@@ -245,11 +257,16 @@ _FIRM = (
     Column("licences", "objects", False), Column("build", "object", False), Column("operate", "object", False),
     Column("systems", "objects", False), Column("dataHosting", "object", False),
     Column("serviceHosting", "object", False), Column("serveIndustries", "texts", False),
-    Column("extSites", "objects", False),
+    Column("extSites", "objects", False), Column("realName", "object", False),
 )  # fmt: skip
 _TEMPLATE = (
     Column("handle", "handle"), Column("code", "text", True, 128), Column("version", "text", True, 128),
     Column("industry", "texts"), Column("activeCarrier", "flag"), Column("items", "objects"),
+)  # fmt: skip
+# What is said of goods and of terminals in T9; as long as the values of an identifier may be.
+_GOODS = (
+    "productType", "brand", "productName", "manufacturer", "productionTime", "expiry", "terminalType", "owner", "usage",
+    "imei", "netLicenceNo", "netLicenceCode", "netLicenceSn",
 )  # fmt: skip
 _APPLICATION = (
     Column("name", "text"), Column("type", (1, 2, 3, 4, 5)), Column("intro", "text", False, 1_024),
@@ -273,38 +290,46 @@ _MONITOR = (
     *(Column(name, _choose_form(name), False) for name in MONITOR_ITEMS),
 )  # fmt: skip
 
-_VERIFIED = (Column("verify", "object"), Column("prefixes", "prefixes"), Column("connectedAt", "day", False))
+_VERIFIED = (
+    Column("verify", "object"), Column("prefixes", "prefixes"), Column("connectedAt", "day", False),
+    Column("town", "text", False), Column("namingCompliance", "flag", False),
+)  # fmt: skip
 
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         Table("T1", "PUT", "/entities/self", 1, ("crtCode",),
-              (*_FIRM, Column("contact", "object"), Column("legal", "object"), Column("namingCompliance", "flag"))),
+              (*_FIRM, Column("contact", "object"), Column("legal", "object"), Column("namingCompliance", "flag"),
+               Column("crtPhotoIds", "texts", False)), (_check_organisation,)),
         Table("T2", "PUT", "/routes/self", 50, ("prefix", "encodingType", "ipType", "ip"), _ROUTE, (_check_route,)),
         Table("T3", "POST", "/stats/node", 1, ("prefix",),
               (*_ANSWERS, Column("entNew", "count"), Column("entTotal", "count")),
               (_check_answers, _check_enterprises), daily=True),
-        Table("T4", "POST", "/metadata/node", 500, ("handle",), _TEMPLATE),
+        Table("T4", "POST", "/metadata/node", 500, ("handle",), _TEMPLATE, (_check_items,)),
         Table("T5", "POST", "/apps/node", 1_000, ("name",), _APPLICATION, monthly=True),
-        Table("T6", "POST", "/entities/enterprises", 500, ("crtCode",), (*_FIRM, *_VERIFIED), (_check_firm,)),
+        Table("T6", "POST", "/entities/enterprises", 500, ("crtCode",), (*_FIRM, *_VERIFIED),
+              (_check_organisation, _check_verification)),
         Table("T7", "POST", "/routes/enterprises", 1_000, ("prefix", "encodingType", "ipType", "ip"), _ROUTE,
               (_check_route,), below=True),
         Table("T8", "POST", "/stats/enterprises", 2_000, ("prefix",),
-              (*_ANSWERS, Column("regNew", "count"), Column("regTotal", "count")),
+              (*_ANSWERS, Column("regNew", "count"), Column("regTotal", "count"), Column("liveTotal", "count", False),
+               Column("rangeMinted", "count", False), Column("resolveSuspect", "count", False)),
               (_check_answers, _check_registrations), daily=True, below=True),
         Table("T9", "POST", "/master", 50_000, ("handle", "op"),
               (Column("handle", "handle", True, 600), Column("created", "day"), Column("metadata", "handle", False),
-               Column("op", (1, 2, 3))), (_check_range,), daily=True, lines=True),
+               Column("op", (1, 2, 3)), *(Column(name, "text", False, MAX_TEXT_CHARACTERS) for name in _GOODS)),
+              (_check_range,), daily=True, lines=True),
         Table("T10", "POST", "/apps/enterprises", 1_000, ("prefix", "name"),
               (Column("prefix", "prefix"), *_APPLICATION, Column("recursionIp", "address", False),
                Column("recursionPort", "port", False)), (_check_recursion,), monthly=True, below=True),
-        Table("T11", "POST", "/metadata/enterprises", 500, ("handle",), _TEMPLATE),
+        Table("T11", "POST", "/metadata/enterprises", 500, ("handle",), _TEMPLATE, (_check_items,)),
         Table("M1", "POST", "/monitor/daily", 1, ("prefix",), _MONITOR, (_check_monitor,), daily=True),
         Table("M2", "POST", "/monitor/daily", 2_000, ("prefix",), _MONITOR, (_check_monitor,), daily=True,
               below=True),
         Table("M3", "POST", "/monitor/events", 1, ("eventId",),
               (Column("eventId", "text", True, 64), Column("type", ("异常", "恢复")), Column("at", "instant"),
-               Column("class", (1, 2, 3, 4)), Column("cause", "text", False), Column("item", "text", False)),
+               Column("class", (1, 2, 3, 4)), Column("cause", "text", False), Column("item", "text", False),
+               Column("relatedEventId", "text", False, 64)),
               (_check_recovery,)),
         Table("PREFIXES", "POST", "/prefixes", 100, ("prefix",),
               (Column("prefix", "prefix"), Column("uscc", "text", True, 32), Column("encodingType", ENCODINGS)),

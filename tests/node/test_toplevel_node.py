@@ -34,6 +34,14 @@ FIRM: dict[str, Any] = {
     "orgName": "泵厂", "crtType": 1, "crtCode": "91321302MA0000001Y", "orgAddr": {"province": "320000"},
     "industry": {"category": "C", "specific": "34"}, "verify": {"result": "pass"}, "prefixes": ["88.101.1"],
 }  # fmt: skip
+OPERATOR: dict[str, Any] = {
+    name: value for name, value in FIRM.items() if name not in ("verify", "prefixes")
+} | {"contact": {}, "legal": {}, "namingCompliance": True}  # fmt: skip
+TEMPLATE: dict[str, Any] = {
+    "handle": "88.101.1/META_1", "code": "1", "version": "1", "industry": ["C"], "activeCarrier": False,
+    "items": [{"en": "brand", "cn": "品牌", "type": "text", "length": 255}],
+}  # fmt: skip
+GOODS: dict[str, Any] = {"handle": "88.101.1/a", "created": YESTERDAY, "op": 1}
 ROUTE: dict[str, Any] = {
     "prefix": "88.101.1", "encodingType": "Handle", "ipType": "v4", "ip": "203.0.113.5", "tcp": 2641, "udp": 2641,
 }  # fmt: skip
@@ -77,6 +85,12 @@ ROWS: list[tuple[str, dict[str, Any], str, str]] = [
     ("T8", make_firm_row(1, asked=1001) | {"sources": [{"ip": f"{n}", "count": 1} for n in range(1001)]}, "E511",
      "sources"),
     ("T3", make_firm_row(1) | {"prefix": PREFIX, "entNew": 2, "entTotal": 1}, "E504", "entTotal"),
+    ("T8", make_firm_row(1) | {"rangeMinted": "11"}, "E102", "rangeMinted"),
+    ("T1", OPERATOR | {"crtCode": "nonsense"}, "E506", "crtCode"),
+    ("T1", OPERATOR | {"orgAddr": {}}, "E101", "orgAddr.province"),
+    ("T1", OPERATOR | {"industry": {}}, "E101", "industry.category"),
+    ("T1", OPERATOR | {"realName": "self"}, "E102", "realName"),
+    ("T4", TEMPLATE | {"items": [{"en": "brand", "cn": "品牌", "type": "text"}]}, "E102", "items"),
     ("T6", FIRM | {"crtCode": "91321302MA0000001X"}, "E506", "crtCode"),
     ("T6", FIRM | {"industry": {}}, "E101", "industry.category"),
     ("T6", FIRM | {"orgAddr": {}}, "E101", "orgAddr.province"),
@@ -87,7 +101,11 @@ ROWS: list[tuple[str, dict[str, Any], str, str]] = [
     ("T7", ROUTE | {"ipType": "v6"}, "E512", "ipType"),
     ("T7", ROUTE | {"encodingType": "GTIN"}, "E102", "encodingType"),
     ("T9", {"handle": "88.101.1/a", "created": YESTERDAY, "op": 1, "count": 3}, "E509", "handleLast"),
-    ("T9", {"handle": "88.101.1/a", "created": YESTERDAY, "op": 4}, "E102", "op"),
+    ("T9", GOODS | {"op": 4}, "E102", "op"),
+    ("T9", GOODS | {"brand": ["x"]}, "E102", "brand"),
+    ("T9", GOODS | {"expiry": 5}, "E102", "expiry"),
+    ("T9", GOODS | {"productName": "泵" * 4_001}, "E103", "productName"),
+    ("T9", GOODS | {"imei": {}}, "E102", "imei"),
     ("T9", {"handle": "88.103.1/a", "created": YESTERDAY, "op": 1}, "E302", "prefix"),
     ("M3", {"eventId": "1", "type": "恢复", "at": "2026-11-20T10:00:00+08:00", "class": 1}, "E101", "relatedEventId"),
     ("M3", {"eventId": "1", "type": "异常", "at": "yesterday", "class": 1}, "E102", "at"),
@@ -105,7 +123,16 @@ def test_a_row_that_breaks_a_rule_is_named_by_code_and_column(
 
 
 @pytest.mark.parametrize(
-    ("table", "row"), [("T8", make_firm_row(1)), ("T6", FIRM), ("T7", ROUTE), ("T7", ROUTE | {"extra": "allowed"})]
+    ("table", "row"),
+    [
+        ("T1", OPERATOR),
+        ("T4", TEMPLATE),
+        ("T8", make_firm_row(1)),
+        ("T6", FIRM),
+        ("T7", ROUTE),
+        ("T7", ROUTE | {"extra": "allowed"}),
+        ("T9", GOODS | {"brand": "泵" * 4_000, "expiry": "2027-01"}),
+    ],
 )
 def test_a_row_that_keeps_all_rules_is_accepted(table: str, row: dict[str, Any]) -> None:
     assert judge_row(TABLES[table], row, PREFIX, YESTERDAY) == []
