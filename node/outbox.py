@@ -27,7 +27,7 @@ DEAD_AFTER = timedelta(hours=72)
 LONGEST_PAUSE_SECONDS = 300.0
 PENDING_SECONDS = 60.0
 # Not the message's fault: clock, nonce, signature, key; or a prefix whose request has not arrived yet.
-_TRY_AGAIN = {401, 404, 408, 425, 429}
+TRY_AGAIN = {401, 404, 408, 425, 429}
 
 Rows = list[dict[str, Any]]
 
@@ -161,7 +161,7 @@ def judge_answer(message: Message, answer: Answer, now: datetime, chance: float)
     """What an answer means for its message."""
     document = answer.document or {}
     status = answer.status
-    if status is not None and status < 500 and status not in _TRY_AGAIN and has_receipt(answer):
+    if status is not None and status < 500 and status not in TRY_AGAIN and has_receipt(answer):
         verdict, receipt_id = document["status"], document["receiptId"]
         if verdict == "ACCEPTED" and status < 300:
             return Outcome("accepted", now, now, status, receipt_id)

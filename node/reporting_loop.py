@@ -33,6 +33,7 @@ from node.toplevel_link import (
     note_link,
     reconcile_day,
     reconcile_month,
+    renew_signer,
     rotate,
     work_on_tasks,
 )
@@ -113,6 +114,7 @@ def make_reporter(settings: ReportSettings) -> Reporter:
 
 async def step(conn: Connection, link: Link, clock: Callable[[], datetime]) -> bool:
     """Write what is due, then send some of what waits; whether there is more of it. The clock is the caller's."""
+    await renew_signer(conn, link, clock())
     for name, seconds, work in SCHEDULE:
         now = clock()
         mark = await outbox_store.find_mark(conn, f"due:{name}")
@@ -242,11 +244,11 @@ async def _forget(conn: Connection, link: Link, now: datetime) -> None:
     await forget_days(conn, get_day(now) - MONITOR_KEPT)
 
 
-# In this order: who answers at all, then what the others are about before the others. At least as often as §f.1 of
-# domain.md asks for: what has not changed costs a look.
+# In this order: who signs, who answers at all, then what the others are about before the others. At least as often as
+# §f.1 of domain.md asks for: what has not changed costs a look.
 SCHEDULE: tuple[tuple[str, float, Work], ...] = (
-    ("heartbeat", 60, _beat),
     ("rotation", 60, _rotation),
+    ("heartbeat", 60, _beat),
     ("node", 60, lambda conn, link, now: _standing("node", conn, link, now)),
     ("enterprises", 300, lambda conn, link, now: _standing("enterprises", conn, link, now)),
     ("prefixes", 60, lambda conn, link, now: _standing("prefixes", conn, link, now)),

@@ -27,22 +27,28 @@ def _context(key_id: str) -> str:
 
 async def get_signer(conn: Connection, ring: KeyRing, app: str, algorithm: Algorithm, now: datetime) -> Signer:
     """Who signs; a first key is made if there is none. Raises SetupError if the active one cannot be opened."""
-    row = await conn.fetchrow("SELECT key_id, algorithm, sealed FROM toplevel_keys WHERE state = 'active'")
-    if row is None:
-        made = await make_key(conn, ring, algorithm, now)
-        await activate(conn, made, now)
-        row = await conn.fetchrow("SELECT key_id, algorithm, sealed FROM toplevel_keys WHERE state = 'active'")
-    if row is None:
-        raise SetupError("toplevel_key_broken", key="–")
-    return _open(row["key_id"], row["algorithm"], row["sealed"], (ring, app))
+    key_id = await find_active_id(conn)
+    if key_id is None:
+        key_id = await make_key(conn, ring, algorithm, now)
+        await activate(conn, key_id, now)
+    return await open_key(conn, ring, app, key_id)
 
 
-def _open(key_id: str, algorithm: Algorithm, sealed: bytes, who: tuple[KeyRing, str]) -> Signer:
+async def open_key(conn: Connection, ring: KeyRing, app: str, key_id: str) -> Signer:
+    """Who signs with that key, in whatever state; raises SetupError if it cannot be opened."""
+    row = await conn.fetchrow("SELECT algorithm, sealed FROM toplevel_keys WHERE key_id = $1", key_id)
     try:
-        private_key = unseal(who[0], sealed, _context(key_id)).decode()
+        if row is None:
+            raise SealBroken
+        private_key = unseal(ring, row["sealed"], _context(key_id)).decode()
     except SealBroken as error:
         raise SetupError("toplevel_key_broken", key=key_id) from error
-    return Signer(who[1], key_id, algorithm, private_key)
+    return Signer(app, key_id, row["algorithm"], private_key)
+
+
+async def find_active_id(conn: Connection) -> str | None:
+    key_id: str | None = await conn.fetchval("SELECT key_id FROM toplevel_keys WHERE state = 'active'")
+    return key_id
 
 
 async def make_key(conn: Connection, ring: KeyRing, algorithm: Algorithm, now: datetime) -> str:

@@ -13,14 +13,14 @@ import aiohttp
 import orjson
 from asyncpg import Connection, Record
 
-from node.outbox import decode_rows, renew
+from node.outbox import TRY_AGAIN, decode_rows, renew
 from node.plausible_time import ABOVE_MARK
 from node.report_rows import make_route
 from node.reporting import REPORTS, Reporter, Written, report_day, report_monitoring
 from node.store import outbox as outbox_store
 from node.store import reports as store
 from node.toplevel_client import Answer, Call, TopLevel, has_receipt
-from node.toplevel_keys import activate, find_new_key, get_signer, make_key
+from node.toplevel_keys import activate, find_active_id, find_new_key, get_signer, make_key, open_key
 from registry.prefixes import NodeRules, approve_prefix, refuse_prefix
 from registry.principals import Order, Principal
 from registry.records import freeze, get_stored
@@ -150,7 +150,7 @@ async def work_on_tasks(conn: Connection, link: Link, now: datetime) -> None:
         body = orjson.dumps({"status": state, "message": result})
         path = f"/tasks/{quote(task['task_id'], safe='')}/result"
         answer = await link.toplevel.call(Call("POST", path, link.reporter.prefixes[0], body), now)
-        if answer.status is None or answer.status >= 500:
+        if answer.status is None or answer.status >= 500 or answer.status in TRY_AGAIN - {404}:
             return
         await store.note_task_reported(conn, task["task_id"], now)
 
@@ -208,7 +208,10 @@ async def _correct(conn: Connection, link: Link, document: dict[str, Any], now: 
 
 
 async def rotate(conn: Connection, link: Link, now: datetime) -> str:
-    """A new key, signed over by the old one. The new one signs once the top-level node said that it knows it."""
+    """A new key, signed over by the old one. The new one signs once the top-level node said that it knows it.
+
+    It is stored before that is asked for. Where the receipt was lost, the node above may believe the new one alone.
+    """
     new = await find_new_key(conn)
     if new is None:
         await make_key(conn, link.rules.key_ring, link.algorithm, now)
@@ -216,13 +219,22 @@ async def rotate(conn: Connection, link: Link, now: datetime) -> str:
     if new is None:
         raise ValueError("no new key")
     body = orjson.dumps({"algorithm": new.algorithm, "publicKey": new.public_key, "keyId": new.key_id})
-    for prefix in link.reporter.prefixes[:1]:
-        answer = await link.toplevel.call(Call("POST", "/keys", prefix, body), now)
-        if not (answer.status == 200 and has_receipt(answer)):
+    prefix, old_signer = link.reporter.prefixes[0], link.toplevel.signer
+    answer = await link.toplevel.call(Call("POST", "/keys", prefix, body), now)
+    link.toplevel.signer = await open_key(conn, link.rules.key_ring, old_signer.app, new.key_id)
+    if not (answer.status == 200 and has_receipt(answer)):
+        asked = await link.toplevel.call(Call("GET", "/tasks", prefix), now)
+        if not (asked.status == 200 and isinstance((asked.document or {}).get("tasks"), list)):
+            link.toplevel.signer = old_signer
             raise ValueError(_explain(answer))
     await activate(conn, new.key_id, now)
-    link.toplevel.signer = await get_signer(conn, link.rules.key_ring, link.toplevel.signer.app, link.algorithm, now)
     return f"key {new.key_id} signs from now on"
+
+
+async def renew_signer(conn: Connection, link: Link, now: datetime) -> None:
+    """The key may have been changed by a command while this process ran."""
+    if await find_active_id(conn) != (signer := link.toplevel.signer).key_id:
+        link.toplevel.signer = await get_signer(conn, link.rules.key_ring, signer.app, link.algorithm, now)
 
 
 # Decisions ------------------------------------------------------------------------------------------------------

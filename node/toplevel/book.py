@@ -50,7 +50,11 @@ class Key(NamedTuple):
 
 def enrol(book: Book, app: str, prefix: str, key: Key, now_ms: int) -> None:
     book.execute("INSERT OR IGNORE INTO apps VALUES (?, ?, ?)", (app, prefix, now_ms))
-    book.execute("INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?, ?, ?)", (app, *key, now_ms))
+    # One that is known keeps its place in the order of keys.
+    book.execute(
+        "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (app, key_id) DO UPDATE SET state = excluded.state",
+        (app, *key, now_ms),
+    )
 
 
 def has_prefix(book: Book, app: str, prefix: str) -> bool:
@@ -68,8 +72,13 @@ def fetch_keys(book: Book, app: str) -> list[Key]:
     return [Key(*row) for row in rows]
 
 
-def retire_other_keys(book: Book, app: str, key_id: str) -> None:
-    book.execute("UPDATE keys SET state = 'retired' WHERE app = ? AND key_id <> ?", (app, key_id))
+def retire_older_keys(book: Book, app: str, key_id: str) -> None:
+    """Those that were enrolled before that one."""
+    book.execute(
+        "UPDATE keys SET state = 'retired' WHERE app = ?1 AND state = 'active'"
+        " AND rowid < (SELECT rowid FROM keys WHERE app = ?1 AND key_id = ?2)",
+        (app, key_id),
+    )
 
 
 def take_nonce(book: Book, app: str, nonce: str, now_ms: int, forget_before_ms: int) -> bool:

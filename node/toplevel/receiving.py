@@ -89,6 +89,8 @@ def authenticate(book: Book, received: Received) -> None:
         raise CallRefused(UNAUTHORISED, (-1, problem))
     with store.transaction(book):
         fresh = store.take_nonce(book, claims.app, claims.nonce, at_ms, at_ms - NONCE_SECONDS * 1000)
+        if fresh:
+            store.retire_older_keys(book, claims.app, key.key_id)
     if not fresh:
         raise CallRefused(UNAUTHORISED, (-1, Problem("E204", "X-Tln-Nonce")))
 
@@ -253,7 +255,10 @@ def describe(code: str, field: str) -> str:
 
 
 def rotate(book: Book, received: Received) -> Reply:
-    """A new public key, in a call that the old one signed; from now on only the new one counts."""
+    """A new public key, in a call that the old one signed; the old one counts until the first call by the new one.
+
+    Whoever did not get the receipt can still ask again, by either.
+    """
     try:
         document = orjson.loads(received.body)
         algorithm, public_key = document["algorithm"], document["publicKey"]
@@ -266,7 +271,6 @@ def rotate(book: Book, received: Received) -> Reply:
     with store.transaction(book):
         new = store.Key(key_id, algorithm, public_key, "active")
         store.enrol(book, received.claims.app, received.claims.prefix, new, received.at_ms)
-        store.retire_other_keys(book, received.claims.app, key_id)
     return Reply(200, make_receipt([], 1, 1, received.at_ms))
 
 

@@ -1,0 +1,42 @@
+"""What passes between us and the top-level node beside reports: keys that change, and its tasks."""
+
+from dataclasses import replace
+
+import pytest
+from asyncpg import Connection
+
+from node.reporting_loop import step
+from node.toplevel import book as above_store
+from node.toplevel_health import judge_reports
+from node.toplevel_keys import get_signer
+from node.toplevel_link import rotate
+from tests.node.test_toplevel_reporting import above, make_link, node
+from tests.node.toplevel_world import APP, Above
+
+__all__ = ["above", "node"]  # fixtures
+
+
+@pytest.mark.parametrize("retired_at_once", [False, True])
+async def test_a_lost_receipt_for_a_new_key_locks_nobody_out(
+    retired_at_once: bool, node: Connection, above: Above
+) -> None:
+    link = await make_link(node, above)
+    old_id, now = link.toplevel.signer.key_id, above.clock()
+    above.behave(lose_every=1)
+    with pytest.raises(ValueError, match="500"):
+        await rotate(node, link, now)
+    assert link.toplevel.signer.key_id == old_id, "nobody said yet that the new one is known"
+    above.behave()
+    if retired_at_once:
+        with above_store.transaction(above.book):
+            above.book.execute("UPDATE keys SET state = 'retired' WHERE key_id = ?", (old_id,))
+    restarted = replace(link, toplevel=above.toplevel)
+    restarted.toplevel.signer = await get_signer(node, link.rules.key_ring, APP, "ED25519", now)
+    assert await step(node, restarted, above.clock) is False
+    new_id = restarted.toplevel.signer.key_id
+    assert new_id != old_id
+    assert (await judge_reports(node, above.url, above.clock())).state == "ok"
+    await step(node, link, above.clock)
+    assert link.toplevel.signer.key_id == new_id, "another process learns of it"
+    keys = {key.key_id: key.state for key in above_store.fetch_keys(above.book, APP)}
+    assert (keys[old_id], keys[new_id]) == ("retired", "active")
