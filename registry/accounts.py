@@ -33,6 +33,7 @@ from registry.store.accounts import find_account as find_row
 from registry.store.enterprises import fetch_enterprise
 from registry.store.holders import Holder
 from registry.store.invitations import revoke_all_by
+from registry.store.prefixes import fetch_owners_of
 from registry.totp import find_step, format_address, make_secret
 from schemas.certificates import check_uscc
 from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
@@ -42,7 +43,9 @@ from schemas.sealing import KeyRing, SealBroken, seal, unseal
 # Nobody's password-equivalent is kept who can do harm beyond one enterprise.
 HASHED_SIGNIN_ROLES: frozenset[Role] = frozenset(("enterprise_admin", "enterprise_user", "partner"))
 _ENTERPRISE_ROLES: frozenset[Role] = frozenset(("enterprise_admin", "enterprise_user"))
-_USER_NAME = re.compile(r"\w[\w.@+-]{0,49}")
+MAX_NAME_CHARACTERS = 50
+# A name, or an application's identity handle: one under a prefix.
+_USER_NAME = re.compile(r"(?:([0-9.]+)/)?\w[\w.@+-]*")
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _PERSONAL_LIMITS = {"email": 255, "mobile": 50, "remarks": 500, "open_id": 64, "open_user_name": 255}
 
@@ -82,8 +85,7 @@ async def add_account(conn: Connection, ring: KeyRing, order: Order, wanted: New
     """
     roles = check_roles(wanted.roles)
     check_may_manage(order.principal, roles, wanted.enterprise_id)
-    if not _USER_NAME.fullmatch(wanted.user_name) or wanted.user_name.startswith("ak_"):
-        raise InvalidInput("user_name_malformed", field="user_name")
+    await _check_name(conn, wanted.user_name, wanted.enterprise_id)
     if wanted.may_sign_in_hashed and not set(roles) <= HASHED_SIGNIN_ROLES:
         raise InvalidInput("hashed_sign_in_not_for_role", field="may_sign_in_hashed")
     row = await _make_row(conn, ring, order, wanted, roles)
@@ -94,6 +96,16 @@ async def add_account(conn: Connection, ring: KeyRing, order: Order, wanted: New
         await delete_failures(conn, row.user_name_key)
         await note_account(conn, order, "account_added", wanted.user_name)
     return await get_account(conn, wanted.user_name)
+
+
+async def _check_name(conn: Connection, user_name: str, enterprise_id: int | None) -> None:
+    """The prefix of an identity handle (domain.md §d.2) is one of the account's own enterprise; raises InvalidInput."""
+    found = _USER_NAME.fullmatch(user_name) if len(user_name) <= MAX_NAME_CHARACTERS else None
+    if found is not None and not user_name.startswith("ak_"):
+        prefix = found[1]
+        if prefix is None or enterprise_id in (await fetch_owners_of(conn, [prefix])).values():
+            return
+    raise InvalidInput("user_name_malformed", field="user_name")
 
 
 async def check_standing(conn: Connection, wanted: NewAccount, roles: Sequence[Role]) -> tuple[str, Area | None]:

@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, ip_address, ip_network
 from asyncpg import Connection
 
 from registry import accounts, keys
-from registry.accounts import fold_user_name, make_account_principal
+from registry.accounts import MAX_NAME_CHARACTERS, fold_user_name, make_account_principal
 from registry.keyed_hashes import hash_keyed
 from registry.keys import is_access_key, make_key_principal
 from registry.passwords import digest_password, fits_digest
@@ -39,7 +39,6 @@ from schemas.errors import ServiceError, SlowDown, Unauthenticated
 from schemas.identifiers import shorten
 from schemas.sealing import KeyRing, SealBroken, unseal
 
-MAX_NAME_CHARACTERS = 50
 MAX_PASSWORD_CHARACTERS = 128
 FREE_FAILURES = 3  # who mistypes twice waits for nothing
 MAX_WAIT_SECONDS = 900

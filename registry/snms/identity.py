@@ -4,17 +4,9 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 
-from registry.accounts import NewAccount, add_account
+from registry.accounts import MAX_NAME_CHARACTERS, NewAccount, add_account
 from registry.principals import Principal
-from registry.sign_in import (
-    MAX_NAME_CHARACTERS,
-    MAX_PASSWORD_CHARACTERS,
-    Attempt,
-    Connect,
-    Visit,
-    sign_in,
-    sign_in_hashed,
-)
+from registry.sign_in import MAX_PASSWORD_CHARACTERS, Attempt, Connect, Visit, sign_in, sign_in_hashed
 from registry.snms import texts
 from registry.snms.calls import SnmsCall
 from registry.snms.edge import Route

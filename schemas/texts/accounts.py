@@ -120,8 +120,9 @@ TEXTS = {
         "Send sha256hex(password).",
     ),
     "user_name_malformed": Text(
-        "用户名须为 1 至 50 个字符，由文字、数字和 . _ - @ + 组成，且不以 ak_ 开头。",
-        "A user name has 1 to 50 letters, digits or any of . _ - @ + and does not begin with ak_.",
+        "用户名须为 1 至 50 个字符，由文字、数字和 . _ - @ + 组成，且不以 ak_ 开头；企业账号前可加本企业前缀和斜杠。",
+        "A user name has 1 to 50 letters, digits or any of . _ - @ + and does not begin with ak_; "
+        "an enterprise's account may have a prefix of that enterprise and a slash before it.",
         "请修改用户名。",
         "Choose another name.",
     ),

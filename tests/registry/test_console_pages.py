@@ -237,9 +237,13 @@ async def test_signing_in_is_slowed_down_and_a_new_session_can_be_ended(console:
     assert wrong[-1].status == 429
     assert (await nobody.get("/account")).status == 303
     access_key, _, secret = console.world.keys["pump"].partition(".")
-    right = {"user_name": access_key, "password": secret, "next": "/console/keys"}
-    entered = await visitor.post("/sign-in", right, token=token)
-    assert (entered.status, entered.location) == (303, f"{ROOT}/keys")
+    firm = console.world.firms["pump"].enterprise_id
+    application = NewAccount(f"{PUMP}/mes-1", ["enterprise_admin"], PASSWORD, enterprise_id=firm)
+    await add_visitor(console, application)
+    for name, password in ((application.user_name, PASSWORD), (access_key, secret)):
+        right = {"user_name": name, "password": password, "next": "/console/keys"}
+        entered = await visitor.post("/sign-in", right, token=token)
+        assert (entered.status, entered.location) == (303, f"{ROOT}/keys")
     cookie = re.search(r"idnode_session=([^;]+)", str(entered.headers.getall("Set-Cookie")))
     assert cookie
     signed_in = Visitor(console.world, cookie[1])

@@ -7,6 +7,7 @@ from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
@@ -14,11 +15,13 @@ import pytest_asyncio
 from registry.accounts import NewAccount, add_account
 from registry.keys import KeyTerms, add_key
 from schemas.days import get_day
-from tests.registry.api_world import PUMP, World, serve
+from schemas.errors import InvalidInput
+from tests.registry.api_world import PUMP, TOFU, World, serve
 from tests.registry.people import CLERK, RULES, order
 from tests.registry.snms_world import DATA, Said, ask, make_item, open_snms_world
 
 PASSWORD = "four pumps and a valve"
+APPLICATION = f"{PUMP}/mes-1"  # an application's identity handle
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -26,7 +29,7 @@ async def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
     async with open_snms_world(database_url, Path(tmp_path_factory.mktemp("registry"))) as made:
         async with made.state.pool.acquire() as conn:
             firm = made.firms["pump"].enterprise_id
-            for name, hashed in (("张三", True), ("li.si", False)):
+            for name, hashed in (("张三", True), ("li.si", False), (APPLICATION, True)):
                 wanted = NewAccount(name, ["enterprise_user"], PASSWORD, enterprise_id=firm, may_sign_in_hashed=hashed)
                 await add_account(conn, RULES.key_ring, order(CLERK), wanted)
             await add_account(conn, RULES.key_ring, order(CLERK), NewAccount("chief", ["operator"], PASSWORD))
@@ -61,7 +64,8 @@ async def another_process(world: World, later: timedelta = timedelta()) -> Async
 
 async def test_password_and_key_pair_give_a_token_that_opens_what_they_open(world: World) -> None:
     access_key, _, secret_key = world.keys["mes"].partition(".")
-    for name, password in (("张三", PASSWORD), ("li.si", PASSWORD), (access_key, secret_key), ("chief", PASSWORD)):
+    names = ("张三", "li.si", APPLICATION, "chief")
+    for name, password in (*((name, PASSWORD) for name in names), (access_key, secret_key)):
         said = await sign_in(world, name, password)
         assert (said.status, said.message, list(said.data)) == (1, "success", ["token"])
         assert await look(world, said.data["token"]) == 1
@@ -70,7 +74,7 @@ async def test_password_and_key_pair_give_a_token_that_opens_what_they_open(worl
 async def test_the_hashed_sign_in_is_for_who_is_allowed_it_and_for_today(world: World) -> None:
     path = "/identity/token/v1"
     access_key, _, secret_key = world.keys["mes"].partition(".")
-    for name, secret in (("张三", PASSWORD), (access_key, secret_key)):
+    for name, secret in (("张三", PASSWORD), (APPLICATION, PASSWORD), (access_key, secret_key)):
         said = await sign_in(world, name, hash_secret(secret, world), path)
         assert said.status == 1
         assert await look(world, said.data["token"]) == 1
@@ -157,6 +161,36 @@ async def test_a_key_that_is_revoked_writes_nothing_more_with_or_without_a_token
         assert (await ask(world, "POST", DATA, make_item(f"after-{who}"), who=who)).status == -1
 
 
+@pytest.mark.parametrize(
+    ("name", "role", "reason"),
+    [
+        (f"{TOFU}/mes-1", "enterprise_user", "the prefix of another enterprise"),
+        (f"{PUMP}.9/mes-1", "enterprise_user", "a prefix nobody has"),
+        (f"{PUMP}/mes-1", "operator", "an account of no enterprise"),
+        (f"{PUMP}/", "enterprise_user", "no name"),
+        ("/mes-1", "enterprise_user", "no prefix"),
+        (f"{PUMP}/mes/1", "enterprise_user", "two slashes"),
+        (f"{PUMP}\0/mes-1", "enterprise_user", "no prefix that the database could be asked for"),
+        (f"{PUMP}/{'m' * 42}", "enterprise_user", "longer than anybody could sign in with"),
+    ],
+    ids=str,
+)
+async def test_an_application_is_named_under_a_prefix_of_its_own_enterprise(
+    world: World, name: str, role: str, reason: str
+) -> None:
+    firm = world.firms["pump"].enterprise_id if role == "enterprise_user" else None
+    async with world.state.connect() as conn:
+        with pytest.raises(InvalidInput) as refused:
+            wanted = NewAccount(name, [role], PASSWORD, enterprise_id=firm)
+            await add_account(conn, RULES.key_ring, order(CLERK), wanted)
+    assert refused.value.code == "user_name_malformed", reason
+
+
+async def test_an_application_is_shown_by_the_name_in_its_address(world: World) -> None:
+    shown = await world.ask("GET", f"/api/v1/accounts/{quote(APPLICATION, safe='')}", who="operator")
+    assert (shown.status, shown.json["user_name"]) == (200, APPLICATION)
+
+
 NEW_USER = {"userName": "wang.wu", "password": sha256(PASSWORD.encode()).hexdigest(), "email": "w@pump.example",
             "mobile": "13900000001", "openId": "o-1", "openUserName": "王五", "remarks": "MES"}  # fmt: skip
 
@@ -190,6 +224,7 @@ async def test_a_user_is_registered_by_the_administrator_and_can_sign_in_before_
         ({"userName": None, "username": None}, "缺少必要的请求参数: username"),
         ({"userName": "a" * 51}, "username 长度"),
         ({"userName": "a b"}, "用户名"),
+        ({"userName": f"{PUMP}/mes-2"}, "用户名"),  # he belongs to no enterprise yet
         ({"userName": 7.5}, "username 类型错误"),
         ({"password": PASSWORD}, "password"),
         ({"password": None}, "缺少必要的请求参数: password"),
