@@ -164,6 +164,20 @@ class Node:
         for pid in list_tree(self.pid):
             pin(pid, cores.server if pid == worker else cores.load)
 
+    @contextlib.contextmanager
+    def agent_in_pauses(self) -> Iterator[None]:
+        """On two cores the agent, which counts what was answered, takes its time from the load generator: let it have
+        the pauses only. Nobody but root may take that back, and where there are more cores, nobody needs to.
+        """
+        agents = self.list_children(" agent") if os.geteuid() == 0 and len(os.sched_getaffinity(0)) == 2 else []
+        for pid in agents:
+            os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+        try:
+            yield
+        finally:
+            for pid in agents:
+                os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+
     def unpin(self, cores: Cores) -> None:
         for pid in list_tree(self.pid):
             pin(pid, *cores.all)

@@ -94,7 +94,8 @@ def measure_cached(world: World) -> list[Finding]:
     checker = Checker(world.node.http_port, world.hot_paths.read_text().split(), is_right)
     answers = lost = 0
     load = WrkLoad(world.hot_paths, [world.cores.load], world.seconds)
-    with run_nginx(world.place, len(body), world.cores.server) as (nginx_port, nginx_pid):
+    nginx = run_nginx(world.place, len(body), world.cores.server)
+    with nginx as (nginx_port, nginx_pid), world.node.agent_in_pauses():
         for _ in range(world.rounds):
             with checker.checking():
                 run = run_wrk(world.node.http_port, [world.worker], load)
