@@ -9,7 +9,8 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.dependencies.models import Dependant
 
 from node.closing import find_status
 from node.definitions import define_counters
@@ -18,14 +19,32 @@ from node.statistics_files import FORMATS, make_file, name_file
 from node.statistics_tables import Question, read_export, read_table
 from node.store.closing import fetch_closes, fetch_latest_rows, fetch_rows
 from registry.api.calls import Call, Reading
+from registry.api.problems import InvalidBody
 from registry.principals import Principal
 from schemas.days import get_day
 from schemas.enterprise_bodies import StatisticsRow
 from schemas.errors import Forbidden, NotFound
+from schemas.identifiers import shorten
 from schemas.industries import check_industry_path
 from schemas.statistics_bodies import ClosedDay, ClosedDayList, DefinitionBody, StatisticsTable, Totals
 
-router = APIRouter(prefix="/api/v1/statistics", tags=["statistics"])
+
+def _list_parameters(dependant: Dependant) -> set[str]:
+    """Of a route and of all it depends on."""
+    own = {field.alias for field in dependant.query_params}
+    return own.union(*map(_list_parameters, dependant.dependencies))
+
+
+def check_parameters(request: Request) -> None:
+    """Raise InvalidBody for parameters the route has not: a filter misspelt would give all figures."""
+    known = _list_parameters(request.scope["route"].dependant)
+    unknown = [name for name in dict.fromkeys(request.query_params.keys()) if name not in known]
+    if unknown:
+        details = {"known": ", ".join(sorted(known))}
+        raise InvalidBody([("parameter_unknown", shorten(name, 60), details) for name in unknown])
+
+
+router = APIRouter(prefix="/api/v1/statistics", tags=["statistics"], dependencies=[Depends(check_parameters)])
 
 By = Literal["enterprise", "unit", "area", "industry", "tag", "template", "stage", "day"]
 From = Annotated[date | None, Query(alias="from", description="First day; since the beginning if left out.")]

@@ -121,6 +121,12 @@ TEXTS: dict[str, Text] = {
         "请核对拼写；可用字段见 /docs。",
         "Check its spelling against /docs.",
     ),
+    "parameter_unknown": Text(
+        "此地址没有“{field}”这个查询参数。",
+        "This address has no query parameter “{field}”.",
+        "请核对拼写；可用的参数：{known}。",
+        "Check its spelling; there are {known}.",
+    ),
     "field_invalid": Text(
         "“{field}”的类型或取值不正确。",
         "“{field}” is of the wrong type or out of bounds.",

@@ -54,6 +54,28 @@ async def test_everyone_sees_his_own(world: World, who: str, total: int, by: str
     assert (totals["registered_total"], totals["status"]) == (total, "sealed")
 
 
+@pytest.mark.parametrize(
+    ("path", "unknown"),
+    [
+        ("statistics?by=day&prefix=88.101.5", ["prefix"]),  # not the figures of the whole node instead
+        ("statistics/table?area=321302&From=2024-01-01", ["area", "From"]),
+        ("statistics/export?formt=csv", ["formt"]),
+        ("statistics/totals?by=day", ["by"]),
+        ("statistics/definitions?x=1", ["x"]),
+        ("statistics/closes?day=2024-01-01", ["day"]),
+        ("statistics/closes/2024-01-01?asof=2024-01-01", ["asof"]),
+        ("plans?name=x", ["name"]),
+        ("plans/x?day=2024-01-01", ["day"]),
+    ],
+)
+async def test_a_parameter_that_does_not_exist_is_refused(world: World, path: str, unknown: list[str]) -> None:
+    for language, said in (("zh", "可用的参数"), ("en", "there are")):
+        answer = await world.ask("GET", f"/api/v1/{path}&lang={language}", who="operator")
+        assert (answer.status, answer.json["code"]) == (400, "parameter_unknown")
+        assert [one["field"] for one in answer.json["errors"]] == unknown
+        assert said in answer.json["remedy"]
+
+
 async def test_answers_say_whether_they_are_sealed(world: World) -> None:
     running = await world.ask("GET", f"{V1}?by=day&from={CLOSED}", who="operator")
     assert running.headers["Statistics-Status"] == "provisional"
