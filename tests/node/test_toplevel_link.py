@@ -1,17 +1,23 @@
 """What passes between us and the top-level node beside reports: keys that change, and its tasks."""
 
 from dataclasses import replace
+from uuid import uuid4
 
+import orjson
 import pytest
 from asyncpg import Connection
 
 from node.reporting_loop import step
 from node.toplevel import book as above_store
+from node.toplevel_client import Call
 from node.toplevel_health import judge_reports
 from node.toplevel_keys import get_signer
 from node.toplevel_link import rotate
+from schemas.signatures import format_key_id, format_public_key, make_private_key
+from schemas.toplevel_envelope import Signer
+from tests.node.test_toplevel_node import make_call
 from tests.node.test_toplevel_reporting import above, make_link, node
-from tests.node.toplevel_world import APP, Above
+from tests.node.toplevel_world import APP, PREFIX, Above, make_firm_row
 
 __all__ = ["above", "node"]  # fixtures
 
@@ -40,3 +46,18 @@ async def test_a_lost_receipt_for_a_new_key_locks_nobody_out(
     assert link.toplevel.signer.key_id == new_id, "another process learns of it"
     keys = {key.key_id: key.state for key in above_store.fetch_keys(above.book, APP)}
     assert (keys[old_id], keys[new_id]) == ("retired", "active")
+
+
+async def test_a_message_is_the_same_whatever_algorithm_signs_it(above: Above) -> None:
+    call = replace(make_call("T8", [make_firm_row(1)]), idempotency_key=str(uuid4()))
+    toplevel, now = above.toplevel, above.clock()
+    first = await toplevel.call(call, now)
+    private_key = make_private_key("SM2-SM3")
+    public_key = format_public_key("SM2-SM3", private_key)
+    body = orjson.dumps({"algorithm": "SM2-SM3", "publicKey": public_key})
+    assert (await toplevel.call(Call("POST", "/keys", PREFIX, body), now)).status == 200
+    toplevel.signer = Signer(APP, format_key_id(public_key), "SM2-SM3", private_key)
+    again = await toplevel.call(call, now)
+    assert (again.status, again.document) == (200, first.document)
+    other = replace(make_call("T8", [make_firm_row(2)]), idempotency_key=call.idempotency_key)
+    assert (await toplevel.call(other, now)).status == 409
