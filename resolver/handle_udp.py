@@ -75,14 +75,15 @@ class HandleUdpServer:
             self._send_packet(packet, asker.peer)
 
     def _read(self) -> None:
+        """Answer what is there. Answers go out together: a client that the first one wakes need not sleep again."""
         receive, send, answer_plain = self._socket.recvfrom, self._socket.sendto, self._answers.answer_plain
-        admits = self._limit.admits
+        admits, replies = self._limit.admits, []
         self._limit.begin(self._clock())
         for _ in range(_BATCH):
             try:
                 data, peer = receive(_RECEIVE_BYTES)
             except OSError:  # nothing there, or an ICMP error about an answer sent before
-                return
+                break
             address = pack_address(peer[0])
             if not admits(address):
                 continue
@@ -90,12 +91,14 @@ class HandleUdpServer:
             if reply is None:
                 self._answer(data, peer, address)
             elif len(reply) <= MAX_DATAGRAM_BYTES:
-                try:
-                    send(reply, peer)
-                except OSError:
-                    self._limit.unsent += 1
+                replies.append((reply, peer))
             else:
                 self.send(reply, _Datagram(self, peer, address, data))
+        for reply, peer in replies:
+            try:
+                send(reply, peer)
+            except OSError:
+                self._limit.unsent += 1
 
     def _answer(self, data: bytes, peer: Peer, address: bytes) -> None:
         """What the short way has no answer for."""
