@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 
 import orjson
@@ -32,7 +33,7 @@ from schemas.toplevel_tables import CURRENT, MAX_SOURCES
 
 FIRMS_PER_PART = 500
 STATISTICS_PER_PART = 50  # with up to 1,000 sources each
-ROUTES_PER_PART = 500
+ROUTES_PER_PART = 100  # an enterprise may have ten servers before a part exceeds the 1,000 rows of the contract
 REQUESTS_PER_PART = 100
 TEMPLATES_PER_PART = 200
 ALARMS_PER_LOOK = 500
@@ -40,6 +41,7 @@ APPLICATIONS_PER_PART = 500
 MONITORED_PER_PART = 1_000
 KINDS = ("resolve", "register")
 EVENTS_MARK = "events"
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,9 @@ async def _make_firm_reports(
     """Parts of T8, one after the other, so that memory does not grow with the number of enterprises."""
     prefix, day = about
     fetch = store.fetch_closed_firms if closed else store.fetch_running_firms
-    parts = split(await fetch(conn, prefix, day), STATISTICS_PER_PART)
+    told = await outbox_store.fetch_contents(conn, "T8", day.isoformat(), prefix)
+    firms = ((firm["prefix_id"], firm) for firm in await fetch(conn, prefix, day))
+    parts = cut(firms, STATISTICS_PER_PART, [*told, 1])
     for number, figures in enumerate(parts, start=1):
         sources = await store.fetch_sources(conn, [f["prefix_id"] for f in figures], day, MAX_SOURCES)
         rows = [
@@ -143,21 +147,24 @@ async def _make_firm_reports(
         yield Report("T8", day.isoformat(), prefix, rows, number, len(parts), provisional=provisional)
 
 
-def split(rows: Sequence[Record], size: int) -> list[list[Record]]:
-    """In pieces of that size; one empty piece if there are no rows: nothing is something to report, too."""
-    return [list(rows[at : at + size]) for at in range(0, len(rows), size)] or [[]]
+def cut(rows: Iterable[tuple[int, Item]], size: int, told: Iterable[int]) -> list[list[Item]]:
+    """Rows by their number into parts 1, 2, … that keep their bounds whatever comes or goes, at most `size` in each.
+
+    Parts that were told of before are there even if all went from them: only an empty part takes their rows away.
+    """
+    parts: dict[int, list[Item]] = {}
+    for number, row in rows:
+        parts.setdefault((number - 1) // size + 1, []).append(row)
+    return [parts.get(part, []) for part in range(1, max([*parts, *told], default=0) + 1)]
 
 
 # How things stand -----------------------------------------------------------------------------------------------
 
 
-def bucket(table: str, prefix: str, rows: Iterable[tuple[int, Row]], size: int) -> list[Report]:
-    """Rows by their number into parts that keep their bounds whatever is added; empty parts are not sent."""
-    parts: dict[int, list[Row]] = {}
-    for number, row in rows:
-        parts.setdefault((number - 1) // size + 1, []).append(row)
-    last = max(parts, default=0)
-    return [Report(table, CURRENT, prefix, found, part, last) for part, found in sorted(parts.items())]
+async def bucket(conn: Connection, table: str, prefix: str, rows: Iterable[tuple[int, Row]], size: int) -> list[Report]:
+    """Rows by their number as the parts of a table that says how things stand; nothing if there never was any."""
+    parts = cut(rows, size, await outbox_store.fetch_contents(conn, table, CURRENT, prefix))
+    return [Report(table, CURRENT, prefix, found, part, len(parts)) for part, found in enumerate(parts, start=1)]
 
 
 async def report_enterprises(conn: Connection, reporter: Reporter, now: datetime) -> Written:
@@ -166,7 +173,7 @@ async def report_enterprises(conn: Connection, reporter: Reporter, now: datetime
     for prefix in reporter.prefixes:
         firms = await store.fetch_firms(conn, prefix, prefix == reporter.prefixes[0])
         rows = ((firm["enterprise_id"], make.make_firm(firm)) for firm in firms)
-        written.add(await write(conn, bucket("T6", prefix, rows, FIRMS_PER_PART), now))
+        written.add(await write(conn, await bucket(conn, "T6", prefix, rows, FIRMS_PER_PART), now))
     return written
 
 
@@ -176,7 +183,7 @@ async def report_prefixes(conn: Connection, reporter: Reporter, now: datetime) -
     for prefix in reporter.prefixes:
         found = await store.fetch_prefixes(conn, prefix)
         requests = ((entry["prefix_id"], make.make_prefix_request(entry)) for entry in found)
-        reports = bucket("PREFIXES", prefix, requests, REQUESTS_PER_PART)
+        reports = await bucket(conn, "PREFIXES", prefix, requests, REQUESTS_PER_PART)
         reports += [
             Report("STATE", CURRENT, prefix, [make.make_prefix_state(entry)], entry["prefix_id"], entry["prefix_id"])
             for entry in found
@@ -184,7 +191,8 @@ async def report_prefixes(conn: Connection, reporter: Reporter, now: datetime) -
         ]
         numbers = {entry["prefix"]: entry["prefix_id"] for entry in found}
         routes = make.list_firm_routes(found, make.make_route(prefix, *reporter.route))
-        reports += bucket("T7", prefix, ((numbers[row["prefix"]], row) for row in routes), ROUTES_PER_PART)
+        numbered = ((numbers[row["prefix"]], row) for row in routes)
+        reports += await bucket(conn, "T7", prefix, numbered, ROUTES_PER_PART)
         written.add(await write(conn, reports, now))
     return written
 
@@ -220,7 +228,7 @@ async def report_templates(conn: Connection, reporter: Reporter, now: datetime) 
         for table, of_node in (("T4", True), ("T11", False)):
             found = await store.fetch_templates(conn, prefix, of_node)
             rows = ((template["template_id"], make.make_template(template)) for template in found)
-            written.add(await write(conn, bucket(table, prefix, rows, TEMPLATES_PER_PART), now))
+            written.add(await write(conn, await bucket(conn, table, prefix, rows, TEMPLATES_PER_PART), now))
     return written
 
 
@@ -250,12 +258,10 @@ async def report_applications(conn: Connection, reporter: Reporter, now: datetim
     written, month = Written(), get_month(now)
     for prefix in reporter.prefixes:
         for table, of_node in (("T5", True), ("T10", False)):
-            parts: dict[int, list[Row]] = {}
-            for one in await fetch_reported(conn, prefix, of_node):
-                parts.setdefault((one.application_id - 1) // APPLICATIONS_PER_PART + 1, []).append(make_row(one))
+            rows = ((one.application_id, make_row(one)) for one in await fetch_reported(conn, prefix, of_node))
             told = await outbox_store.fetch_contents(conn, table, month, prefix)
-            last = max([*parts, *told, 1])
-            reports = [Report(table, month, prefix, parts.get(n, []), n, last) for n in range(1, last + 1)]
+            parts = cut(rows, APPLICATIONS_PER_PART, [*told, 1])
+            reports = [Report(table, month, prefix, part, n, len(parts)) for n, part in enumerate(parts, start=1)]
             written.add(await write(conn, reports, now))
     await outbox_store.set_mark(conn, APPLICATIONS_MARK, month, now)
     return written
@@ -274,7 +280,9 @@ async def report_monitoring(conn: Connection, reporter: Reporter, day: date, now
     for prefix in reporter.prefixes:
         whole = await read_node_monitor(conn, prefix, day)
         written.add(await write(conn, [Report("M1", day.isoformat(), prefix, [whole])], now))
-        parts = split(await monitor.fetch_monitored(conn, prefix, day), MONITORED_PER_PART)
+        told = await outbox_store.fetch_contents(conn, "M2", day.isoformat(), prefix)
+        monitored = ((row["prefix_id"], row) for row in await monitor.fetch_monitored(conn, prefix, day))
+        parts = cut(monitored, MONITORED_PER_PART, [*told, 1])
         for number, found in enumerate(parts, start=1):
             rows = await make_monitors(conn, found, day)
             written.add(await write(conn, [Report("M2", day.isoformat(), prefix, rows, number, len(parts))], now))

@@ -11,14 +11,17 @@ import pytest
 import pytest_asyncio
 from asyncpg import Connection
 
+from node import reporting
 from node.master_data import expand, report_master
 from node.outbox import send_due
 from node.report_rows import make_sources
 from node.reporting import (
     Reporter,
+    cut,
     report_day,
     report_enterprises,
     report_events,
+    report_monitoring,
     report_node,
     report_prefixes,
     report_templates,
@@ -161,6 +164,30 @@ async def test_a_closed_day_is_reported_as_it_was_closed_whatever_the_counters_s
     assert "provisional" not in row
 
 
+async def test_a_prefix_that_is_not_in_the_closed_day_is_not_counted_above_either(
+    node: Connection, above: Above, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "STATISTICS_PER_PART", 1)
+    monkeypatch.setattr(reporting, "MONITORED_PER_PART", 1)
+    await report_day(node, REPORTER, DAY, above.clock(), provisional=True)
+    await report_monitoring(node, REPORTER, DAY, above.clock())
+    await send_all(node, above)
+    assert [len(above.rows(table)) for table in ("T8", "M2")] == [2, 2]
+    await node.execute(
+        "INSERT INTO day_closes VALUES ($1, $2, 1, 1, $3, '', 1, '{}', '[]', '', '')", PREFIX, DAY, above.clock()
+    )
+    await node.execute(
+        "INSERT INTO closed_rows SELECT prefix_id, $1, 1, $2, prefix, NULL, 4, 0, 4, 4, 0, 1, 1, 0, '[]' FROM prefixes"
+        " WHERE prefix = '88.101.2'", DAY, PREFIX,
+    )  # fmt: skip
+    await node.execute("UPDATE prefixes SET enabled_on = $1 WHERE prefix = '88.101.1'", DAY + timedelta(days=1))
+    await report_day(node, REPORTER, DAY, above.clock())
+    await report_monitoring(node, REPORTER, DAY, above.clock())
+    await send_all(node, above)
+    assert [(row["prefix"], row["regNew"]) for row in above.rows("T8")] == [("88.101.2", 4)]
+    assert [row["prefix"] for row in above.rows("M2")] == ["88.101.2"]
+
+
 async def test_a_day_that_is_not_over_is_reported_only_as_provisional(node: Connection, above: Above) -> None:
     today = DAY + timedelta(days=1)
     for day in (today, today + timedelta(days=1)):
@@ -204,6 +231,46 @@ async def test_firms_prefixes_and_routes_arrive_and_are_resolved(node: Connectio
     (server,) = found["values"][0]["data"]["value"]["servers"]
     assert (found["responseCode"], server["address"]) == (1, "203.0.113.1")
     assert (await report_prefixes(node, REPORTER, above.clock())).messages == [], "nothing has changed"
+    await node.execute("UPDATE prefixes SET state = 2 WHERE sandbox_of IS NULL")
+    assert len((await report_prefixes(node, REPORTER, above.clock())).messages) == 3, "two states and one empty part"
+    assert (await report_prefixes(node, REPORTER, above.clock())).messages == [], "an empty part is said once"
+    await send_all(node, above)
+    assert above.rows("T7", "current") == []
+    async with above.session.get(f"http://127.0.0.1:{above.port}/api/handles/0.NA/88.101.2") as answer:
+        assert answer.status == 404, "what is disabled here is not found above"
+
+
+async def test_a_table_that_has_lost_its_last_row_is_empty_above(node: Connection, above: Above) -> None:
+    prefix_id = await node.fetchval("SELECT prefix_id FROM prefixes WHERE prefix = '88.101.1'")
+    await node.execute(
+        "INSERT INTO templates (prefix_id, version, suffix_key, document, created, changed)"
+        " VALUES ($1, 'pump-1', 'META_PUMP-1', $2, $3, $3)", prefix_id, orjson.dumps(DOCUMENT).decode(), START,
+    )  # fmt: skip
+    for expected in (1, 0):
+        for write in (report_enterprises, report_prefixes, report_templates):
+            await write(node, REPORTER, above.clock())
+        await send_all(node, above)
+        for table in ("T6", "T11", "PREFIXES"):
+            assert bool(above.rows(table, "current")) == bool(expected), table
+        await node.execute("UPDATE templates SET deleted = now()")
+        await node.execute("UPDATE enterprises SET state = 0")
+        await node.execute("UPDATE prefix_owners SET to_day = $1", DAY + timedelta(days=1))
+    assert {message.state for message in await store.fetch_messages(node)} == {"accepted"}
+
+
+CUTS: list[tuple[list[int], list[int], list[list[int]], str]] = [
+    ([], [], [], "nothing, and never was"),
+    ([], [1], [[]], "all went"),
+    ([1, 2, 3], [], [[1, 2], [3]], "by number"),
+    ([2, 3], [1, 2], [[2], [3]], "one that goes shifts nothing"),
+    ([1, 7], [], [[1], [], [], [7]], "a gap is an empty part"),
+    ([1, 2], [1, 2], [[1, 2], []], "the last part went"),
+]
+
+
+@pytest.mark.parametrize(("numbers", "told", "expected", "reason"), CUTS, ids=[c[3] for c in CUTS])
+def test_parts_keep_their_bounds(numbers: list[int], told: list[int], expected: list[list[int]], reason: str) -> None:
+    assert cut([(number, number) for number in numbers], 2, told) == expected, reason
 
 
 async def test_a_firm_without_industry_is_refused_and_repaired_while_the_other_is_known(
