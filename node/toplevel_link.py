@@ -25,11 +25,13 @@ from registry.prefixes import NodeRules, approve_prefix, refuse_prefix
 from registry.principals import Order, Principal
 from registry.records import freeze, get_stored
 from registry.store.changes import Act
+from schemas.days import get_day
 from schemas.errors import ServiceError
 from schemas.identifiers import parse_any_identifier
 from schemas.signatures import Algorithm, format_public_key
+from schemas.texts import format_message
 from schemas.toplevel_envelope import BASE_PATH, encode_canonical
-from schemas.toplevel_tables import CURRENT, reconcile
+from schemas.toplevel_tables import CURRENT, TABLES, judge_period, reconcile
 
 LINK = "link"  # the mark of the last answer; its value is empty, or says what is wrong
 MAX_TASK_CHARACTERS = 10_000
@@ -38,7 +40,8 @@ MONITORING = ("M1", "M2")
 DAILY = (*STATISTICS, *MONITORING)
 MONTHLY = ("T5", "T10")
 _GROUPS = {"T1": "node", "T2": "node", "T6": "enterprises", "T7": "prefixes", "T4": "templates", "T11": "templates",
-           "T5": "applications", "T10": "applications"}  # fmt: skip
+           "T5": "applications", "T10": "applications", "PREFIXES": "prefixes", "STATE": "prefixes",
+           "M3": "events"}  # fmt: skip
 
 log = logging.getLogger("idnode.toplevel")
 
@@ -133,7 +136,7 @@ async def take_task(conn: Connection, task: object, now: datetime) -> None:
     if not isinstance(task, dict) or not isinstance(task.get("id"), str) or not isinstance(task.get("kind"), str):
         return
     text = orjson.dumps(task).decode()
-    if len(text) <= MAX_TASK_CHARACTERS:
+    if len(text) <= MAX_TASK_CHARACTERS and "\\u0000" not in text:  # PostgreSQL keeps no such character
         await store.store_task(conn, task["id"][:100], task["kind"][:40], text, now)
 
 
@@ -144,8 +147,11 @@ async def work_on_tasks(conn: Connection, link: Link, now: datetime) -> None:
         if state == "received":
             try:
                 state, result = "done", await _do(conn, link, task, now)
-            except (ServiceError, KeyError, ValueError, TypeError) as error:
-                state, result = "failed", str(error)[:500] or type(error).__name__
+            except (ServiceError, ValueError) as error:
+                state, result = "failed", str(error)[:500]
+            except (KeyError, TypeError) as error:
+                state, result = "failed", f"the task cannot be read ({type(error).__name__})"
+            log.warning("task %s, %s: %s: %s", task["task_id"], task["kind"], state, result)
             await store.finish_task(conn, task["task_id"], (state, result), now)
         body = orjson.dumps({"status": state, "message": result})
         path = f"/tasks/{quote(task['task_id'], safe='')}/result"
@@ -156,17 +162,21 @@ async def work_on_tasks(conn: Connection, link: Link, now: datetime) -> None:
 
 
 async def _do(conn: Connection, link: Link, task: Record, now: datetime) -> str:
-    """One task; what came of it in words. Raises ServiceError, KeyError, ValueError or TypeError."""
+    """One task; what came of it in words. Raises ServiceError or ValueError, in words too."""
     document = orjson.loads(task["document"])
     match task["kind"]:
         case "resend":
-            return await _resend(conn, link, document, now)
+            return await _resend(conn, link, (*_read_subject(document, now), document.get("reason")), now)
         case "correction":
-            return await _correct(conn, link, document, now)
+            return await _correct(conn, link, _read_subject(document, now), now)
+        case "contactChange":
+            # Whom to call is the operator's to say, in a file of his; it is looked at once a minute.
+            return "noted for the operator: T1 goes as a new revision as soon as its contact is changed"
         case "freeze":
             act = Act(f"toplevel:{task['task_id']}"[:80], now, str(document.get("reason", ""))[:255])
             async with conn.transaction():
-                located = await get_stored(conn, parse_any_identifier(document["handle"]), for_update=True)
+                handle = parse_any_identifier(str(document.get("handle") or ""))
+                located = await get_stored(conn, handle, for_update=True)
                 await freeze(conn, located, str(document.get("notice") or document.get("reason") or "–"), act)
             return f"{document['handle']} is frozen"
         case "rotateKey":
@@ -174,17 +184,31 @@ async def _do(conn: Connection, link: Link, task: Record, now: datetime) -> str:
     raise ValueError(f"unknown kind of task {task['kind']!r}")
 
 
-async def _resend(conn: Connection, link: Link, document: dict[str, Any], now: datetime) -> str:
-    """Everything of a table and period as new revisions, for a receiver that lost it."""
-    table, period, again = str(document["table"]), str(document.get("period") or CURRENT), 0
+def _read_subject(document: dict[str, Any], now: datetime) -> tuple[str, str]:
+    """Table and period; tables that say how things stand need no period. Raises ValueError in words."""
+    table = TABLES.get(str(document.get("table")))
+    if table is None:
+        raise ValueError(f"there is no table {document.get('table')!r}; known are {', '.join(TABLES)}")
+    period = document.get("period") or CURRENT
+    problem = judge_period(table, period, get_day(now))
+    if problem is not None:
+        raise ValueError(f"{table.name}: {format_message(f'tln_{problem.code.lower()}', 'en', field=str(period))}")
+    return table.name, str(period)
+
+
+async def _resend(conn: Connection, link: Link, asked: tuple[str, str, object], now: datetime) -> str:
+    """Everything of a table and period as new revisions, for a receiver that lost it. `asked` has the reason, too."""
+    (table, period, reason), again = asked, 0
     for prefix in link.reporter.prefixes:
         for message in await outbox_store.fetch_latest_of(conn, table, period, prefix):
+            again += 1
             if message.state in ("accepted", "refused", "dead"):
                 async with conn.transaction():
-                    await renew(conn, message, f"asked for: {document.get('reason', 'resend')}"[:255], now)
-                again += 1
+                    await renew(conn, message, f"asked for: {reason or 'resend'}"[:255], now)
     if not again and table in DAILY:
         again = len((await _write_day(conn, link, table, period, now)).messages)
+    if not again:
+        raise ValueError(f"nothing of {table} {period} was ever reported")
     return f"{again} messages of {table} {period} go again"
 
 
@@ -195,16 +219,18 @@ async def _write_day(conn: Connection, link: Link, table: str, period: str, now:
     return await report_day(conn, link.reporter, day, now)
 
 
-async def _correct(conn: Connection, link: Link, document: dict[str, Any], now: datetime) -> str:
+async def _correct(conn: Connection, link: Link, asked: tuple[str, str], now: datetime) -> str:
     """Look again: what is wrong in our data stays so until a person repairs it, and then goes by itself."""
-    table, period = str(document["table"]), str(document.get("period") or CURRENT)
+    table, period = asked
     if table in DAILY:
         written = await _write_day(conn, link, table, period, now)
+    elif table == "T9":
+        return f"{table} {period} is what the log of changes says; what is changed goes with the day it is changed on"
     else:
         written = await REPORTS[_GROUPS[table]](conn, link.reporter, now)
     if written.messages:
         return f"{len(written.messages)} messages of {table} {period} changed and go as new revisions"
-    return f"{table} {period} is as it was reported; the operator was told"
+    return f"{table} {period} is as it was reported; noted for the operator"
 
 
 async def rotate(conn: Connection, link: Link, now: datetime) -> str:

@@ -1,5 +1,6 @@
 """`idnode report`, `idnode outbox` and `idnode toplevel`: reports upwards, what became of them, and the rehearsal."""
 
+import json
 from contextlib import asynccontextmanager
 from dataclasses import asdict, fields, replace
 from datetime import UTC, date, datetime, timedelta
@@ -30,7 +31,7 @@ Day = Annotated[str | None, typer.Option("--day", metavar="D", help="2024-06-04�
 Numbers = Annotated[list[int], typer.Argument(metavar="NUMBER...", help="编号 / as in `outbox list`")]
 MAX_SENT = 10_000
 DECISIONS = ("approved", "refused")
-TASKS = ("resend", "correction", "freeze", "rotateKey")
+TASKS = ("resend", "correction", "freeze", "rotateKey", "contactChange")
 
 outbox = typer.Typer(no_args_is_help=True, help="发件箱 / What waits, went and was answered")
 toplevel = typer.Typer(invoke_without_command=True, help="演练上级节点 / The rehearsal top-level node")
@@ -38,7 +39,7 @@ toplevel = typer.Typer(invoke_without_command=True, help="演练上级节点 / T
 
 def add_to(app: typer.Typer) -> None:
     app.command()(report)
-    for command in (list_, show, retry, decisions, nodes):
+    for command in (list_, show, retry, decisions, tasks, nodes):
         outbox.command(command.__name__.rstrip("_"))(command)
     app.add_typer(outbox, name="outbox")
     toplevel.callback()(serve)
@@ -254,6 +255,25 @@ def decisions(as_json: AsJson = False) -> None:
         print(say(LABELS["page_nothing"], get_language()))
 
 
+def tasks(as_json: AsJson = False) -> None:
+    """上级节点下达的任务及办理结果 / What the node above asked for, and what came of it"""
+
+    async def work() -> list[dict[str, Any]]:
+        from node.store.reports import fetch_tasks
+
+        async with open_database(load()) as conn:
+            return [dict(row) | {"document": json.loads(row["document"])} for row in await fetch_tasks(conn)]
+
+    found = run(work())
+    if as_json:
+        print_json(found)
+    elif found:
+        rows = [row | {"document": json.dumps(row["document"], ensure_ascii=False)} for row in found]
+        print(format_table([list(row.values()) for row in rows], list(rows[0])))
+    else:
+        print(say(LABELS["page_nothing"], get_language()))
+
+
 def nodes(day: Day = None, as_json: AsJson = False) -> None:
     """企业自建节点及其自报数字，与我方计数分列 / Enterprises' own nodes: their figures beside ours, never added"""
     wanted = _parse_day(day, get_day(datetime.now(UTC)) - timedelta(days=1))
@@ -428,7 +448,7 @@ def decide(
 
 
 def task(
-    kind: Annotated[str, typer.Argument(metavar="resend|correction|freeze|rotateKey")],
+    kind: Annotated[str, typer.Argument(metavar="resend|correction|freeze|rotateKey|contactChange")],
     table: Annotated[str | None, typer.Option("--table")] = None,
     period: Annotated[str | None, typer.Option("--period")] = None,
     handle: Annotated[str | None, typer.Option("--handle")] = None,

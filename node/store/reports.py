@@ -293,6 +293,14 @@ async def fetch_unreported_tasks(conn: Connection) -> list[Record]:
     )
 
 
+async def fetch_tasks(conn: Connection) -> list[Record]:
+    """What the top-level node asked for and what came of it, newest first."""
+    return await conn.fetch(
+        "SELECT task_id, kind, document::text AS document, state, result, received FROM toplevel_tasks"
+        " ORDER BY received DESC, task_id LIMIT 1000"
+    )
+
+
 async def note_task_reported(conn: Connection, task_id: str, now: datetime) -> None:
     await conn.execute("UPDATE toplevel_tasks SET reported = $2 WHERE task_id = $1", task_id, now)
 

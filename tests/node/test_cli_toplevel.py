@@ -11,7 +11,7 @@ from node.cli import run_command
     ("arguments", "said", "remedy"),
     [
         (["decide", "88.101.7", "nonsense"], "approved, refused", "Choose one of them."),
-        (["task", "nonsense"], "resend, correction, freeze, rotateKey", "Choose one of them."),
+        (["task", "nonsense"], "resend, correction, freeze, rotateKey, contactChange", "Choose one of them."),
         (["enrol", "app", "88.200", "nonsense", "KEY"], "SM2-SM3", "Choose one of them."),
         (["enrol", "app", "88.200", "ED25519", "KEY"], "holds no public key for ED25519", "idnode toplevel key"),
         (["behave", "nonsense=1"], "nonsense", "away"),

@@ -1,6 +1,7 @@
 """What passes between us and the top-level node beside reports: keys that change, and its tasks."""
 
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import orjson
@@ -8,6 +9,7 @@ import pytest
 from asyncpg import Connection
 
 from node.reporting_loop import step
+from node.store.reports import fetch_tasks
 from node.toplevel import book as above_store
 from node.toplevel_client import Call
 from node.toplevel_health import judge_reports
@@ -17,7 +19,7 @@ from schemas.signatures import format_key_id, format_public_key, make_private_ke
 from schemas.toplevel_envelope import Signer
 from tests.node.test_toplevel_node import make_call
 from tests.node.test_toplevel_reporting import above, make_link, node
-from tests.node.toplevel_world import APP, PREFIX, Above, make_firm_row
+from tests.node.toplevel_world import APP, PREFIX, YESTERDAY, Above, make_firm_row
 
 __all__ = ["above", "node"]  # fixtures
 
@@ -61,3 +63,34 @@ async def test_a_message_is_the_same_whatever_algorithm_signs_it(above: Above) -
     assert (again.status, again.document) == (200, first.document)
     other = replace(make_call("T8", [make_firm_row(2)]), idempotency_key=call.idempotency_key)
     assert (await toplevel.call(other, now)).status == 409
+
+
+TASKS: list[tuple[dict[str, Any], str, str]] = [
+    *(({"kind": "correction", "table": table}, "done", table) for table in ("PREFIXES", "STATE", "T7", "T2", "M3")),
+    ({"kind": "correction", "table": "T9", "period": YESTERDAY}, "done", "log of changes"),
+    ({"kind": "correction", "table": "T9"}, "failed", "period"),
+    ({"kind": "correction"}, "failed", "no table None"),
+    ({"kind": "resend", "table": "T77"}, "failed", "no table 'T77'"),
+    ({"kind": "resend", "table": "T8", "period": "yesterday"}, "failed", "period (yesterday)"),
+    ({"kind": "resend", "table": "T11"}, "failed", "nothing of T11"),
+    ({"kind": "resend", "table": "T2"}, "done", "1 messages"),
+    ({"kind": "freeze"}, "failed", "identifier"),
+    ({"kind": "contactChange", "contact": {"name": "王工"}}, "done", "noted for the operator"),
+    ({"kind": "freeze", "handle": "88.101.1/x", "reason": "\0"}, "open", ""),
+    ({"kind": "dance"}, "failed", "unknown kind"),
+]
+
+
+async def test_what_came_of_a_task_is_said_in_words(node: Connection, above: Above) -> None:
+    link = await make_link(node, above)
+    await step(node, link, above.clock)
+    with above_store.transaction(above.book):
+        for number, (task, _, _) in enumerate(TASKS):
+            above_store.add_task(above.book, f"{number:02}", PREFIX, task, number)
+    above.clock.pass_(minutes=2)
+    await step(node, link, above.clock)
+    answered = above_store.fetch_tasks(above.book)
+    assert [(task["id"], task["state"]) for task in answered] == [(f"{n:02}", t[1]) for n, t in enumerate(TASKS)]
+    for task, (_, _, words) in zip(answered, TASKS, strict=True):
+        assert words in task["result"], task
+    assert len(await fetch_tasks(node)) == len(TASKS) - 1, "what cannot be kept holds nothing else up"
