@@ -22,6 +22,7 @@ from schemas.ranges import format_member, parse_range
 from schemas.templates import Template, bind_template, parse_template
 
 MARK = "master"
+DAY_MARK = "master_day"  # until which day nothing is left to report, whether or not there was anything
 ENTRIES_PER_READ = 200
 ROWS_PER_PART = 10_000
 _OPERATIONS = {ChangeKind.CREATED: 1, ChangeKind.RETIRED: 2, ChangeKind.CHANGED: 3, ChangeKind.RESTORED: 1}

@@ -10,6 +10,7 @@ import orjson
 from asyncpg import Connection, Record
 from fastapi import APIRouter, Query, Response
 
+from node.master_data import DAY_MARK
 from node.outbox import decode_rows, retry
 from node.store import outbox as store
 from node.store.outbox import Message, Refusal, Standing
@@ -127,7 +128,10 @@ async def _describe_link(conn: Connection, visit: Visit, standing: Standing) -> 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One table of one day: `state` complete, waiting, refused, dead, missing (a closed day), or nothing."""
+    """One table of one day: `state` complete, waiting, refused, dead, missing (a closed day), idle, or nothing.
+
+    Idle is T9 of a day on which no identifier was issued, changed or retired: it has no row then (domain.md §f.1).
+    """
 
     state: str
     row: Record | None = None
@@ -142,10 +146,14 @@ async def _describe_completeness(
     found = await fetch_completeness(conn, DAILY, first.isoformat(), today.isoformat())
     told = {(row["prefix"], row["period"], row["table_name"]): row for row in found}
     places = {(row["prefix"], date.fromisoformat(row["period"])) for row in found} | closed
-    days = [
-        (prefix, day, [_judge(told.get((prefix, day.isoformat(), table)), (prefix, day) in closed) for table in DAILY])
-        for prefix, day in sorted(places, key=lambda place: (-place[1].toordinal(), place[0]))
-    ]
+    mark = await store.find_mark(conn, DAY_MARK)
+    read_until = mark[0] if mark else ""
+    days = []
+    for prefix, day in sorted(places, key=lambda place: (-place[1].toordinal(), place[0])):
+        cells = [_judge(told.get((prefix, day.isoformat(), table)), (prefix, day) in closed) for table in DAILY]
+        if cells[-1].state == "missing" and day.isoformat() <= read_until:
+            cells[-1] = Cell("idle")
+        days.append((prefix, day, cells))
     standing = [name for name, table in TABLES.items() if not table.daily]
     kinds = await fetch_completeness(conn, standing, CURRENT, CURRENT)
     return days, [(row, _judge(row, False).state) for row in kinds]

@@ -11,7 +11,7 @@ import asyncpg
 from asyncpg import Connection
 
 from node.applications import find_reported_month
-from node.master_data import report_master
+from node.master_data import DAY_MARK, report_master
 from node.outbox import send_due
 from node.plausible_time import find_stored_doubt
 from node.postgres import get_dsn
@@ -199,10 +199,10 @@ async def _master(conn: Connection, link: Link, now: datetime) -> None:
     if now.astimezone(ZONE).time() < MASTER_AFTER or await find_stored_doubt(conn) is not None:
         return
     day = (get_day(now) - timedelta(days=1)).isoformat()
-    mark = await outbox_store.find_mark(conn, "master_day")
+    mark = await outbox_store.find_mark(conn, DAY_MARK)
     if mark is None or mark[0] < day:
         await report_master(conn, link.reporter.prefixes, day, now)
-        await outbox_store.set_mark(conn, "master_day", day, now)
+        await outbox_store.set_mark(conn, DAY_MARK, day, now)
 
 
 async def _applications(conn: Connection, link: Link, now: datetime) -> None:

@@ -53,6 +53,7 @@ PAGES: dict[str, tuple[str, str]] = {
     "outbox_day": ("日期", "Day"),
     "outbox_complete": ("已接收", "accepted"),
     "outbox_missing": ("未上报", "not reported"),
+    "outbox_idle": ("当日无变动", "nothing to report"),
     "outbox_parts_of": ("{accepted}/{parts}", "{accepted}/{parts}"),
     "outbox_refused_rows": ("退回 {count} 行", "{count} rows refused"),
     "outbox_provisional": ("暂定", "provisional"),

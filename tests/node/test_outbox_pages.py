@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from node.master_data import DAY_MARK
 from node.outbox import Report, enqueue
 from node.store import outbox as store
 from node.store.outbox import Outcome, Refusal
@@ -87,6 +88,11 @@ async def test_the_page_says_what_was_sent_what_waits_and_what_is_missing(consol
     assert "1 messages had no receipt for 72 hours" in page.shown
     assert re.search(rf"{YESTERDAY} 88\.101 not reported accepted 1/1 not reported", page.shown)
     assert "T6 Enterprises 88.101 refused 0/1 2 rows refused" in page.shown
+    for read_until, said in ((day - timedelta(days=1), "not reported"), (day, "nothing to report")):
+        async with console.world.state.connect() as conn:
+            await store.set_mark(conn, DAY_MARK, read_until.isoformat(), NOW)
+        page = await console["operator"].get("/outbox")
+        assert re.search(rf"{YESTERDAY} 88\.101 not reported accepted 1/1 {said}", page.shown), read_until
 
 
 async def test_messages_are_found_by_table_day_and_state_and_listed_page_by_page(console: Console) -> None:
