@@ -18,6 +18,8 @@ HEAD_SECONDS = 20.0
 IDLE_SECONDS = 75.0  # before a first request; uvicorn itself waits as long for the next one
 LINGER_SECONDS = 2.0  # for a refused client to read why
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
+_BLANK = re.compile(rb"[\r\n]*")
+_UPGRADE = b"upgrade:"
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -28,6 +30,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._language = language
         self._in_head = self._is_refused = False
         self._in_line = True  # the first one of a request, or before it
+        self._starts_line = False
+        self._held = b""
         self._head_bytes = 0  # as the parser found them
         self._later_bytes = 0  # that came after the read the head began in
         self._deadline: TimerHandle | None = None
@@ -45,21 +49,43 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._in_head:
             self._later_bytes += len(data)
-        if self._in_line:
-            data = self._escape_line(data)
-        super().data_received(data)
+        data, self._held = self._held + data, b""
+        start = 0
+        while start < len(data) and not self._is_refused:
+            if self._in_line or self._in_head:
+                start = self._feed_line(data, start)
+            else:
+                super().data_received(data[start:])
+                self._starts_line = data.endswith(b"\n")
+                break
         if self._in_head and self._later_bytes > MAX_HEAD_BYTES:
             self._refuse(431, "head_too_large")
 
-    def _escape_line(self, data: bytes) -> bytes:
-        """Clients that put `handle=88.101.5/泵-1` into an address as it is mean its bytes, percent-encoded."""
-        start = len(data) - len(data.lstrip(b"\r\n"))
-        end = data.find(b"\n", start)
-        self._in_line = end < 0
-        line = data if end < 0 else data[:end]
-        if line.isascii():
-            return data
-        return _NOT_ASCII.sub(lambda found: b"%%%02X" % found[0][0], line) + data[len(line) :]
+    def _feed_line(self, data: bytes, start: int) -> int:
+        """The parser gets a line of a head, or what has come of it; returns where the next one begins.
+
+        Clients that put `handle=88.101.5/泵-1` into an address as it is mean its bytes, percent-encoded. Java's client
+        offers another protocol (`Upgrade: h2c`) with every request: nobody has to take that up (RFC 9110 section 7.8),
+        but the parser would give up the body for it, so it reads another name.
+        """
+        if not self._in_head and data[start] in b"\r\n":
+            start = _BLANK.match(data, start).end()  # type: ignore[union-attr]  # it always matches
+            if start == len(data):
+                return start
+        end = data.find(b"\n", start) + 1 or len(data)
+        line = data[start:end]
+        if self._in_line:
+            line = _NOT_ASCII.sub(lambda found: b"%%%02X" % found[0][0], line)
+        elif self._starts_line and _UPGRADE.startswith(line[: len(_UPGRADE)].lower()):
+            if len(line) < len(_UPGRADE):
+                self._held = line  # until it is known what it becomes
+                return end
+            line = b"x-" + line
+        self._starts_line = line.endswith(b"\n")
+        super().data_received(line)
+        if self._starts_line and self._in_head:
+            self._in_line = False
+        return end
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -76,7 +102,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._add_to_head(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._in_head = self._in_line = False
         self._clear_deadline()
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):

@@ -57,9 +57,10 @@ TEXTS: dict[str, Text] = {
     "request_malformed": Text(
         "收到的内容不是有效的 HTTP 请求。",
         "What came is no valid HTTP request.",
-        "请检查客户端和中间的代理：HTTP/1.1 请求须有且只有一个 Host；若登记服务使用 TLS，地址应以 https:// 开头。",
-        "Check the client and the proxies between: HTTP/1.1 has one Host; if the registry speaks TLS, its address"
-        " begins with https://.",
+        "请检查客户端和中间的代理：HTTP/1.1 请求须有且只有一个 Host；地址中的空格须写作 %20；"
+        "若登记服务使用 TLS，地址应以 https:// 开头。",
+        "Check the client and the proxies between: HTTP/1.1 has one Host; a space in an address is %20; if the registry"
+        " speaks TLS, its address begins with https://.",
     ),
     "head_too_large": Text(
         "请求头超过 {limit} 字节的上限。",

@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from registry import http_protocol
 from registry.http_protocol import MAX_HEAD_BYTES
-from tests.registry.api_world import World, open_world
+from tests.registry.api_world import PUMP, World, open_world
 
 GET = b"GET /health HTTP/1.1\r\nHost: x\r\n"
 
@@ -56,6 +56,7 @@ LARGE = b"X-Large: " + b"y" * MAX_HEAD_BYTES + b"\r\n\r\n"
         ([b"nonsense\r\n\r\n"], (400, "request_malformed")),
         ([b"GET /health HTTP/1.1\r\n\r\n"], (400, "request_malformed")),  # RFC 9112 section 3.2: one Host
         ([GET + b"Host: y\r\n\r\n"], (400, "request_malformed")),
+        ([b"GET /health?a b HTTP/1.1\r\nHost: x\r\n\r\n"], (400, "request_malformed")),  # section 3.2: not guessed at
     ],
 )
 async def test_a_head_that_cannot_be_is_refused_with_what_to_do(
@@ -96,7 +97,35 @@ async def test_an_address_that_was_not_encoded_is_read_however_it_is_cut(
     """A look-up misses it; GBK cannot be told from UTF-8, so it is refused with the reason. Twice on a connection."""
     head = f" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {world.keys['pump']}\r\n".encode()
     ask = b"GET /identityv2/data/detail?handle=" + target + head
-    parts = [asked[at : at + step] for asked in (ask + b"\r\n", ask + b"Connection: close\r\n\r\n")
-             for at in range(0, len(asked), step)]  # fmt: skip
-    answer = await converse(world, *parts)
+    asked = ask + b"\r\n" + ask + b"Connection: close\r\n\r\n"
+    answer = await converse(world, *[asked[at : at + step] for at in range(0, len(asked), step)])
     assert answer.count(says.encode()) == 2, answer
+
+
+BODY = b"\xef\xbb\xbf" + f'[\n"{PUMP}/泵-1"]'.encode()
+JAVA = b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\nUpgrade: h2c\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (b"", BODY),
+        (JAVA, BODY),  # its HttpClient offers HTTP/2 with every request
+        (JAVA.lower(), BODY),
+        (b"Expect: 100-continue\r\n", BODY),
+        (b"Transfer-Encoding: chunked\r\n", b"9\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (BODY[:9], len(BODY) - 9, BODY[9:])),
+    ],
+    ids=["plain", "Java", "lower case", "Expect", "chunked"],
+)
+@pytest.mark.parametrize("step", [10_000, 3])
+async def test_a_body_is_read_as_it_was_sent_whatever_the_client_offers(
+    world: World, head: bytes, body: bytes, step: int
+) -> None:
+    """Twice on a connection, and the second time as HTTP/1.0; however it is cut."""
+    if b"chunked" not in head:
+        head += b"Content-Length: %d\r\n" % len(body)
+    head += f"authorization: {world.keys['pump']}\r\n".encode()
+    call = b"DELETE /identityv2/data/batchDelete/ HTTP/1."
+    sent = [call + version + head + b"\r\n" + body for version in (b"1\r\nhost: x\r\n", b"0\r\n")]
+    answer = await converse(world, *[asked[at : at + step] for asked in sent for at in range(0, len(asked), step)])
+    assert answer.count(f'{{"handle":"{PUMP}/泵-1","code":-2,"msg":"标识不存在"}}'.encode()) == 2, answer
