@@ -33,6 +33,7 @@ from schemas.toplevel_tables import TABLES, Problem, Table, format_row_key, judg
 
 MAX_UNPACKED_BYTES = 256 * 1024 * 1024
 MAX_PARTS = 100_000
+ROUTES = ("T2", "T7")
 UNAUTHORISED, NOT_YOURS, MALFORMED, CONFLICT, UNPROCESSABLE = 401, 403, 400, 409, 422
 
 
@@ -193,8 +194,20 @@ def _keep(
         entry = Message(rev, parts, content, len(rows) - len(refused), len(refused), received.at_ms)
         store.store_message(book, key, entry)
         _follow(book, received, table, [row for at, row in enumerate(rows) if at not in refused], told[1])
-    status = 200 if len(refused) < len(rows) or not rows else UNPROCESSABLE
-    return Reply(status, make_receipt(found, len(rows) - len(refused), len(rows), received.at_ms))
+    receipt = make_receipt(found, len(rows) - len(refused), len(rows), received.at_ms)
+    if table.name in ROUTES:
+        receipt["effectiveSec"] = 0  # what is in the book is resolved
+    return Reply(_choose_status(table, len(rows) - len(refused), found), receipt)
+
+
+def _choose_status(table: Table, accepted: int, found: Sequence[tuple[int, Problem]]) -> int:
+    """Of a receipt: 200, or 422 if no row is accepted; of requests for prefixes 201, or 409 if all are taken."""
+    asks = table.name == "PREFIXES"
+    if accepted:
+        return 201 if asks else 200
+    if asks and found and all(problem.code == "E404" for _, problem in found):
+        return CONFLICT
+    return UNPROCESSABLE if found else 200
 
 
 def _judge_holders(book: Book, table: Table, rows: list[Any], bad: set[int]) -> list[tuple[int, Problem]]:

@@ -203,10 +203,14 @@ async def test_a_prefix_is_given_once_and_its_state_needs_it(above: Above) -> No
     asked = {"prefix": "88.101.7", "uscc": FIRM["crtCode"], "encodingType": "Handle"}
     state = {"prefix": "88.101.7", "state": 1}
     assert read_code(await say(above, "STATE", state)) == (404, "E601", "prefix")
-    assert (await say(above, "PREFIXES", asked)).status == 200
+    assert (await say(above, "PREFIXES", asked)).status == 201
     assert (await say(above, "STATE", state)).status == 200
     taken = await say(above, "PREFIXES", asked | {"uscc": "91321302MA00000022"}, part=2, parts=2)
-    assert read_code(taken) == (422, "E404", "prefix")
+    assert read_code(taken) == (409, "E404", "prefix")
+    mixed = await say(
+        above, "PREFIXES", asked | {"uscc": "91321302MA00000022"}, asked | {"prefix": "x"}, part=3, parts=3
+    )
+    assert mixed.status == 422, "not all for the same reason"
 
 
 async def test_the_first_key_is_enrolled_and_no_other_without_the_first(above: Above) -> None:
@@ -232,7 +236,8 @@ async def test_the_first_key_is_enrolled_and_no_other_without_the_first(above: A
 
 
 async def test_prefixes_are_resolved_over_the_handle_protocol(above: Above) -> None:
-    await say(above, "T7", ROUTE, rev=1)
+    routed = await say(above, "T7", ROUTE, rev=1)
+    assert routed.document and routed.document["effectiveSec"] == 0
     streams = Streams(above.book)
     server = await asyncio.start_server(streams.serve, "127.0.0.1", 0)
     address = server.sockets[0].getsockname()[:2]
