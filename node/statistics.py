@@ -40,6 +40,7 @@ class Limits:
 
 
 EVERYTHING = Limits()
+EARLIEST, LATEST = date(1900, 1, 1), date(2999, 12, 31)  # of days that figures are asked for
 
 
 async def stats(
@@ -152,11 +153,18 @@ async def _find_bounds(conn: Connection, limits: Limits) -> Bounds:
     return Bounds(prefix_ids, limits.enterprise_id, head or None, limits.unit_id, industry)
 
 
+def check_day(day: date, field: str) -> date:
+    """Raise InvalidInput for a day at the ends of the calendar, which the database takes for infinity."""
+    if not EARLIEST <= day <= LATEST:
+        raise InvalidInput("statistics_day_out_of_bounds", field=field, day=day, earliest=EARLIEST, latest=LATEST)
+    return day
+
+
 async def _find_period(conn: Connection, period: tuple[date | None, date]) -> tuple[date, date]:
     """With the first day with figures instead of None."""
     first, last = period
-    if first is None:
-        first = min(await store.find_first_day(conn) or last, last)
+    check_day(last, "to")
+    first = min(await store.find_first_day(conn) or last, last) if first is None else check_day(first, "from")
     if first > last:
         raise InvalidInput("statistics_period_reversed", field="from", first=first, last=last)
     return first, last

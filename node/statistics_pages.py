@@ -12,7 +12,7 @@ from jinja2 import PackageLoader
 from node.charts import draw_rank, draw_trend
 from node.definitions import define_counters, name_column
 from node.periods import list_periods
-from node.statistics import AT_END
+from node.statistics import AT_END, check_day
 from node.statistics_api import find_limits
 from node.statistics_files import FORMATS, describe_check, describe_reason, make_file, name_file
 from node.statistics_tables import Question, Table, read_export, read_table
@@ -58,9 +58,10 @@ def parse_day(text: str, field: str) -> date | None:
     if not text.strip():
         return None
     try:
-        return date.fromisoformat(text.strip())
+        day = date.fromisoformat(text.strip())
     except ValueError:
         raise InvalidInput("day_malformed", field=field, text=text[:40]) from None
+    return check_day(day, field)
 
 
 def make_question(visit: Visit, asked: Mapping[str, str]) -> Question:

@@ -216,6 +216,12 @@ TEXTS: dict[str, Text] = {
         "可用的统计期：{periods}；其他日期用 --from 和 --to。",
         "There are {periods}; --from and --to name any other days.",
     ),
+    "statistics_day_out_of_bounds": Text(
+        "日期 {day} 不在 {earliest} 至 {latest} 之间。",
+        "The day {day} is not from {earliest} to {latest}.",
+        "请改为其间的日期；省略首日即从有数据之日起，省略末日即到今天。",
+        "Give one of them; left out, the first is the first with figures and the last is today.",
+    ),
     "statistics_period_reversed": Text(
         "统计期的首日 {first} 晚于末日 {last}。",
         "The period begins on {first}, after its end on {last}.",

@@ -76,6 +76,27 @@ async def test_a_parameter_that_does_not_exist_is_refused(world: World, path: st
         assert said in answer.json["remedy"]
 
 
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("?from=9999-12-31&to=9999-12-31", "to"),  # what the database takes for infinity
+        ("/table?from=0001-01-01&by=day", "from"),
+        ("/totals?to=0001-01-01", "to"),
+        ("/export?from=1899-12-31", "from"),
+    ],
+)
+async def test_a_day_at_the_end_of_the_calendar_is_named(world: World, path: str, field: str) -> None:
+    answer = await world.ask("GET", f"{V1}{path}", who="operator")
+    assert (answer.status, answer.json["code"], answer.json["field"]) == (400, "statistics_day_out_of_bounds", field)
+
+
+async def test_days_at_the_ends_of_the_calendar_were_not_closed(world: World) -> None:
+    for day in ("0001-01-01", "9999-12-31"):
+        assert (await world.ask("GET", f"{V1}/closes/{day}", who="operator")).status == 404
+    every = await world.ask("GET", f"{V1}/closes?from=0001-01-01&to=9999-12-31", who="operator")
+    assert len(every.json["closes"]) == 2
+
+
 async def test_answers_say_whether_they_are_sealed(world: World) -> None:
     running = await world.ask("GET", f"{V1}?by=day&from={CLOSED}", who="operator")
     assert running.headers["Statistics-Status"] == "provisional"
