@@ -15,6 +15,7 @@ import orjson
 from schemas.toplevel_envelope import Signer, make_headers
 
 TIMEOUT = aiohttp.ClientTimeout(total=300, connect=10, sock_read=30)
+LONGEST_PAUSE_SECONDS = 3_600.0
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 RECEIPT_STATES = ("ACCEPTED", "PARTIAL", "REJECTED", "PENDING")
 
@@ -84,18 +85,28 @@ def _read(response: aiohttp.ClientResponse, content: bytes) -> Answer:
         document = orjson.loads(content) if len(content) <= MAX_ANSWER_BYTES else None
     except orjson.JSONDecodeError:
         document = None
-    wait = response.headers.get("Retry-After", "")
+    at = _read_date(response.headers.get("Date", ""))
     return Answer(
         response.status,
         document if isinstance(document, dict) else None,
         f"HTTP {response.status}",
-        min(float(wait), 3_600.0) if wait.isdecimal() else None,
-        _read_date(response.headers.get("Date", "")),
+        read_pause_seconds(response.headers.get("Retry-After", ""), at),
+        at,
     )
 
 
+def read_pause_seconds(text: str, at: datetime | None) -> float | None:
+    """The Retry-After header, seconds or a date (RFC 9110 §10.2.3), an hour at most; `at` is the answer's own date."""
+    if text.isascii() and text.isdecimal():
+        return min(float(text), LONGEST_PAUSE_SECONDS)
+    until = _read_date(text)
+    if until is None:
+        return None
+    return min(max((until - (at or datetime.now(UTC))).total_seconds(), 0.0), LONGEST_PAUSE_SECONDS)
+
+
 def _read_date(text: str) -> datetime | None:
-    """The Date header (RFC 9110 §6.6.1)."""
+    """A date of HTTP (RFC 9110 §5.6.7)."""
     try:
         return parsedate_to_datetime(text).replace(tzinfo=UTC) if text.endswith("GMT") else None
     except ValueError:

@@ -1,6 +1,7 @@
 """What passes between us and the top-level node beside reports: keys that change, and its tasks."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +12,7 @@ from asyncpg import Connection
 from node.reporting_loop import step
 from node.store.reports import fetch_tasks
 from node.toplevel import book as above_store
-from node.toplevel_client import Call
+from node.toplevel_client import Call, read_pause_seconds
 from node.toplevel_health import judge_reports
 from node.toplevel_keys import get_signer
 from node.toplevel_link import rotate
@@ -94,3 +95,21 @@ async def test_what_came_of_a_task_is_said_in_words(node: Connection, above: Abo
     for task, (_, _, words) in zip(answered, TASKS, strict=True):
         assert words in task["result"], task
     assert len(await fetch_tasks(node)) == len(TASKS) - 1, "what cannot be kept holds nothing else up"
+
+
+PAUSES: list[tuple[str, float | None]] = [
+    ("", None),
+    ("7", 7),
+    ("999999", 3_600),
+    ("Fri, 20 Nov 2026 16:12:00 GMT", 120),
+    ("Fri, 20 Nov 2026 16:00:00 GMT", 0),
+    ("Sat, 20 Nov 2027 16:00:00 GMT", 3_600),
+    ("Fri, 99 Nov 2026 16:00:00 GMT", None),
+    ("soon", None),
+    ("٧", None),
+]
+
+
+@pytest.mark.parametrize(("text", "seconds"), PAUSES)
+def test_how_long_to_wait_is_seconds_or_a_date_by_their_clock(text: str, seconds: float | None) -> None:
+    assert read_pause_seconds(text, datetime(2026, 11, 20, 16, 10, tzinfo=UTC)) == seconds
