@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import getitem, itemgetter
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from registry.identifier_rule import IdentifierRule, compile_date_format, parse_moment, split_format
 from registry.tables.headers import match_key
@@ -22,6 +23,7 @@ MEMO_SIZE = 4_096
 REPLACED = "\ufffd"  # stands where bytes of the file are no text
 # What a spreadsheet makes of a long number when it saves as CSV: the digits are gone already.
 _SCIENTIFIC = re.compile(r"\d(?:\.\d+)?E\+\d{2,3}", re.ASCII)
+_WEB_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _DAY_AND_TIME = re.compile(r"\s*(\S+?)(?:T|\s+)\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?\s*", re.ASCII)
 
 Positions = dict[str, list[int]]
@@ -264,6 +266,20 @@ class _Known(dict[str, tuple[int, str, str] | None]):
         return pair
 
 
+def _read_address(text: str, own: str) -> str:
+    """Of a web address that ends in an identifier of this import, as scanned from a label, the identifier.
+
+    Raises InvalidInput for every other web address: it is no code of a product.
+    """
+    if not _WEB_ADDRESS.match(text):
+        return text
+    # As `format_scan_url` writes it: the first slash of a suffix of dots is encoded, too.
+    found = re.match(rf"[^:]+://[^/?#]+(?:/[^?#]*?)?/{re.escape(own[:-1])}(?:/|%2[Ff])([^?#]+)", text)
+    if found is None:
+        raise InvalidInput("identifier_cell_is_address", text=shorten(text, 80), own=own[:-1])
+    return own + unquote(found.group(1))
+
+
 def _make_column_builder(source: _Source, own: str) -> Callable[[list[str]], str]:
     """`own` is this import's prefix with its slash: a cell that begins with it holds the whole identifier."""
     position, read = source
@@ -272,8 +288,8 @@ def _make_column_builder(source: _Source, own: str) -> Callable[[list[str]], str
 
     def build(texts: list[str]) -> str:
         suffix = texts[position]
-        if secondary in suffix or "E+" in suffix:
-            suffix = read(suffix)
+        if secondary in suffix or "E+" in suffix or "://" in suffix:
+            suffix = _read_address(read(suffix), own)
             if not suffix.startswith(own) and (found := other.match(suffix)):
                 raise InvalidInput("identifier_of_other_prefix", prefix=found.group()[:-1], own=own[:-1])
             suffix = suffix.removeprefix(own)

@@ -289,8 +289,8 @@ TEXTS: dict[str, Text] = {
         "Open the file in Excel or WPS, let it calculate and save it, or paste the values.",
     ),
     "number_rounded": Text(
-        "编码是 16 位以上的数字（{text}），电子表格可能已把末尾改成零。",
-        "The code is a number of 16 digits or more ({text}); the spreadsheet may have zeroed its end.",
+        "编码被电子表格当作数字保存（{text}），末尾几位可能已丢失或变成零。",
+        "The spreadsheet saved the code as a number ({text}); its last digits may be lost or zeroed.",
         "请把该列设为文本格式，从原系统重新填入完整编码。",
         "Format the column as text and enter the complete code again from its source.",
     ),
@@ -311,6 +311,12 @@ TEXTS: dict[str, Text] = {
         "The cell the identifier is built from begins or ends with a blank.",
         "请去掉首尾空格。",
         "Remove the blanks.",
+    ),
+    "identifier_cell_is_address": Text(
+        "单元格中是网址（{text}），且末尾不是前缀 {own} 的标识。",
+        "The cell holds a web address ({text}) that does not end in an identifier of {own}.",
+        "请填写产品编码、完整标识，或以 /{own}/编码 结尾的扫码网址。",
+        "Enter the code of the product, the whole identifier, or the scanned address ending in /{own}/CODE.",
     ),
     "identifier_of_other_prefix": Text(
         "单元格中是前缀 {prefix} 的标识，而本次导入的前缀是 {own}。",

@@ -126,6 +126,10 @@ def test_a_day_is_the_same_however_it_is_written(text: str, rule: IdentifierRule
     [
         ("88.101.7/A1", "A1"),  # the whole identifier
         ("88.101.7/A/1", "A/1"),
+        ("http://127.0.0.1:8081/88.101.7/A27", "A27"),  # scanned from a label, or copied from a receipt
+        ("HTTPS://id.example/node/88.101.7/A%2F1%20%E6%B3%B5%23?lang=en#top", "A/1 泵#"),
+        ("https://id.example/88.101.7%2F..", ".."),
+        ("ftp://id.example/A1", "ftp://id.example/A1"),
         ("88.102.70/A1", "88.102.70/A1"),  # what is no prefix of this node is only text
         ("88.101.x y/A1", "88.101.x y/A1"),
         ("A88.101.70/A1", "A88.101.70/A1"),
@@ -161,6 +165,12 @@ ROUNDED, FRACTION = CellNote(identifier_problem="number_rounded"), CellNote(None
         ({"code": "#N/A"}, {0: ERROR_NOTE}, [("cell_error", "编码")]),
         ({"code": "=A1"}, {0: FORMULA_NOTE}, [("cell_formula_without_value", "编码")]),
         ({"code": "88.101.70/A1"}, {}, [("identifier_of_other_prefix", "编码")]),  # never issued by mistake
+        ({"code": "http://127.0.0.1:8081/88.101.70/A1"}, {}, [("identifier_cell_is_address", "编码")]),
+        ({"code": "https://shop.example/"}, {}, [("identifier_cell_is_address", "编码")]),
+        ({"code": "https://id.example/88.101.7/"}, {}, [("identifier_cell_is_address", "编码")]),
+        ({"code": "https://id.example/?at=/88.101.7/A1"}, {}, [("identifier_cell_is_address", "编码")]),
+        ({"code": "http://88.101.7/A1"}, {}, [("identifier_cell_is_address", "编码")]),  # that is a host
+        ({"code": "https://id.example/88.101.7/%FF"}, {}, [("cell_undecodable", "编码")]),
         ({"code": "A" * 21}, {}, [("value_too_long", "编码")]),
         ({"made_on": ""}, {}, [("value_missing", "生产日期")]),
         ({"made_on": "2024-02-30"}, {}, [("value_not_date", "生产日期")]),
