@@ -226,13 +226,14 @@ async def _monitoring(conn: Connection, link: Link, now: datetime) -> None:
 
 
 async def _reconcile(conn: Connection, link: Link, now: datetime) -> None:
-    for back in range(1, RECONCILED_DAYS + 1):
-        day = (get_day(now) - timedelta(days=back)).isoformat()
-        if not await reconcile_day(conn, link, day, now):
-            log.error("what the top-level node has of %s is not what we reported", day)
-    month = get_month(now)
-    if not await reconcile_month(conn, link, month, now):
-        log.error("what the top-level node has of %s is not what we reported", month)
+    """The last days, this month, and whatever differed when it was compared last: until it is equal, it is an alarm."""
+    periods = {(get_day(now) - timedelta(days=back)).isoformat() for back in range(1, RECONCILED_DAYS + 1)}
+    differing = await store.fetch_differing(conn, get_day(now) - store.COMPARED)
+    periods |= {get_month(now), *(period for period, _, _ in differing)}
+    for period in sorted(periods):
+        compare = reconcile_month if len(period) == len("2026-11") else reconcile_day
+        if not await compare(conn, link, period, now):
+            log.error("what the top-level node has of %s is not what we reported", period)
 
 
 async def _standing(name: str, conn: Connection, link: Link, now: datetime) -> None:

@@ -20,7 +20,9 @@ from node.segment_files import get_free_bytes
 from node.segment_keeping import choose_reserve_bytes
 from node.settings import WatchSettings
 from node.store import monitoring
+from node.store.reports import COMPARED, fetch_differing
 from node.tls import read_end
+from schemas.days import get_day
 from schemas.process_stats import FRESH_SECONDS
 
 AWAY_SECONDS = 10.0
@@ -170,12 +172,14 @@ def check_database(is_up: bool, memory: Memory, now: float) -> Iterator[Conditio
 
 
 async def check_stored(conn: Connection) -> list[Condition]:
-    """What only the database knows: refused reports, a restore nobody has looked at yet, a clock nobody believes,
-    problems with codes that nobody has taken up."""
+    """What only the database knows: reports refused or not the same above, a restore nobody has looked at yet, a clock
+    nobody believes, problems with codes that nobody has taken up."""
     found = []
     outbox = await monitoring.fetch_outbox(conn)
-    if outbox["refused"] or outbox["dead"]:
-        found.append(Condition("report_refused", "", {"refused": outbox["refused"], "dead": outbox["dead"]}))
+    trouble = {name: outbox[name] for name in ("refused", "dead")}
+    trouble["differing"] = len(await fetch_differing(conn, get_day(datetime.now(UTC)) - COMPARED))
+    if any(trouble.values()):
+        found.append(Condition("report_refused", "", trouble))
     restored = await monitoring.find_fact(conn, RESTORED_FACT)
     if restored is not None:
         found.append(Condition("restored", "", {"note": describe_restored(restored)}))

@@ -2,7 +2,7 @@
 """SQL of what is reported upwards; the caller owns the transaction. $1 is the secondary prefix where there is one."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from asyncpg import Connection, Record
 
@@ -10,6 +10,7 @@ from schemas.resolution_log import UNCOUNTED_CLASSES
 
 # Prefixes of enterprises below the secondary prefix; its reserved one is the node's own, and sandboxes count nowhere.
 BELOW = "starts_with(x.prefix, $1 || '.') AND x.prefix <> $1 || '.000000' AND x.sandbox_of IS NULL"
+COMPARED = timedelta(days=60)  # what differs is compared again for so long: bodies are kept a little longer
 
 
 async def is_closed(conn: Connection, node_prefix: str, day: date) -> bool:
@@ -317,6 +318,16 @@ async def store_reconciliation(conn: Connection, key: tuple[str, str, str], ours
         equal,
         now,
     )
+
+
+async def fetch_differing(conn: Connection, first: date) -> list[tuple[str, str, str]]:
+    """(period, table, secondary prefix) of which the top-level node had something else when it was last asked."""
+    rows = await conn.fetch(
+        "SELECT period, table_name, prefix FROM toplevel_reconciliations WHERE NOT equal AND period >= $1"
+        " ORDER BY 1, 2, 3",
+        first.isoformat(),
+    )
+    return [(row["period"], row["table_name"], row["prefix"]) for row in rows]
 
 
 async def fetch_reconciliations(conn: Connection, limit: int = 50) -> list[Record]:

@@ -34,12 +34,13 @@ TEXTS: dict[str, Text] = {
         "Synchronise it; with a wrong clock figures go to the wrong day and reports are refused.",
     ),
     "alarm_report_refused": Text(
-        "上级节点退回了 {refused} 份报告，另有 {dead} 份逾期未能送达。",
-        "The top-level node refused {refused} reports; {dead} more were given up undelivered.",
+        "上级节点退回了 {refused} 份报告，另有 {dead} 份逾期未能送达，{differing} 张报表与上级所存不一致。",
+        "The top-level node refused {refused} reports; {dead} more were given up undelivered; {differing} tables"
+        " are not the same above.",
         "请运行 idnode outbox list --state refused 查看被退回的报文，用 idnode outbox show 查看各行的原因，"
-        "修正后会以新的修订号自动重报。",
+        "修正后会以新的修订号自动重报；不一致的日期见控制台上报页，可请上级下达 resend 任务。",
         "See them with idnode outbox list --state refused, and why with idnode outbox show; once repaired they go again"
-        " as the next revision.",
+        " as the next revision. The page of reports marks days that differ: let the node above ask for a resend.",
     ),
     "alarm_certificate_expiring": Text(
         "证书 {subject} 将于 {end} 到期，还剩 {days} 天。",

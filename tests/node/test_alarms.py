@@ -109,7 +109,7 @@ def test_the_book_survives_a_restart_and_a_broken_one_is_an_empty_one(tmp_path: 
 
 @pytest.mark.parametrize("cause", CAUSES)
 def test_every_cause_has_words_in_which_nothing_is_missing(cause: str) -> None:
-    names = "seconds percent answers path free lost refused dead end days times note hours at number latest"
+    names = "seconds percent answers path free lost refused dead differing end days times note hours at number latest"
     details = dict.fromkeys(names.split(), 1)
     assert f"alarm_{cause}" in TEXTS
     for language in ("zh", "en"):
@@ -336,6 +336,12 @@ async def test_refused_reports_and_a_restore_are_seen_in_the_database(connection
     )
     await connection.execute("INSERT INTO node_facts VALUES ('restored', '{}')")
     assert [c.cause for c in await check_stored(connection)] == ["report_refused", "restored"]
+    await connection.execute(
+        "DELETE FROM outbox; INSERT INTO toplevel_reconciliations SELECT 'T8', (now() - days * interval '1 day')::date,"
+        " '88.101', '{}', '{}', equal, now() FROM (VALUES (1, false), (2, true), (70, false)) AS v (days, equal)"
+    )
+    (differing, _) = await check_stored(connection)
+    assert (differing.cause, differing.details) == ("report_refused", {"refused": 0, "dead": 0, "differing": 1})
 
 
 async def test_a_problem_with_a_code_is_an_alarm_of_its_prefix_until_somebody_takes_it_up(

@@ -13,7 +13,7 @@ from asyncpg import Connection
 
 from node import reporting
 from node.master_data import expand, report_master
-from node.outbox import send_due
+from node.outbox import renew, send_due
 from node.report_rows import make_sources
 from node.reporting import (
     Reporter,
@@ -26,7 +26,7 @@ from node.reporting import (
     report_prefixes,
     report_templates,
 )
-from node.reporting_loop import step
+from node.reporting_loop import RECONCILED_DAYS, SCHEDULE, step
 from node.store import outbox as store
 from node.store import reports as report_store
 from node.toplevel import book as above_store
@@ -48,6 +48,7 @@ from tests.registry.issuing_world import DOCUMENT
 
 DAY = date.fromisoformat(YESTERDAY)
 REPORTER = Reporter((PREFIX,), ("203.0.113.1", {"tcp": 2641, "udp": 2641, "http": 8081}))
+RECONCILE = {name: work for name, _, work in SCHEDULE}["reconciliation"]
 USCC = ("91321302MA0000001Y", "91321302MA00000022")
 
 
@@ -141,8 +142,18 @@ async def test_what_is_counted_late_becomes_a_revision_of_that_part_alone(node: 
     assert len((await report_day(node, REPORTER, DAY, above.clock())).messages) == 1
     await send_all(node, above)
     assert [row["regNew"] for row in above.rows("T8")] == [15, 26]
-    assert await reconcile_day(node, await make_link(node, above), YESTERDAY, above.clock())
+    link = await make_link(node, above)
+    assert await reconcile_day(node, link, YESTERDAY, above.clock())
     assert len(await report_store.fetch_reconciliations(node)) == 2
+    above.book.execute("DELETE FROM rows WHERE table_name = 'T8'")
+    await RECONCILE(node, link, above.clock())
+    assert await report_store.fetch_differing(node, DAY) == [(YESTERDAY, "T8", PREFIX)]
+    (latest,) = await store.fetch_latest_of(node, "T8", YESTERDAY, PREFIX)
+    await renew(node, latest, "lost above", above.clock())
+    await send_due(node, link.toplevel, above.clock)
+    above.clock.pass_(days=RECONCILED_DAYS + 1)
+    await RECONCILE(node, link, above.clock())
+    assert await report_store.fetch_differing(node, DAY) == [], "what differed is compared until it is equal"
 
 
 async def test_a_closed_day_is_reported_as_it_was_closed_whatever_the_counters_say_now(
