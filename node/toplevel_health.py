@@ -7,10 +7,12 @@ from typing import Any, Literal
 from asyncpg import Connection
 
 from node.store import outbox as store
+from node.toplevel_keys import find_signing_since
 from node.toplevel_link import LINK
 from schemas.days import ZONE
 
 SILENT_AFTER = timedelta(minutes=5)
+KEY_CHANGED_WITHIN = timedelta(days=365)  # domain.md §f.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Verdict:
 
 
 async def judge_reports(conn: Connection, url: str | None, now: datetime) -> Verdict:
-    """The worst that is to be said: dead letters, silence, refusals; else that all is well."""
+    """The worst that is to be said: dead letters, silence, refusals, an old key; else that all is well."""
     if url is None:
         return Verdict("ok", "toplevel_off")
     standing = await store.fetch_standing(conn)
@@ -44,5 +46,9 @@ async def judge_reports(conn: Connection, url: str | None, now: datetime) -> Ver
         message = f"{refusals[0].row_key} {refusals[0].field}: {refusals[0].message}" if refusals else last.code
         more = {"refused": standing.refused, "table": last.table_name, "period": last.period, "message": message}
         return Verdict("warning", "toplevel_refuses", details | more)
+    signing_since = await find_signing_since(conn)
+    if signing_since is not None and now - signing_since > KEY_CHANGED_WITHIN:
+        day = signing_since.astimezone(ZONE).date().isoformat()
+        return Verdict("warning", "toplevel_key_old", details | {"since": day})
     seconds = int((now - link[1]).total_seconds())
     return Verdict("ok", "toplevel_well", details | {"seconds": max(seconds, 0)})

@@ -51,6 +51,12 @@ async def find_active_id(conn: Connection) -> str | None:
     return key_id
 
 
+async def find_signing_since(conn: Connection) -> datetime | None:
+    """Since when the active key signs."""
+    since: datetime | None = await conn.fetchval("SELECT changed FROM toplevel_keys WHERE state = 'active'")
+    return since
+
+
 async def make_key(conn: Connection, ring: KeyRing, algorithm: Algorithm, now: datetime) -> str:
     """A new key that signs nothing yet; its id."""
     private_key = make_private_key(algorithm)

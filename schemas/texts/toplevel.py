@@ -137,6 +137,12 @@ TEXTS: dict[str, Text] = {
         "Reports wait in the outbox and go when it is back. Check network, address and the node above; after 72 hours"
         " they are parked as dead letters.",
     ),
+    "toplevel_key_old": Text(
+        "上报的签名密钥自 {since} 起使用，已超过一年。",
+        "The key that signs reports has been in use since {since}, for more than a year.",
+        "用 idnode toplevel rotate 更换：由旧密钥为新密钥签名，无须停机。",
+        "Change it by idnode toplevel rotate: the old key signs the new one over, and nothing stops.",
+    ),
     "toplevel_refuses": Text(
         "上级节点退回了 {refused} 个报文，最近一个是 {table} {period}：{message}",
         "The top-level node refused {refused} messages, the last one {table} {period}: {message}",

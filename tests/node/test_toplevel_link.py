@@ -45,6 +45,8 @@ async def test_a_lost_receipt_for_a_new_key_locks_nobody_out(
     new_id = restarted.toplevel.signer.key_id
     assert new_id != old_id
     assert (await judge_reports(node, above.url, above.clock())).state == "ok"
+    await node.execute("UPDATE toplevel_keys SET changed = changed - '366 days'::interval WHERE state = 'active'")
+    assert (await judge_reports(node, above.url, above.clock())).code == "toplevel_key_old"
     await step(node, link, above.clock)
     assert link.toplevel.signer.key_id == new_id, "another process learns of it"
     keys = {key.key_id: key.state for key in above_store.fetch_keys(above.book, APP)}
