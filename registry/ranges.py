@@ -139,9 +139,4 @@ async def _check_free(conn: Connection, rule: PrefixRule, created: Range) -> Non
             )
         if len(keys) < 1_000:
             return
-        low = _next_key(keys[-1])
-
-
-def _next_key(key: str) -> str:
-    """The least text of the same length after `key`, which ends in a character below the last code point."""
-    return key[:-1] + chr(ord(key[-1]) + 1)
+        low = keys[-1]  # looked at once more: not every key has a text right behind it

@@ -36,6 +36,21 @@ async def test_ten_million_serials_are_one_row_and_one_change(world: World) -> N
     assert await world[0].fetchval("SELECT members FROM changes_pending") == 10_000_000
 
 
+@pytest.mark.parametrize("last", ["\U0010ffff", "\ud7ff"])  # there is no character right behind them
+async def test_what_stands_behind_a_thousand_other_identifiers_is_seen(world: World, last: str) -> None:
+    conn, rule, template = world
+    await conn.execute(
+        "INSERT INTO records (created, changed, prefix_id, suffix_key, packed)"
+        " SELECT now(), now(), $1, key, '' FROM (SELECT 'sn2' || chr(256 + n / 40) || chr(256 + n % 40) || 'x' AS key"
+        " FROM generate_series(1, 999) AS n UNION VALUES ('sn2' || $2 || $2 || $2)) AS other",
+        rule.prefix_id, last,
+    )  # fmt: skip
+    async with conn.transaction():
+        await issue(conn, rule, [draft_record(template, "SN8000", {"model": "W"})], ACT)
+    with pytest.raises(Conflict, match="8000"):
+        await make(world, "SN1000", "SN8999")
+
+
 @pytest.mark.parametrize(
     ("first", "last"),
     [
