@@ -18,6 +18,7 @@ from tests.registry.snms_world import ask
 
 FILES = sorted((Path(__file__).parents[1] / "vectors" / "snms").glob("*.json"))
 PREFIX = "88.101.7"
+NAMES = ("ops01", f"{PREFIX}/mes")
 PASSWORD = "a pump works' own word"
 
 
@@ -27,9 +28,10 @@ async def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
         async with made.state.pool.acquire() as conn:
             firm = await add_firm(conn, 907, PREFIX)
             ring = RULES.key_ring
-            account = NewAccount("ops01", ["enterprise_admin"], PASSWORD, enterprise_id=firm.enterprise_id,
-                                 may_sign_in_hashed=True)  # fmt: skip
-            await add_account(conn, ring, order(CLERK), account)
+            for name in NAMES:
+                account = NewAccount(name, ["enterprise_admin"], PASSWORD, enterprise_id=firm.enterprise_id,
+                                     may_sign_in_hashed=True)  # fmt: skip
+                await add_account(conn, ring, order(CLERK), account)
             key = await add_key(conn, order(CLERK), firm.enterprise_id, "MES", KeyTerms(key_ring=ring))
         made.keys["firm"] = ".".join(key)
         yield made
@@ -38,7 +40,7 @@ async def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
 def fill(text: str, world: World) -> str:
     """Places of the transcripts that stand for a secret or for today."""
     access_key, _, secret_key = world.keys["firm"].partition(".")
-    plain = {"access key": access_key, "secret key": secret_key, "password of ops01": PASSWORD}
+    plain = {"access key": access_key, "secret key": secret_key} | {f"password of {name}": PASSWORD for name in NAMES}
     day = datetime.now(UTC).astimezone(timezone(timedelta(hours=8))).strftime("%Y-%m-%d")
     for name, secret in plain.items():
         if text == f"<{name}>":
