@@ -33,6 +33,7 @@ from node.toplevel_link import (
     note_link,
     reconcile_day,
     reconcile_month,
+    reconcile_standing,
     renew_signer,
     rotate,
     work_on_tasks,
@@ -40,6 +41,7 @@ from node.toplevel_link import (
 from registry.prefixes import NodeRules
 from schemas.days import ZONE, get_day
 from schemas.errors import ServiceError, SetupError
+from schemas.toplevel_tables import CURRENT
 
 STEP_SECONDS = 2.0
 RETRY_SECONDS = 10.0
@@ -229,11 +231,13 @@ async def _reconcile(conn: Connection, link: Link, now: datetime) -> None:
     """The last days, this month, and whatever differed when it was compared last: until it is equal, it is an alarm."""
     periods = {(get_day(now) - timedelta(days=back)).isoformat() for back in range(1, RECONCILED_DAYS + 1)}
     differing = await store.fetch_differing(conn, get_day(now) - store.COMPARED)
-    periods |= {get_month(now), *(period for period, _, _ in differing)}
+    periods |= {get_month(now), *(period for period, _, _ in differing if period != CURRENT)}
     for period in sorted(periods):
         compare = reconcile_month if len(period) == len("2026-11") else reconcile_day
         if not await compare(conn, link, period, now):
             log.error("what the top-level node has of %s is not what we reported", period)
+    if not await reconcile_standing(conn, link, now):
+        log.error("what the top-level node has of dossiers, routes and templates is not what we reported")
 
 
 async def _standing(name: str, conn: Connection, link: Link, now: datetime) -> None:

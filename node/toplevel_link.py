@@ -39,6 +39,7 @@ STATISTICS = ("T3", "T8")
 MONITORING = ("M1", "M2")
 DAILY = (*STATISTICS, *MONITORING)
 MONTHLY = ("T5", "T10")
+STANDING = ("T1", "T2", "T4", "T6", "T7", "T11", "PREFIXES")  # states have a message each, and a receipt for it
 _GROUPS = {"T1": "node", "T2": "node", "T6": "enterprises", "T7": "prefixes", "T4": "templates", "T11": "templates",
            "T5": "applications", "T10": "applications", "PREFIXES": "prefixes", "STATE": "prefixes",
            "M3": "events"}  # fmt: skip
@@ -323,6 +324,11 @@ async def reconcile_month(conn: Connection, link: Link, month: str, now: datetim
     return await _reconcile(conn, link, MONTHLY, month, now)
 
 
+async def reconcile_standing(conn: Connection, link: Link, now: datetime) -> bool:
+    """The same of what is told as it stands."""
+    return await _reconcile(conn, link, STANDING, CURRENT, now)
+
+
 async def _reconcile(conn: Connection, link: Link, tables: Sequence[str], period: str, now: datetime) -> bool:
     equal = True
     for prefix in link.reporter.prefixes:
@@ -330,9 +336,10 @@ async def _reconcile(conn: Connection, link: Link, tables: Sequence[str], period
             messages = await outbox_store.fetch_latest_of(conn, table, period, prefix)
             if not messages or any(message.state != "accepted" for message in messages):
                 continue
-            rows: list[dict[str, Any]] = []
-            for message in messages:
-                rows += decode_rows(message, await outbox_store.fetch_body(conn, message.message_id) or b'{"rows":[]}')
+            bodies = [(one, await outbox_store.fetch_body(conn, one.message_id)) for one in messages]
+            rows = [row for one, body in bodies if body is not None for row in decode_rows(one, body)]
+            if len(rows) < sum(one.row_count for one in messages):
+                continue  # told so long ago that what was told is not kept
             ours = reconcile(table, rows)._asdict()
             answer = await link.toplevel.call(Call("GET", f"/recon/{table}?period={quote(period)}", prefix), now)
             if answer.status != 200 or answer.document is None:

@@ -284,10 +284,12 @@ async def fetch_standing(conn: Connection) -> Standing:
 
 
 async def forget_bodies(conn: Connection, before: datetime, limit: int = 100) -> None:
-    """What was accepted or replaced long ago is not sent again."""
+    """What was accepted or replaced long ago is not sent again; but how things stand may be asked for at any time."""
     await conn.execute(
-        "UPDATE outbox SET body = NULL WHERE message_id IN (SELECT message_id FROM outbox"
-        " WHERE state IN ('accepted', 'replaced') AND body IS NOT NULL AND answered < $1 LIMIT $2)",
+        "UPDATE outbox SET body = NULL WHERE message_id IN (SELECT message_id FROM outbox o"
+        " WHERE state IN ('accepted', 'replaced') AND body IS NOT NULL AND answered < $1"
+        " AND (period <> 'current' OR table_name = 'M3' OR EXISTS (SELECT FROM outbox l WHERE (l.table_name, l.period,"
+        " l.prefix, l.part) = (o.table_name, o.period, o.prefix, o.part) AND l.revision > o.revision)) LIMIT $2)",
         before,
         limit,
     )

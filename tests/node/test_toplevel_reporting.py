@@ -33,7 +33,7 @@ from node.toplevel import book as above_store
 from node.toplevel.score import score
 from node.toplevel_health import judge_reports
 from node.toplevel_keys import get_signer
-from node.toplevel_link import Link, reconcile_day
+from node.toplevel_link import Link, reconcile_day, reconcile_standing
 from registry.prefixes import NodeRules
 from registry.store.changes import Act, append_change, number_changes
 from schemas.changes import ChangeKind
@@ -242,6 +242,14 @@ async def test_firms_prefixes_and_routes_arrive_and_are_resolved(node: Connectio
     (server,) = found["values"][0]["data"]["value"]["servers"]
     assert (found["responseCode"], server["address"]) == (1, "203.0.113.1")
     assert (await report_prefixes(node, REPORTER, above.clock())).messages == [], "nothing has changed"
+    await store.forget_bodies(node, above.clock.now + timedelta(days=99))
+    assert await reconcile_standing(node, await make_link(node, above), above.clock())
+    compared = [row["table_name"] for row in await report_store.fetch_reconciliations(node)]
+    assert compared == ["PREFIXES", "T2", "T6", "T7"], "what stands is kept, and compared"
+    with above_store.transaction(above.book):
+        signer = above.signer
+        public = format_public_key("ED25519", above.private_key)
+        above_store.enrol(above.book, APP, PREFIX, above_store.Key(signer.key_id, "ED25519", public, "active"), 0)
     await node.execute("UPDATE prefixes SET state = 2 WHERE sandbox_of IS NULL")
     assert len((await report_prefixes(node, REPORTER, above.clock())).messages) == 3, "two states and one empty part"
     assert (await report_prefixes(node, REPORTER, above.clock())).messages == [], "an empty part is said once"
