@@ -118,7 +118,7 @@ async def change_range(
 async def retire_range(conn: Connection, located: LocatedRange, act: Act, successor: Identifier | None = None) -> None:
     """Every member is a tombstone from now on, with one successor for all if there is one."""
     _check_not_retired(located)
-    await _check_not_held(conn, located, act)
+    await check_not_held(conn, located, act)
     note = None if successor is None else (await get_successor(conn, successor)).identifier
     await _store_state(conn, located, ChangeKind.RETIRED, RecordState.RETIRED, note, act)
 
@@ -134,14 +134,14 @@ async def restore_range(conn: Connection, located: LocatedRange, act: Act) -> No
 async def freeze_range(conn: Connection, located: LocatedRange, notice: str, act: Act) -> None:
     """Every member answers with the notice; a frozen range gets the new one, unless it is held."""
     _check_not_retired(located)
-    await _check_not_held(conn, located, act)
+    await check_not_held(conn, located, act)
     await _store_state(conn, located, ChangeKind.FROZEN, RecordState.FROZEN, check_notice(notice), act)
 
 
 async def unfreeze_range(conn: Connection, located: LocatedRange, act: Act) -> None:
     if located.row["state"] != RecordState.FROZEN:
         raise Conflict("range_not_frozen", field="first", first=located.first)
-    await _check_not_held(conn, located, act)
+    await check_not_held(conn, located, act)
     await _store_state(conn, located, ChangeKind.UNFROZEN, RecordState.LIVE, None, act)
 
 
@@ -161,14 +161,19 @@ async def list_range_revisions(conn: Connection, located: LocatedRange) -> list[
     ]  # fmt: skip
 
 
-async def _check_not_held(conn: Connection, located: LocatedRange, act: Act) -> None:
-    """Raise Forbidden if the operator froze it and somebody else asks."""
+async def is_held(conn: Connection, located: LocatedRange, act: Act) -> bool:
+    """Whether the operator froze it and somebody else asks."""
     if located.row["state"] != RecordState.FROZEN:
-        return
+        return False
     revisions = await list_range_revisions(conn, located)
     freezer = next((revision.actor for revision in revisions if revision.action is ChangeKind.FROZEN), "")
     node = await list_node_actors(conn, (freezer, act.actor))
-    if freezer in node and act.actor not in node:
+    return freezer in node and act.actor not in node
+
+
+async def check_not_held(conn: Connection, located: LocatedRange, act: Act) -> None:
+    """Raise Forbidden if it is held."""
+    if await is_held(conn, located, act):
         raise Forbidden("range_held", field="first", first=located.first, notice=located.row["note"])
 
 

@@ -12,9 +12,11 @@ from registry.console.visits import Post, Posting, Problem, Visit, Visiting, fin
 from registry.range_changes import (
     LocatedRange,
     change_range,
+    check_not_held,
     check_range_revision,
     freeze_range,
     get_range,
+    is_held,
     list_range_revisions,
     restore_range,
     retire_range,
@@ -87,8 +89,9 @@ async def show_range(visit: Visiting, first: Text) -> Response:
             format_range_revision(located, one, await templates.find(one.template_id))
             for one in await list_range_revisions(conn, located)
         ]
+        held = await is_held(conn, located, visit.order().act)
     view = _format(visit, located, template)
-    return visit.page("range.html", view=view, template=template, revisions=revisions)
+    return visit.page("range.html", view=view, template=template, revisions=revisions, is_held=held)
 
 
 @router.get("/change")
@@ -141,6 +144,7 @@ async def show_act(visit: Visiting, first: Text, action: Text) -> Response:
     check_action(action)
     async with visit.connect() as conn:
         located = await _get_own(conn, visit, first)
+        await check_not_held(conn, located, visit.order().act)
     return visit.page("range_act.html", view=_format(visit, located, None), action=action, fields={})
 
 

@@ -64,6 +64,20 @@ async def test_members_with_records_of_their_own_are_told(console: Console) -> N
         assert "1 of them have records of their own" in (await pump.get(path)).shown
 
 
+async def test_a_range_the_operator_froze_shows_its_owner_no_way_to_end_that(console: Console) -> None:
+    pump, operator = console["pump"], console["operator"]
+    change = {"first": FIRST, "members": "500"}
+    frozen = await operator.post("/ranges/act", change | {"action": "freeze", "notice": "Recalled", "reason": "order"})
+    assert frozen.status == 303, frozen.shown
+    seen = await pump.get(f"/ranges/one?first={FIRST}")
+    assert "Frozen by the operator" in seen.shown and "/ranges/act" not in seen.text
+    for action in ("unfreeze", "retire"):
+        assert (await pump.get(f"/ranges/act?first={FIRST}&action={action}")).status == 403
+    seen = await operator.get(f"/ranges/one?first={FIRST}")
+    assert "Frozen by the operator" not in seen.shown and "action=unfreeze" in seen.text
+    assert (await operator.post("/ranges/act", change | {"action": "unfreeze", "reason": "over"})).status == 303
+
+
 @pytest.mark.parametrize("path", ["one", "change", "act"])
 async def test_ranges_of_another_firm_are_not_found(console: Console, path: str) -> None:
     query = f"/ranges/{path}?first={FIRST}&action=retire"
