@@ -25,6 +25,7 @@ from registry.store.records import PrefixRule, StoredRecord, fetch_records
 from schemas.errors import InvalidInput, NotFound
 from schemas.identifiers import Identifier, format_suffix_key, parse_any_identifier
 from schemas.ranges import format_member
+from schemas.records import RecordState
 from schemas.viewing import Viewer
 
 router = APIRouter(prefix="/labels")
@@ -64,11 +65,20 @@ async def _show_choice(visit: Visit, fields: dict[str, str], problems: dict[str,
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records to be printed, and how many of the source come before those of the next page."""
+    """Records to be printed but for retired ones, and how many of the source come before those of the next page."""
 
-    records: list[StoredRecord]
+    found: list[StoredRecord]
     next_skip: int | None = None
     next_after: str = ""
+
+    @property
+    def records(self) -> list[StoredRecord]:
+        return [stored for stored in self.found if stored.state != RecordState.RETIRED]
+
+    @property
+    def left_out(self) -> int:
+        """How many are retired."""
+        return len(self.found) - len(self.records)
 
 
 @router.get("/sheet")
@@ -88,7 +98,7 @@ async def show_sheet(
         async with visit.connect() as conn:
             rule = await get_rule(conn, visit, prefix)
             batch = await _collect_batch(conn, visit, rule, fields, max(0, skip), after)
-            if not batch.records:
+            if not batch.found:
                 raise NotFound("labels_nothing", field="starts_with" if starts_with else "prefix")
             labels = await _describe_labels(conn, visit, rule, batch.records, min(max(lines, 0), MAX_LINES))
     if problems:
@@ -143,11 +153,11 @@ async def _list_range(conn: Connection, rule: PrefixRule, first: str, skip: int)
 
 
 async def _fetch(conn: Connection, rule: PrefixRule, suffixes: list[str]) -> list[StoredRecord]:
-    """In the order given; retired ones are not printed any more."""
+    """In the order given, without repetitions."""
     keys = [format_suffix_key(suffix, rule.folds_case) for suffix in suffixes]
     found = await find_members(conn, rule, keys)
     found |= await fetch_records(conn, rule.prefix_id, keys)
-    return [found[key] for key in dict.fromkeys(keys) if key in found and found[key].state != 2]
+    return [found[key] for key in dict.fromkeys(keys) if key in found]
 
 
 async def _describe_labels(

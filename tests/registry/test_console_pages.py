@@ -187,6 +187,22 @@ async def test_a_rare_text_is_looked_for_page_after_page_until_it_is_found(
     assert "rare-3</a>" in whole.text, "a whole identifier is found at once"
 
 
+async def test_retired_identifiers_get_no_labels_and_are_counted(console: Console) -> None:
+    pump = console["pump"]
+    for suffix in ("gone-1", "gone-2"):
+        await register(pump, suffix, "a")
+    sheet, alone = (
+        f"/labels/sheet?prefix={PUMP}&{which}" for which in ("starts_with=gone", f"identifier={PUMP}/gone-1")
+    )
+    assert "left out" not in (await pump.get(sheet)).shown
+    assert (await pump.post("/identifiers/act", {"identifier": f"{PUMP}/gone-1", "action": "retire"})).status == 303
+    page = await pump.get(sheet)
+    assert f"{PUMP}/gone-2" in page.shown and f"{PUMP}/gone-1" not in page.shown
+    assert "1 labels on 1 sheets · 1 retired left out" in page.shown
+    assert "另有 1 枚标识已停用" in (await pump.get(f"{sheet}&lang=zh")).shown
+    assert "0 labels on 0 sheets · 1 retired left out" in (await pump.get(f"{alone}&lang=en")).shown
+
+
 async def test_a_range_is_registered_and_its_labels_are_made(console: Console) -> None:
     pump = console["pump"]
     fields = {"prefix": PUMP, "template": "pump-1", "many": "yes", "first": "SN0001", "last": "SN0500", "v.model": "R"}
