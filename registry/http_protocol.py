@@ -52,7 +52,11 @@ class BoundedProtocol(HttpToolsProtocol):
         data, self._held = self._held + data, b""
         start = 0
         while start < len(data) and not self._is_refused:
-            if self._in_line or self._in_head:
+            end = data.find(b"\r\n\r\n", start) + 4 if self._in_line and not self._in_head else 0
+            if end > 4 and (head := data[start:end]).isascii() and b"\nupgrade:" not in head.lower():
+                super().data_received(head)  # whole, and nothing in it to be read otherwise
+                start = end
+            elif self._in_line or self._in_head:
                 start = self._feed_line(data, start)
             else:
                 super().data_received(data[start:])
