@@ -11,13 +11,13 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from registry.api.problems import MEDIA_TYPE, dump_json
+from schemas.http_heads import check_host, encode_line
 from schemas.texts import format_message, format_remedy
 
 MAX_HEAD_BYTES = 32_768
 HEAD_SECONDS = 20.0
 IDLE_SECONDS = 75.0  # before a first request; uvicorn itself waits as long for the next one
 LINGER_SECONDS = 2.0  # for a refused client to read why
-_NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _BLANK = re.compile(rb"[\r\n]*")
 _UPGRADE = b"upgrade:"
 
@@ -79,7 +79,7 @@ class BoundedProtocol(HttpToolsProtocol):
         end = data.find(b"\n", start) + 1 or len(data)
         line = data[start:end]
         if self._in_line:
-            line = _NOT_ASCII.sub(lambda found: b"%%%02X" % found[0][0], line)
+            line = encode_line(line)
         elif self._starts_line and _UPGRADE.startswith(line[: len(_UPGRADE)].lower()):
             if len(line) < len(_UPGRADE):
                 self._held = line  # until it is known what it becomes
@@ -108,9 +108,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = self._in_line = False
         self._clear_deadline()
-        hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
-            raise HostMissing  # or not clear (RFC 9112 section 3.2)
+        check_host(self.headers, self.parser.get_http_version())
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -177,7 +175,3 @@ def format_refusal(status: int, code: str, language: str) -> bytes:
 
 class HeadTooLarge(Exception):
     """A head is over its limit."""
-
-
-class HostMissing(Exception):
-    """HTTP/1.1 asks for one Host, no more and no less."""

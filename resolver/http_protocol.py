@@ -21,6 +21,7 @@ from resolver.cache import Entry, RecordCache
 from resolver.http_app import VARY, HttpSite, format_stale
 from resolver.http_request import Traits, is_plain, pack_address
 from resolver.reply import JSON_TYPE, Reply, make_plain
+from schemas.http_heads import check_host, encode_line
 from schemas.resolution_log import Outcome, Transport
 
 MAX_HEAD_BYTES = 16_384
@@ -34,7 +35,6 @@ _API = b"GET /api/handles/"
 _VERSION = b" HTTP/1.1\r\n"
 _PLAIN_IDENTIFIER = re.compile(rb"[0-9][0-9A-Za-z.]*/[0-9A-Za-z.\-_~!$&'()*+,;=:@/]{1,1000}")
 _METHOD = re.compile(rb"[A-Z]{1,20} /")
-_NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _HTTP, _FOUND = int(Transport.HTTP), int(Outcome.FOUND)
 
 
@@ -326,9 +326,7 @@ class ResolverProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
-            raise HostMissing  # or not clear (RFC 9112 section 3.2)
+        check_host(self.headers, self.parser.get_http_version())
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -375,13 +373,9 @@ class ResolverProtocol(HttpToolsProtocol):
 
 
 def encode_request_line(data: bytes) -> bytes:
-    """Percent-encode what a client that does not encode put into its request line; the parser takes ASCII only."""
+    """A whole request with its first line in ASCII."""
     line, end, rest = data.partition(b"\r\n")
-    return _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], line) + end + rest
-
-
-class HostMissing(Exception):
-    """HTTP/1.1 asks for one Host, no more and no less."""
+    return encode_line(line) + end + rest
 
 
 class HeadTooLarge(Exception):
