@@ -26,6 +26,7 @@ from node.segment_files import (
     IDENTITY,
     get_compressed_path,
     identify_directory,
+    is_read_only,
     is_whole,
     list_segments,
     read_portion,
@@ -283,7 +284,7 @@ def check_disk(settings: NodeSettings) -> list[Finding]:
         return [Finding("disk", "error", "data_dir_missing", {"path": str(settings.data_dir)})]
     return [
         Finding("disk", "error", "disk_read_only", {"path": str(place)})
-        if os.statvfs(place).f_flag & os.ST_RDONLY
+        if is_read_only(place)
         else judge_room(place, shutil.disk_usage(place).free, _choose_least_bytes(place, device, settings))
         for device, place in by_device.items()
     ]

@@ -235,5 +235,10 @@ def remove_abandoned(directory: Path, now: float | None = None) -> list[str]:
     return removed
 
 
+def is_read_only(directory: Path) -> bool:
+    """Whether its file system is: what kernels make of one whose disk fails."""
+    return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
+
+
 def get_free_bytes(directory: Path) -> int:
     return shutil.disk_usage(directory).free

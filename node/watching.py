@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -16,7 +15,7 @@ from node.alarms import Condition
 from node.clock import ask_time_server
 from node.metrics import get_size_bytes, list_places
 from node.plausible_time import find_stored_doubt
-from node.segment_files import get_free_bytes
+from node.segment_files import get_free_bytes, is_read_only
 from node.segment_keeping import choose_reserve_bytes
 from node.settings import WatchSettings
 from node.store import monitoring
@@ -119,7 +118,7 @@ def check_disks(stats: Stats, memory: Memory, settings: WatchSettings) -> Iterat
         memory.missing[name] = missing
     for name, place in list_places(settings):
         # What became read-only after an error has no room either.
-        free = 0 if os.statvfs(place).f_flag & os.ST_RDONLY else get_free_bytes(place)
+        free = 0 if is_read_only(place) else get_free_bytes(place)
         size = get_size_bytes(place)
         percent = free * 100 / size if size else 0.0
         if percent < settings.alarm_disk_percent or free < choose_reserve_bytes(place) or (lost and name == "data"):
