@@ -30,7 +30,9 @@ def main() -> None:
     die_with(arguments.parent)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until somebody is there who knows what it is for
     set_up_logging("text", arguments.name)  # until the settings are read
-    gc.set_threshold(20_000, 50, 1_000)  # what is imported stays: looking for garbage in it takes a tenth of the start
+    # What is imported stays: looking for garbage in it takes a tenth of the start. What a resolver caches holds no
+    # cycles: a full collection walks every entry, at a million of them for a second.
+    gc.set_threshold(20_000, 50, 1_000)
     from schemas.errors import ServiceError
     from schemas.texts import format_message, format_remedy
 

@@ -140,7 +140,6 @@ async def serve_registry(
             # What is there now stays: going through it again with every large request doubles what that costs.
             gc.collect()
             gc.freeze()
-            gc.set_threshold(20_000, 50, 1_000)
             tasks = [
                 asyncio.create_task(run_jobs(config.database_url, config.jobs_dir, state.job_added)),
                 asyncio.create_task(clear_old_things(state)),
