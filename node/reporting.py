@@ -132,9 +132,8 @@ async def _make_firm_reports(
     """Parts of T8, one after the other, so that memory does not grow with the number of enterprises."""
     prefix, day = about
     fetch = store.fetch_closed_firms if closed else store.fetch_running_firms
-    told = await outbox_store.fetch_contents(conn, "T8", day.isoformat(), prefix)
     firms = ((firm["prefix_id"], firm) for firm in await fetch(conn, prefix, day))
-    parts = cut(firms, STATISTICS_PER_PART, [*told, 1])
+    parts = await cut_parts(conn, ("T8", day.isoformat(), prefix), firms, STATISTICS_PER_PART)
     for number, figures in enumerate(parts, start=1):
         sources = await store.fetch_sources(conn, [f["prefix_id"] for f in figures], day, MAX_SOURCES)
         rows = [
@@ -145,6 +144,17 @@ async def _make_firm_reports(
         for row, figure in zip(rows, figures, strict=True):
             row |= make.make_own_node(said.get(figure["prefix_id"]))
         yield Report("T8", day.isoformat(), prefix, rows, number, len(parts), provisional=provisional)
+
+
+async def cut_parts(
+    conn: Connection, about: tuple[str, str, str], rows: Iterable[tuple[int, Item]], size: int
+) -> list[list[Item]]:
+    """Rows into parts beside what was told before; `about`: table, period, secondary prefix.
+
+    Of a day or month there is one part at least: nothing is something to report, too.
+    """
+    told = await outbox_store.fetch_contents(conn, *about)
+    return cut(rows, size, told if about[1] == CURRENT else [*told, 1])
 
 
 def cut(rows: Iterable[tuple[int, Item]], size: int, told: Iterable[int]) -> list[list[Item]]:
@@ -163,7 +173,7 @@ def cut(rows: Iterable[tuple[int, Item]], size: int, told: Iterable[int]) -> lis
 
 async def bucket(conn: Connection, table: str, prefix: str, rows: Iterable[tuple[int, Row]], size: int) -> list[Report]:
     """Rows by their number as the parts of a table that says how things stand; nothing if there never was any."""
-    parts = cut(rows, size, await outbox_store.fetch_contents(conn, table, CURRENT, prefix))
+    parts = await cut_parts(conn, (table, CURRENT, prefix), rows, size)
     return [Report(table, CURRENT, prefix, found, part, len(parts)) for part, found in enumerate(parts, start=1)]
 
 
@@ -259,8 +269,7 @@ async def report_applications(conn: Connection, reporter: Reporter, now: datetim
     for prefix in reporter.prefixes:
         for table, of_node in (("T5", True), ("T10", False)):
             rows = ((one.application_id, make_row(one)) for one in await fetch_reported(conn, prefix, of_node))
-            told = await outbox_store.fetch_contents(conn, table, month, prefix)
-            parts = cut(rows, APPLICATIONS_PER_PART, [*told, 1])
+            parts = await cut_parts(conn, (table, month, prefix), rows, APPLICATIONS_PER_PART)
             reports = [Report(table, month, prefix, part, n, len(parts)) for n, part in enumerate(parts, start=1)]
             written.add(await write(conn, reports, now))
     await outbox_store.set_mark(conn, APPLICATIONS_MARK, month, now)
@@ -280,9 +289,8 @@ async def report_monitoring(conn: Connection, reporter: Reporter, day: date, now
     for prefix in reporter.prefixes:
         whole = await read_node_monitor(conn, prefix, day)
         written.add(await write(conn, [Report("M1", day.isoformat(), prefix, [whole])], now))
-        told = await outbox_store.fetch_contents(conn, "M2", day.isoformat(), prefix)
         monitored = ((row["prefix_id"], row) for row in await monitor.fetch_monitored(conn, prefix, day))
-        parts = cut(monitored, MONITORED_PER_PART, [*told, 1])
+        parts = await cut_parts(conn, ("M2", day.isoformat(), prefix), monitored, MONITORED_PER_PART)
         for number, found in enumerate(parts, start=1):
             rows = await make_monitors(conn, found, day)
             written.add(await write(conn, [Report("M2", day.isoformat(), prefix, rows, number, len(parts))], now))
