@@ -236,9 +236,6 @@ class StreamTransport(asyncio.Transport):
         if not self._buffer and not self._closing:
             self._shut_down()
 
-    def can_write_eof(self) -> bool:
-        return True
-
     def pause_reading(self) -> None:
         self._reads = False
         self._watch()
@@ -265,9 +262,6 @@ class StreamTransport(asyncio.Transport):
 
     def abort(self) -> None:
         self.lose(None)
-
-    def get_protocol(self) -> asyncio.BaseProtocol:
-        return self._protocol
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self._protocol = cast(asyncio.Protocol, protocol)
