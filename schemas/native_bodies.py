@@ -109,18 +109,6 @@ class ResolveBody(Body):
     results: list[ResolvedBody]
 
 
-class StreamLine(Body):
-    """One line of the answer to a stream: `row` counts the lines sent from 1."""
-
-    row: int
-    identifier: IDENTIFIER
-    outcome: Literal["registered", "updated", "unchanged", "differs", "refused"]
-    code: str | None = None
-    field: str | None = None
-    reason: str | None = None
-    remedy: str | None = None
-
-
 class SandboxBody(Body):
     """`emptied` is when it was last reset, `next_reset` when it will be."""
 

@@ -173,16 +173,6 @@ async def fetch_foreign_days(conn: Connection, period: tuple[date, date]) -> dic
     return {row["day"]: row for row in rows}
 
 
-async def fetch_total_until(conn: Connection, day: date) -> Record:
-    """registered, gone of all prefixes before a day."""
-    (row,) = await conn.fetch(
-        "SELECT coalesce(sum(registered), 0)::int8 AS registered, coalesce(sum(gone), 0)::int8 AS gone"
-        " FROM node_days WHERE day < $1",
-        day,
-    )
-    return row
-
-
 _TEMPLATE_MEASURES = ("registered", "range_minted", "gone", "moved", "resolutions", "resolutions_ok", "uncounted")
 _TEMPLATE_PIECES = f"""
 sums AS (

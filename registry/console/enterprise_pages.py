@@ -1,6 +1,5 @@
 """Enterprises: one's own with its to-do list and dossier; for the node the list, one, and the decisions on it."""
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from asyncpg import Connection
@@ -40,7 +39,6 @@ SECTION = Section(
 Text = Annotated[str, Query(max_length=4_096)]
 PAGE_ROWS = 50
 IMAGE_FIELDS = ("certificate_image_id", "legal_person.front_image_id", "legal_person.back_image_id")
-Decide = Callable[[Connection, Order, int], Awaitable[object]]
 
 
 @router.get("/enterprise")

@@ -21,7 +21,6 @@ SECTION = Section(router, (Entry("/templates", "templates", "group_work", is_reg
 Text = Annotated[str, Query(max_length=4_096)]
 MAX_ROWS = 200
 BLANK_ROWS = 3
-ROW_FIELDS = ("name_zh", "name_en", "type", "data", "max_length", "visibility")
 _ROW = re.compile(r"items\[(\d+)\](?:\.(\w+))?(?:\.(\w+))?")
 
 

@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from registry.api.calls import Call
-from registry.api.problems import InvalidBody, dump_json
+from registry.api.problems import InvalidBody
 from registry.api.state import RegistryState
 from registry.api.targets import is_storable
 from registry.console.frame import ROOT, Frame
@@ -266,7 +266,3 @@ def collect(problems: dict[str, Problem], visit: Visit, fields: Mapping[str, str
         yield
     except ServiceError as error:
         problems.update(visit.explain(error, fields))
-
-
-def format_json(content: Any) -> str:
-    return dump_json(content).decode()

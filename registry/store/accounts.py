@@ -100,11 +100,6 @@ async def find_account(conn: Connection, user_name_key: str, *, for_update: bool
     return AccountRow(**row) if row else None
 
 
-async def find_account_by_id(conn: Connection, account_id: int) -> AccountRow | None:
-    row = await conn.fetchrow(f"{_ACCOUNT} WHERE a.account_id = $1", account_id)
-    return AccountRow(**row) if row else None
-
-
 async def fetch_accounts(conn: Connection, enterprise_id: int | None = None) -> list[AccountRow]:
     """All accounts, or those of one enterprise, oldest first."""
     rows = await conn.fetch(
