@@ -1,5 +1,6 @@
 """The files of the resolution log as the agent sees them: reading, compressing, removing."""
 
+import errno
 import fcntl
 import gzip
 import os
@@ -236,8 +237,17 @@ def remove_abandoned(directory: Path, now: float | None = None) -> list[str]:
 
 
 def is_read_only(directory: Path) -> bool:
-    """Whether its file system is: what kernels make of one whose disk fails."""
-    return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
+    """Whether its file system is: what kernels make of one whose disk fails.
+
+    It is tried, since Linux 6.15 lets such a one of ext4 look writable ("emergency_ro") and XFS answers EIO.
+    """
+    if os.statvfs(directory).f_flag & os.ST_RDONLY:
+        return True
+    try:
+        os.close(os.open(directory, os.O_TMPFILE | os.O_WRONLY, 0o600))
+    except OSError as error:
+        return error.errno in (errno.EROFS, errno.EIO)
+    return False
 
 
 def get_free_bytes(directory: Path) -> int:

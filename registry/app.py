@@ -144,6 +144,7 @@ async def serve_registry(
                 asyncio.create_task(run_jobs(config.database_url, config.jobs_dir, state.job_added)),
                 asyncio.create_task(clear_old_things(state)),
                 asyncio.create_task(keep_numbering(state.connect)),
+                asyncio.create_task(segments.watch()),
                 asyncio.create_task(publish_stats(state)),
                 asyncio.create_task(keep_counts(state)),
             ]

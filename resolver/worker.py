@@ -126,7 +126,7 @@ async def serve_worker(config: WorkerConfig, ready: asyncio.Event | None = None)
         link = RegistryLink(config.link, config.link_tls) if config.link else None
         if link is not None:
             stack.push_async_callback(link.close)
-        for task in (follower.run(), *(filler.run() for filler in fillers)):
+        for task in (log.watch(), follower.run(), *(filler.run() for filler in fillers)):
             await stack.enter_async_context(_run(task))
         with contextlib.suppress(TimeoutError):  # without a database it serves too: "not now"
             await asyncio.wait_for(follower.caught_up.wait(), FIRST_POLL_SECONDS)

@@ -4,14 +4,17 @@ A segment is allocated in full before its first record: writing to a hole of a s
 disk is full. (Copy-on-write file systems cannot promise this; keep the log on ext4, XFS or tmpfs.)
 """
 
+import asyncio
 import errno
 import fcntl
+import logging
 import mmap
 import os
 import re
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import time_ns
 
@@ -32,8 +35,11 @@ SUFFIX = ".segment"
 NEW_SUFFIX = ".new"  # being made; becomes a segment by its renaming
 OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 RETRY_US = 1_000_000
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+WATCH_SECONDS = 1.0
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 _RESERVED = 4  # for the end mark
+
+_log = logging.getLogger(__name__)
 
 
 class _Packings(dict[int, tuple[Callable[..., None], int, int]]):
@@ -82,7 +88,8 @@ class _Segment:
         self.words[at >> 2] = END
         self.words.release()
         self.map.close()
-        os.ftruncate(self.descriptor, at + 4)  # readers use pread: a mapping would be killed by this
+        with suppress(OSError):  # a disk that takes nothing any more: the file stays longer
+            os.ftruncate(self.descriptor, at + 4)  # readers use pread: a mapping would be killed by this
         os.close(self.descriptor)
 
 
@@ -106,6 +113,7 @@ class SegmentWriter:
         self._failed_us = 0
         self._first_missing_us = self._missing_unnoted = 0  # dropped while there was no segment to note it in
         self._at = self._limit = 0
+        self._lost_us = 0  # when the disk was found to take nothing any more; what is mapped no longer reaches it
         self._map: mmap.mmap | bytearray = bytearray()
         self._words = memoryview(b"")
         self._closed = False
@@ -144,6 +152,18 @@ class SegmentWriter:
         self._words[at >> 2] = body_bytes
         self._at = end
 
+    async def watch(self) -> None:
+        """Until cancelled: look whether the disk still takes what is logged, since writing to memory never fails.
+
+        A file system that an error made read-only keeps the mapping as it is, and forgets it with the next start.
+        """
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            try:
+                await asyncio.to_thread(self._try_disk)
+            except OSError as error:
+                self._give_up_segments(error)
+
     def close(self) -> None:
         """Finish the segment. A writer that is killed instead loses nothing; its last segment just stays longer."""
         self._closed = True
@@ -153,12 +173,31 @@ class SegmentWriter:
             self._segment.finish(self._at)
         if self._spare is not None:
             self._spare.finish(HEADER_BYTES)
+        if self._missing_unnoted:
+            _log.error("%d answers are missing in the log, and no gap could be noted", self._missing_unnoted)
         self._segment = self._spare = None
         self._at = self._limit = 0
 
+    def _try_disk(self) -> None:
+        """Raise OSError if the present segment does not reach the disk any more."""
+        segment = self._segment
+        if segment is not None and not self._lost_us and not self._closed:
+            os.fdatasync(segment.descriptor)
+
+    def _give_up_segments(self, error: OSError) -> None:
+        """From now on answers are counted in memory, until a new segment can be made, in which the gap is noted."""
+        if self._closed or self._lost_us:
+            return
+        _log.error("the resolution log cannot be written, answers are only counted: %s", error)
+        self._lost_us = self._failed_us = time_ns() // 1000
+        self._limit = 0
+        if self._spare is not None:
+            self._spare.finish(HEADER_BYTES)
+            self._spare = None
+
     def _make_room(self, size: int) -> bool:
         """Room for `size` bytes more at `_at`; False if the record must be dropped, which is noted."""
-        if self._segment is not None and self._at + size <= self._segment.end:
+        if self._segment is not None and self._at + size <= self._segment.end and not self._lost_us:
             self._limit = self._segment.end  # three quarters are full: make the next one while there is time
             self._start_allocation()
             return True
@@ -175,7 +214,7 @@ class SegmentWriter:
     def _drop(self) -> None:
         self.missing += 1
         now_us = time_ns() // 1000
-        if self._segment is not None:
+        if self._segment is not None and not self._lost_us:
             self._segment.note_gap(now_us, now_us, 1)
         else:
             self._first_missing_us = self._first_missing_us or now_us
@@ -190,6 +229,9 @@ class SegmentWriter:
         self._map, self._words = segment.map, segment.words
         if before is not None:
             before.finish(self._at)
+        if self._lost_us:
+            _log.warning("the resolution log can be written again; %d answers are missing", self._missing_unnoted)
+            self._lost_us = 0
         if self._missing_unnoted:
             segment.note_gap(self._first_missing_us, time_ns() // 1000, self._missing_unnoted)
             self._first_missing_us = self._missing_unnoted = 0
