@@ -242,9 +242,7 @@ class ResolverProtocol(HttpToolsProtocol):
             data = encode_request_line(data)
         self._unset_keepalive_if_required()
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.cycle.keep_alive = False  # nobody here speaks anything else; what follows would not be read
+            self._feed(data)
         except httptools.HttpParserInvalidMethodError:
             if _METHOD.match(data):
                 self._refuse(501, "Unknown method")
@@ -264,6 +262,30 @@ class ResolverProtocol(HttpToolsProtocol):
                 self._refuse_head()
             elif was_idle and self._begun == begun + 1 and not self._in_message:
                 self._remember(data)
+
+    def _feed(self, data: bytes) -> None:
+        """The parser gets everything, heads that offer another protocol twice."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as offer:
+                if not self._is_offer():
+                    self.cycle.keep_alive = False  # what follows CONNECT is not read
+                    return
+                data = self._format_head() + data[offer.args[0] :]
+
+    def _is_offer(self) -> bool:
+        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
+
+    def _format_head(self) -> bytes:
+        """The head just read without its offer of another protocol, which nobody has to take up (RFC 9110, 7.8).
+
+        Java's client offers HTTP/2 with its first requests, curl if told. For such a one the parser gives up the body.
+        """
+        line = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        headers = [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join((line, *headers, b"\r\n"))
 
     def _remember(self, data: bytes) -> None:
         """`data` was one whole request: judge its header block, if it has one that a short way could know."""
@@ -327,10 +349,13 @@ class ResolverProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         check_host(self.headers, self.parser.get_http_version())
-        super().on_headers_complete()
+        if not self._is_offer():
+            super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self._in_message = False
+        if self._is_offer():  # comes again without it
+            return
         self._short.reads.release(self)
         super().on_message_complete()
         self._settle()

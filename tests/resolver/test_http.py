@@ -625,6 +625,28 @@ async def test_a_body_on_get_is_read_and_ignored(site: Site) -> None:
     assert len(site.read_log()) == 3
 
 
+OFFER = {"Connection": "Upgrade, HTTP2-Settings", "HTTP2-Settings": "AAMAAABkAAQAoAAAAAIAAAAA", "Upgrade": "h2c"}
+
+
+async def test_an_offer_of_another_protocol_is_passed_over(site: Site) -> None:
+    """Java's HttpClient makes it with its first requests; their bodies are read, and the connection stays."""
+    client, target = site.connect(), "/api/handles/88.101.5/pump-1"
+    get = client.format(target, **OFFER)
+    form = {"Content-Type": "application/x-www-form-urlencoded", **OFFER}
+    post = client.format(target, "POST", b"index=2000", **form)
+    for data in (get * 2 + client.format(target) + post + get, post):
+        await client.send(data[:150])
+        await asyncio.sleep(0)
+        await client.send(data[150:])
+    answers = [await client.read() for _ in range(6)]
+    assert [a.json for i, a in enumerate(answers) if i not in (3, 5)] == [PLAIN] * 4
+    assert [[v["index"] for v in answers[i].json["values"]] for i in (3, 5)] == [[2000]] * 2
+    await client.send(get * 100)
+    assert {(await client.read()).status for _ in range(100)} == {200}
+    await client.send(b"CONNECT /88.101.5/pump-1 HTTP/1.1\r\nHost: x\r\n\r\n" + get)
+    assert (await client.read()).status == 501 and await client.is_closed()
+
+
 async def test_absolute_addresses_and_http_1_0(site: Site) -> None:
     client = site.connect()
     assert (await client.ask("http://resolver.example/api/handles/88.101.5/pump-1")).json == PLAIN

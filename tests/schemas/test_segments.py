@@ -257,7 +257,7 @@ def test_answers_that_do_not_reach_the_disk_are_counted_and_noted_when_it_takes_
         watching = asyncio.create_task(writer.watch())
         pipe = os.pipe()
         os.dup2(pipe[1], segment.descriptor)
-        while not writer._lost_us:  # noqa: ASYNC110 (it is the claim that this ends)
+        while not writer._lost_us:
             await asyncio.sleep(0.01)
         for number in range(5):
             append(writer, b"during %d" % number)
