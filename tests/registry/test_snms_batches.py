@@ -5,8 +5,7 @@ import logging
 import re
 import socket
 import struct
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,20 +147,23 @@ async def test_batches_that_overlap_get_along(world: World, method_path: tuple[s
 
 
 NATIVE = ("POST", "/api/v1/identifiers/batch")
-# What the second of two identical calls says of each item.
-AGAIN = {"POST": "标识已存在", "PUT": "success", "DELETE": "标识不存在"}
+# A letter for its identifiers, the call, and what the first and the second of two identical calls say of each item.
+CUTS = (
+    ("c", ("POST", CREATE), "success", "标识已存在"),
+    ("u", ("PUT", UPDATE), "success", "success"),
+    ("d", ("DELETE", DELETE), "success", "标识不存在"),
+    ("n", NATIVE, "registered", "registered"),  # the first answer, for ever
+)
 
 
-def format_request(world: World, method: str, path: str, mark: str) -> bytes:
-    """A whole request about two identifiers of this mark."""
+def format_request(world: World, method: str, path: str, *suffixes: str) -> bytes:
+    """A whole request about these identifiers, as short as can be."""
     value = {"index": 2000, "type": "model", "data": {"format": "string", "value": "B"}}
-    sent: Any = [
-        {"handle": handle, "templateVersion": VERSION, "value": [value]} for handle in name(f"{mark}-0", f"{mark}-1")
-    ]
+    sent: Any = [{"handle": handle, "templateVersion": VERSION, "value": [value]} for handle in name(*suffixes)]
     more = ""
     if (method, path) == NATIVE:
-        items = [{"suffix": f"{mark}-{n}", "values": {"model": "B"}} for n in range(2)]
-        sent, more = {"prefix": PUMP, "template": "pump-1", "items": items}, f"Idempotency-Key: {mark}\r\n"
+        items = [{"suffix": suffix, "values": {"model": "B"}} for suffix in suffixes]
+        sent, more = {"prefix": PUMP, "template": "pump-1", "items": items}, f"Idempotency-Key: {suffixes[0]}\r\n"
     body = orjson.dumps([item["handle"] for item in sent] if method == "DELETE" else sent)
     head = (
         f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {world.keys['pump']}\r\n{more}"
@@ -170,18 +172,37 @@ def format_request(world: World, method: str, path: str, mark: str) -> bytes:
     return head.encode() + body
 
 
-async def cut(world: World, request: bytes, answered: int | None = None, *, hard: bool = True) -> bytes:
-    """Send it, read as many bytes of the answer (None: none), hang up; `hard`: by RST. What was read."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", URL(world.base).port)
-    writer.write(request)
-    await writer.drain()
-    read = b"" if answered is None else await reader.readexactly(answered)
+def send(world: World, request: bytes) -> socket.socket:
+    sending = socket.create_connection(("127.0.0.1", URL(world.base).port))
+    sending.sendall(request)
+    sending.setblocking(False)
+    return sending
+
+
+def hang_up(sending: socket.socket, *, hard: bool) -> None:
+    """`hard`: by RST."""
     if hard:
-        linger = struct.pack("ii", 1, 0)
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    writer.close()
-    with suppress(ConnectionError):
-        await writer.wait_closed()
+        sending.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sending.close()
+
+
+async def cut_requests(world: World, requests: Sequence[bytes]) -> None:
+    """Each on a connection of its own, which is hung up once the registry has read what there is."""
+    sent = [send(world, request) for request in requests]
+    for _ in range(6):  # turns of the loop, in which it accepts and reads
+        await asyncio.sleep(0)
+    for n, sending in enumerate(sent):
+        hang_up(sending, hard=n % 2 == 0)
+
+
+async def cut_answer(world: World, request: bytes, size: int) -> bytes:
+    """Send it, read so many bytes of the answer, hang up; what was read."""
+    loop, sending, read = asyncio.get_running_loop(), send(world, request), b""
+    while len(read) < size:
+        part = await loop.sock_recv(sending, size - len(read))
+        assert part, (size, read)
+        read += part
+    hang_up(sending, hard=size % 2 == 0)
     return read
 
 
@@ -198,38 +219,34 @@ async def read_answer(world: World, request: bytes) -> tuple[bytes, list[str]]:
     return head + body, [row.get("msg") or row["outcome"] for row in rows]
 
 
-@pytest.mark.parametrize("method_path", [*CALLS, NATIVE], ids=["create", "update", "delete", "native"])
+@pytest.mark.parametrize(("letter", "call", "done", "again"), CUTS, ids=["create", "update", "delete", "native"])
 async def test_a_connection_cut_at_any_byte_leaves_what_the_next_call_completes(
-    world: World, method_path: tuple[str, str], caplog: pytest.LogCaptureFixture
+    world: World, letter: str, call: tuple[str, str], done: str, again: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each cut is followed by the identical call. Heads are alike and cut once; an answer leaves in one piece."""
-    method, path = method_path
-    again = AGAIN[method] if method_path != NATIVE else "registered"  # the first answer, for ever
-    done = "registered" if method_path == NATIVE else "success"
-    marks = [f"{path[-6:]}-{n}" for n in range(3)]
+    """Each cut is followed by the identical call. Heads are alike: a request's and an answer's are cut at one call."""
+    method, marks = call[0], [f"{letter}{n}" for n in range(5)]
     if method != "POST":
-        await ask(world, "POST", CREATE, [make_item(f"{mark}-{n}", "A") for mark in marks for n in range(2)])
-    request = format_request(world, *method_path, marks[0])
-    first = 0 if method_path == CALLS[0] else request.index(b"\r\n\r\n")
+        await ask(world, "POST", CREATE, [make_item(mark, "A") for mark in marks])
+    request = format_request(world, *call, *marks[:2])
+    first = 0 if call == CALLS[0] else request.index(b"\r\n\r\n")
     for start in range(first, len(request), 50):
-        ends = range(start, min(start + 50, len(request)))
-        await asyncio.gather(*(cut(world, request[:end], hard=end % 2 == 0) for end in ends))
-    _, said = await read_answer(world, request)
-    assert said == [done] * 2, "of what came in part nothing was carried out"
+        await cut_requests(world, [request[:end] for end in range(start, min(start + 50, len(request)))])
+    assert (await read_answer(world, request))[1] == [done] * 2, "of what came in part nothing was carried out"
+    request = format_request(world, *call, marks[2])
+    await cut_answer(world, request, 1)
     whole, said = await read_answer(world, request)
-    assert said == [again] * 2
-    sizes = range(0, len(whole), 9)
-    read = await asyncio.gather(*(cut(world, request, size, hard=size % 2 == 0) for size in sizes))
-    assert [drop_own(part) for part in read] == [drop_own(whole[:size]) for size in sizes]
-    for mark, hard in zip(marks[1:], (True, False), strict=True):  # gone before the answer: landed whole, or not at all
-        request = format_request(world, *method_path, mark)
-        await cut(world, request, hard=hard)
-        assert (await read_answer(world, request))[1] in ([done] * 2, [again] * 2)
-        assert (await read_answer(world, request))[1] == [again] * 2
+    assert said == [again]
+    first = 0 if call == CALLS[2] else whole.index(b"\r\n\r\n")
+    for size in range(first, len(whole)):
+        assert drop_own(await cut_answer(world, request, size)) == drop_own(whole[:size])
+    for n, mark in enumerate(marks[3:]):  # gone before the answer: landed whole, or not at all
+        request = format_request(world, *call, mark)
+        hang_up(send(world, request), hard=n == 0)
+        assert (await read_answer(world, request))[1] in ([done], [again])
+        assert (await read_answer(world, request))[1] == [again]
     async with world.state.pool.acquire() as conn:
-        keys = [f"{mark}-{n}".upper() for mark in marks for n in range(2)]
-        rows = await conn.fetch("SELECT revision FROM records WHERE suffix_key = ANY($1)", keys)
-    assert [row["revision"] for row in rows] == [1 if method == "POST" else 2] * 6
+        rows = await conn.fetch("SELECT revision FROM records WHERE suffix_key = ANY($1)", [m.upper() for m in marks])
+    assert [row["revision"] for row in rows] == [1 if method == "POST" else 2] * 5
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
