@@ -180,17 +180,22 @@ class HttpSite:
             self._count(request, raw, Outcome.MALFORMED)
             message = format_message("identifier_too_long", "en")
             return make_error(ResponseCode.INVALID_HANDLE, message, Parameters())
-        try:
-            parameters = parse_parameters(pairs)
-        except InvalidInput:
-            self._count(request, raw, Outcome.MALFORMED)
-            raise
+        parameters = self._read_parameters(request, raw, pairs)
         if request.traits.is_secure and b"authorization" in request.headers and not request.has_bearer:
             self._count(request, raw, Outcome.DENIED)
             return Reply(401, b"", headers=((b"www-authenticate", b'Basic realm="handle"'),))
         finding = await self._find(request, raw, parameters)
         reply = make_rest(raw, finding, parameters, "en", request.traits.is_secure)
         return self._mark(request, reply, finding)
+
+    def _read_parameters(self, request: Request, raw: bytes, pairs: list[tuple[str, str]]) -> Parameters:
+        """Of a question about an identifier, which is counted even if it cannot be understood."""
+        try:
+            return parse_parameters(pairs)
+        except InvalidInput:
+            if raw:
+                self._count(request, raw[:MAX_HANDLE_BYTES], Outcome.MALFORMED)
+            raise
 
     def _refuse_credentials(self, request: Request, raw: bytes) -> Reply:
         """Everything that needs proof of identity; over plain HTTP none is ever taken (6.1)."""
@@ -213,7 +218,7 @@ class HttpSite:
 
     async def _answer_identifier(self, request: Request) -> Reply:
         raw, traits = request.path, request.traits
-        parameters = parse_parameters(parse_query(request.query))
+        parameters = self._read_parameters(request, raw, parse_query(request.query))
         language = parameters.lang or traits.language
         if parameters.qr and raw:
             return await self._answer_code(raw, parameters.qr, language)

@@ -26,6 +26,7 @@ _HARMLESS = frozenset(
     b" sec-ch-ua-mobile sec-ch-ua-platform sec-gpc x-requested-with x-forwarded-for x-forwarded-proto"
     b" x-forwarded-host x-real-ip via x-idnode-probe".split()
 )
+_INSTANT = re.compile(r"\d{4}-?\d\d-?\d\d", re.ASCII)  # the beginning of one
 _NUMBER = re.compile(r"-?\d{1,20}", re.ASCII)
 _JSONP_STRIPPED = re.compile(r"[^A-Za-z0-9_$.\[\]]")
 
@@ -194,8 +195,13 @@ def _format_scalar(value: Any) -> str:
 
 
 def parse_parameters(pairs: list[tuple[str, str]]) -> Parameters:
-    """Raises InvalidInput for an index that is no number; unknown parameters are ignored, as the reference does."""
+    """Raises InvalidInput for an index that is no number; unknown parameters are ignored, as the reference does.
+
+    A time of the past is refused: the answer would be taken for what was then, which only the registry tells.
+    """
     given: dict[str, str] = dict(reversed(pairs))
+    if _INSTANT.match(given.get("at", "")):  # a web page's own `at` is none of ours
+        raise InvalidInput("history_elsewhere", field="at")
     parameters = Parameters(
         indexes=tuple(_parse_index(value) for name, value in pairs if name == "index"),
         types=tuple(value for name, value in pairs if name == "type"),

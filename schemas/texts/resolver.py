@@ -45,6 +45,12 @@ TEXTS: dict[str, Text] = {
         "请填写数字，例如 index=2000。",
         "Give a number, such as index=2000.",
     ),
+    "history_elsewhere": Text(
+        "此处只给出标识现在的内容，不提供历史（at）。",
+        "Only the present content is told here, not that of another time (at).",
+        "历史请向注册服务查询：GET /api/v1/identifiers/{{标识}}?at=…",
+        "Ask the registry: GET /api/v1/identifiers/{{identifier}}?at=…",
+    ),
     "too_many_parameters": Text(
         "参数超过 {limit} 个。",
         "More than {limit} parameters.",

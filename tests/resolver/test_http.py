@@ -265,6 +265,9 @@ CASES = [
     ("/api/handles/88.101.5/PUMP-1?type=nothing", 200, 200),
     ("/api/handles/88.101.5/PUMP-1?index=2000&type=MODEL", 200, 1),
     ("/api/handles/88.101.5/PUMP-1?index=abc", 400, 4),
+    ("/api/handles/88.101.5/PUMP-1?at=2024-06-04T12:00:00Z", 400, 4),  # not what is asked for
+    ("/88.101.5/PUMP-1?at=20240604", 400, 4),
+    ("/88.101.5/PUMP-1?at=wechat", 200, 1),  # a parameter that somebody else has added
     ("/api/handles/88.101.5/PUMP-1?index=99999999999999", 200, 200),
     ("/api/handles/88.101.5/PUMP-1?type=cost", 403, 402),  # private: there, but not for everybody
     ("/api/handles/88.101.5/PUMP-1?index=2004", 403, 402),
@@ -523,6 +526,7 @@ async def test_every_answered_question_is_counted_once_on_every_way(site: Site) 
         ("/api/handles/88.101.5/empty", "GET", Outcome.NO_VALUES),
         ("/api/handles/88.101.5/pump-1?type=cost", "GET", Outcome.DENIED),
         ("/api/handles/88.101.5/pump-1?index=x", "GET", Outcome.MALFORMED),
+        ("/88.101.5/pump-1?index=x", "GET", Outcome.MALFORMED),
         ("/api/handles/88.101.7/x", "GET", Outcome.REFERRAL),
         ("/api/handles/10.1000/1", "GET", Outcome.NOT_FOUND),
     ]
