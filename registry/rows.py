@@ -337,7 +337,7 @@ class _Decider:
 
     def decide(self, row: Row) -> Decision:
         number, texts, notes, problem = row
-        if problem is None and (notes is None or self._is_harmless(notes)):
+        if problem is None and (notes is None or self._is_harmless(notes)) and texts != self._columns:
             try:
                 suffix = self._build(texts)
                 values = list(map(getitem, self._knowns, self._pick(texts)))
@@ -358,6 +358,8 @@ class _Decider:
     def _explain(self, row: Row) -> Decision:
         if row.problem is not None:
             return Refusal(row.number, (Problem(row.problem.code, row.problem.column, row.problem.details),))
+        if row.texts == self._columns:  # printed pages and joined files begin with it again
+            return Refusal(row.number, (Problem("row_is_header", "", {}),))
         problems: dict[str, Problem] = {}
         suffix = self._explain_identifier(row, problems)
         values: list[tuple[int, str, str]] = []

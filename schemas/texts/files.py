@@ -228,6 +228,12 @@ TEXTS: dict[str, Text] = {
         "可用：{known}（区分大小写：MM 为月，mm 为分）。",
         "Known are {known}; case matters: MM is the month, mm the minute.",
     ),
+    "row_is_header": Text(
+        "该行是重复的表头，未登记。",
+        "The row is the header once more, and is not registered.",
+        "无需处理；如不希望出现在回执中，请从文件中删除该行。",
+        "Nothing needs to be done; delete it from the file if it should not be in the receipt.",
+    ),
     "row_too_many_cells": Text(
         "该行有 {cells} 个单元格，表头只有 {columns} 列。",
         "The row has {cells} cells, the header {columns}.",

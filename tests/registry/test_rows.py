@@ -308,14 +308,15 @@ def test_a_wrong_header_says_what_was_looked_for(tmp_path: Path) -> None:
 
 
 def test_a_file_with_bad_rows_still_gives_its_good_ones(tmp_path: Path) -> None:
-    content = "编码,生产日期,备注\nA1,2024-06-04,x\n,2024-06-04,x\nA3,昨天,x\nA4,2024-06-04,1,2\nA5,2024-06-04,潜"
+    header = "编码,生产日期,备注\n"
+    content = f"{header}A1,2024-06-04,x\n,2024-06-04,x\nA3,昨天,x\nA4,2024-06-04,1,2\n{header}A5,2024-06-04,潜"
     path = write_bytes(tmp_path, content.encode()[:-1])
     table = open_table(path, describe_wanted(make_template(), BY_CODE, {}))
     plan = plan_rows(make_template(), table.columns, BY_CODE, {}, "88.101.7")
     decisions = [plan.decide(row) for row in table.rows()]
-    assert [d.number for d in decisions] == [2, 3, 4, 5, 6]
+    assert [d.number for d in decisions] == [2, 3, 4, 5, 6, 7]
     assert [d.problems[0].code if isinstance(d, Refusal) else d.suffix for d in decisions] == [
-        "A1", "identifier_cell_empty", "value_not_date", "row_too_many_cells", "cell_undecodable",
+        "A1", "identifier_cell_empty", "value_not_date", "row_too_many_cells", "row_is_header", "cell_undecodable",
     ]  # fmt: skip
 
 
