@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from asyncpg import Connection
 
 from registry.freezes import find_held, find_notices
-from registry.issuing import UNCHANGED, UPDATED, Outcome, Result, find_members, overwrite
+from registry.issuing import UNCHANGED, UPDATED, Outcome, Result, find_members, lock_members, overwrite
 from registry.records import (
     Located,
     get_successor,
@@ -103,6 +103,7 @@ async def _change_wave(conn: Connection, rule: PrefixRule, wanted: Wanted, wave:
     """Every key once; the rows are locked in order of key."""
     named, successors = wave
     keys = sorted(key for key in named if _is_storable(key))
+    await lock_members(conn, rule, keys)
     existing = await fetch_records(conn, rule.prefix_id, keys, for_update=True)
     missing = [key for key in keys if key not in existing]
     existing |= await find_members(conn, rule, missing)

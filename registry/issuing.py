@@ -24,6 +24,7 @@ from registry.store.records import (
     fetch_shapes,
     insert_new_records,
     lock_for_issuing,
+    lock_ranges,
     replace_records,
 )
 from schemas.changes import ChangeKind
@@ -99,6 +100,8 @@ async def issue(
     check_may_issue(rule)
     await lock_for_issuing(conn, rule.prefix_id)
     batch = _Batch(rule, drafts)
+    if update:
+        await lock_members(conn, rule, batch.keys)
     members = await find_members(conn, rule, batch.keys)
     if not members and await copy_records(conn, rule.prefix_id, act.at, batch.list_copied()):
         await _append_created(conn, rule, batch, batch.keys, act)
@@ -279,6 +282,22 @@ async def find_members(conn: Connection, rule: PrefixRule, keys: Sequence[str]) 
     if found:
         found |= await fetch_records(conn, rule.prefix_id, list(found))
     return found
+
+
+async def lock_members(conn: Connection, rule: PrefixRule, keys: Sequence[str]) -> None:
+    """Keep others from giving records of their own to those of the keys that are members without one.
+
+    Such a member has no row to lock, so its range is locked: before any record is, so that nobody waits in a circle.
+    Looked up after this, it is what it will be until the transaction ends.
+    """
+    shapes = await fetch_shapes(conn, rule.prefix_id)
+    for shape in sorted(shapes, key=lambda shape: (shape.head, shape.width, shape.checked)):
+        numbers = {key: number for key in keys if (number := find_member(key, shape)) is not None}
+        own = await fetch_records(conn, rule.prefix_id, list(numbers)) if numbers else {}
+        wanted = sorted({number for key, number in numbers.items() if key not in own})
+        ranges = await fetch_ranges_of(conn, rule.prefix_id, shape, wanted) if wanted else {}
+        if ranges:
+            await lock_ranges(conn, rule.prefix_id, shape, sorted({row["first"] for row in ranges.values()}))
 
 
 def _make_member(shape: Shape, key: str, row: Record) -> StoredRecord:

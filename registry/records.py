@@ -12,6 +12,7 @@ from registry.issuing import (
     draft_record,
     find_members,
     issue,
+    lock_members,
     overwrite,
     pack_draft,
     raise_unless_registered,
@@ -94,6 +95,9 @@ async def get_stored(conn: Connection, identifier: Identifier, *, for_update: bo
     if for_update:
         await lock_for_issuing(conn, rule.prefix_id)
     found = await fetch_records(conn, rule.prefix_id, [key], for_update=for_update)
+    if for_update and not found:  # a member of a range, perhaps, that somebody else is changing
+        await lock_members(conn, rule, [key])
+        found = await fetch_records(conn, rule.prefix_id, [key], for_update=True)
     stored = found.get(key) or (await find_members(conn, rule, [key])).get(key)
     if stored is None:
         raise _not_found(identifier)

@@ -192,6 +192,15 @@ async def fetch_ranges_of(conn: Connection, prefix_id: int, shape: Shape, number
     return {row["number"]: row for row in rows}
 
 
+async def lock_ranges(conn: Connection, prefix_id: int, shape: Shape, firsts: Sequence[int]) -> None:
+    """Until the transaction ends, in order of first serial."""
+    await conn.execute(
+        "SELECT FROM ranges WHERE prefix_id = $1 AND head_key = $2 AND width = $3 AND checked = $4"
+        " AND first = ANY($5::int8[]) ORDER BY first FOR UPDATE",
+        prefix_id, shape.head, shape.width, shape.checked, list(firsts),
+    )  # fmt: skip
+
+
 _RANGE_COLUMNS = (
     "head_key, head, width, checked, first, last, template_id, packed, state, revision, created, changed,"
     " coalesce(note, '') AS note"

@@ -1,6 +1,8 @@
 """A whole range is frozen, changed, retired and restored in one row, and every figure stays right."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +13,7 @@ from asyncpg import Connection
 
 from node.counting import BEGINNING, FOREVER, count_changes
 from node.store.registrations import recompute_registrations
+from registry.bulk import Change, Wanted, change_many
 from registry.issuing import Outcome, draft_record, issue
 from registry.range_changes import (
     LocatedRange,
@@ -184,3 +187,52 @@ async def test_records_between_the_members_are_not_taken_for_members(world: Worl
     await change(conn, other, template, {"model": "own"}, later(1))
     assert (await get(world)).own_records == 0
     assert (await get(world, "SN00A1")).own_records == 1
+
+
+async def _change_one(conn: Connection, rule: PrefixRule, template: Template, suffix: str) -> None:
+    with suppress(Retired):
+        located = await get_stored(conn, Identifier(rule.prefix, suffix), for_update=True)
+        await change(conn, located, template, {"flow": "2"}, later(1))
+
+
+async def _freeze_in_batch(conn: Connection, rule: PrefixRule, template: Template, suffix: str) -> None:
+    await change_many(conn, rule, Wanted("freeze"), [Change(suffix, {}, notice="recall")], later(1))
+
+
+async def _import(conn: Connection, rule: PrefixRule, template: Template, suffix: str) -> None:
+    await issue(conn, rule, [draft_record(template, suffix, {"model": "V"})], later(1), update=True)
+
+
+@pytest.mark.parametrize("write", [_change_one, _freeze_in_batch, _import])
+async def test_whoever_writes_a_member_that_is_being_retired_does_not_revive_it(
+    world: World, pool: asyncpg.Pool, write: Callable[[Connection, PrefixRule, Template, str], Awaitable[None]]
+) -> None:
+    """A member has no row of its own that either of them could lock."""
+    conn, rule, template = world
+
+    async def retire_it(other: Connection, suffix: str) -> None:
+        async with other.transaction():
+            await retire(other, await get_stored(other, Identifier(rule.prefix, suffix), for_update=True), later(1))
+
+    async def write_it(other: Connection, suffix: str) -> None:
+        async with other.transaction():
+            await write(other, rule, template, suffix)
+
+    async with pool.acquire() as one, pool.acquire() as two:
+        for suffix in (f"SN{n:04}" for n in range(1, 7)):
+            await asyncio.gather(retire_it(one, suffix), write_it(two, suffix))
+            found = await get_stored(conn, Identifier(rule.prefix, suffix))
+            assert found.stored.state == RecordState.RETIRED, suffix
+
+
+async def test_two_who_change_a_member_at_once_both_find_what_they_wrote(world: World, pool: asyncpg.Pool) -> None:
+    conn, rule, template = world
+    member = Identifier(rule.prefix, "SN0001")
+
+    async def give(other: Connection, item_type: str) -> None:
+        async with other.transaction():
+            await change(other, await get_stored(other, member, for_update=True), template, {item_type: "7"}, later(1))
+
+    async with pool.acquire() as one, pool.acquire() as two:
+        await asyncio.gather(give(one, "model"), give(two, "flow"))
+    assert [value.data for value in unpack((await get_stored(conn, member)).stored.packed)[1]] == [b"7", b"7"]
