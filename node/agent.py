@@ -14,20 +14,23 @@ from asyncpg import Connection
 from node.agent_stats import AgentStats, publish_agent
 from node.closing import close_due_days
 from node.counting import check_rollups, count_changes, count_segments
-from node.enterprise_nodes import probe_routes
+from node.enterprise_node_probes import probe_routes
+from node.enterprise_nodes import KEPT
 from node.peaks import keep_peaks
-from node.plausible_time import look_at_clock, read_clocks
+from node.plausible_time import find_stored_doubt, look_at_clock, read_clocks
 from node.postgres import get_dsn
 from node.probe_token import get_probe_token
 from node.probing import ROUND_SECONDS, Prober
-from node.reporting_loop import run_reporting
+from node.reporting_loop import make_reporter, run_reporting
 from node.segment_files import identify_directory
 from node.segment_keeping import choose_reserve_bytes, keep_segments
 from node.settings import AgentSettings
 from node.store.closing import save_counted_until
 from node.store.counting import set_fact
+from node.store.enterprise_node_files import forget
 from node.store.retention import delete_counted_changes
 from node.watch import Watch
+from schemas.days import get_day
 from schemas.errors import SetupError
 from schemas.process_stats import StatsFile
 
@@ -62,7 +65,7 @@ async def run_agent(settings: AgentSettings) -> None:
         tasks.create_task(_repeat(dsn, lambda conn: _count(conn, directory, stop, stats), COUNT_SECONDS, stop))
         tasks.create_task(_repeat(dsn, lambda conn: _keep(conn, directory), KEEP_SECONDS, stop))
         tasks.create_task(run_reporting(settings, stop))
-        tasks.create_task(_repeat(dsn, _make_prober(settings.enterprise_node_private), PROBE_SECONDS, stop))
+        tasks.create_task(_repeat(dsn, _make_prober(settings), PROBE_SECONDS, stop))
         tasks.create_task(_repeat(dsn, _make_closer(settings), CLOSE_SECONDS, stop))
         tasks.create_task(_repeat(dsn, _make_asker(settings), ROUND_SECONDS, stop))
         tasks.create_task(_repeat(dsn, lambda conn: _keep_peaks(conn, stats), PEAK_SECONDS, stop))
@@ -113,11 +116,18 @@ def _make_closer(settings: AgentSettings) -> Callable[[Connection], Awaitable[No
     return close
 
 
-def _make_prober(private_too: bool) -> Callable[[Connection], Awaitable[None]]:
-    """Looks whether routes that enterprises' nodes proposed answer."""
+def _make_prober(settings: AgentSettings) -> Callable[[Connection], Awaitable[None]]:
+    """Looks whether routes that enterprises' nodes proposed answer; once a day forgets what they told long ago."""
+    own, forgotten = make_reporter(settings).route, ""
 
     async def look(conn: Connection) -> None:
-        await probe_routes(conn, datetime.now(UTC), private_too)
+        nonlocal forgotten
+        now = datetime.now(UTC)
+        await probe_routes(conn, now, settings.enterprise_node_private, own)
+        today = get_day(now)
+        if forgotten != str(today) and await find_stored_doubt(conn) is None:
+            await forget(conn, today, KEPT)
+            forgotten = str(today)
 
     return look
 

@@ -7,7 +7,8 @@ import orjson
 from asyncpg import Record
 from fastapi import APIRouter, Query, Response
 
-from node.enterprise_nodes import NO_ANSWER, NOT_PUBLIC, PROTOCOLS, SILENT_AFTER
+from node.enterprise_node_probes import NO_ANSWER, NOT_ITS_OWN, NOT_PUBLIC, OURSELVES, PROTOCOLS
+from node.enterprise_nodes import SILENT_AFTER
 from node.statistics_pages import parse_day
 from node.store.enterprise_nodes import fetch_nodes
 from registry.console.sections import Entry, Section
@@ -55,9 +56,13 @@ def _show(visit: Visit, row: Record) -> dict[str, Any]:
     }  # fmt: skip
 
 
+_TROUBLES = {NOT_PUBLIC: "own_trouble_private", OURSELVES: "own_trouble_ourselves"}
+_TROUBLES_OF_PORT = {NO_ANSWER: "own_trouble_silent", NOT_ITS_OWN: "own_trouble_foreign"}
+
+
 def _explain(visit: Visit, trouble: str) -> str:
     """Why a probe failed, in the reader's words; what a decision refused stays as it was noted."""
-    protocol, colon, _ = trouble.partition(f": {NO_ANSWER}")
-    if colon:
-        return visit.say("own_trouble_silent", protocol=protocol)
-    return visit.say("own_trouble_private") if trouble == NOT_PUBLIC else trouble
+    protocol, _, of_port = trouble.partition(": ")
+    if of_port in _TROUBLES_OF_PORT:
+        return visit.say(_TROUBLES_OF_PORT[of_port], protocol=protocol)
+    return visit.say(_TROUBLES[trouble]) if trouble in _TROUBLES else trouble

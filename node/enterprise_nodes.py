@@ -1,80 +1,88 @@
-"""Enterprises' own nodes report to us (domain.md §f.6): signed calls, routes that are probed, figures kept apart.
+"""Enterprises' own nodes report to us (domain.md §f.6): signed calls, and figures that are kept apart.
 
-A call is signed by HMAC-SHA256 over the same text as in TLN-1; the key of the HMAC is the lower-case hexadecimal
-SHA-256 of an access key's secret, so that the secret itself never travels.
+A call is signed by HMAC-SHA256 or HMAC-SM3 over the same text as in TLN-1; the key of the HMAC is the lower-case
+hexadecimal SHA-256 of an access key's secret, so that the secret itself never travels. Everything is told as absolute
+values with a revision: it may arrive any number of times, in any order, and the highest revision holds.
 """
 
-import asyncio
 import hmac
-import logging
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-import aiohttp
 import orjson
 from asyncpg import Connection
+from cryptography.hazmat.primitives.hashes import SHA256, SM3, Hash
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from node.applications import put_application, read_row
-from node.handle_client import ask
+from node.enterprise_node_probes import PROBED_SUFFIX, PROTOCOLS
 from node.report_rows import make_route
 from node.store import enterprise_nodes as store
+from registry.api.problems import InvalidBody
 from registry.audit import note
 from registry.keys import format_signin_context, is_access_key, make_key_principal
-from registry.prefixes import host_prefix, make_site
 from registry.principals import Order, Principal
 from registry.store.holders import find_key_holder
-from resolver.public_network import is_public
 from schemas.days import get_day
-from schemas.errors import Conflict, InvalidInput, NotFound, ServiceError, Unauthenticated
-from schemas.handle_bodies import ResolutionRequest
-from schemas.handle_bytes import MalformedMessage
-from schemas.prefixes import Hosting
+from schemas.errors import Conflict, InvalidInput, NotFound, SlowDown, Unauthenticated
 from schemas.sealing import KeyRing, SealBroken, unseal
-from schemas.toplevel_envelope import CLOCK_WINDOW_MS, format_signed_text
-from schemas.toplevel_tables import MONITOR_ITEMS, TABLES, judge_row
+from schemas.toplevel_envelope import CLOCK_WINDOW_MS, encode_canonical, format_signed_text
+from schemas.toplevel_tables import MONITOR_ITEMS, TABLES, Problem, Table, format_row_key, judge_row
 
 KEY, TIME, NONCE = "X-Ent-Key", "X-Ent-Ts", "X-Ent-Nonce"
-DIGEST, SIGNATURE = "X-Ent-Digest", "X-Ent-Sign"
-PROBE_SECONDS = 5.0
-PROBED_SUFFIX = "ping-handle"
-NO_ANSWER, NOT_PUBLIC = "no answer", "not an address of the public internet"
+ALGORITHM, DIGEST, SIGNATURE = "X-Ent-Alg", "X-Ent-Digest", "X-Ent-Sign"
+HASHES = {"HMAC-SHA256": SHA256, "HMAC-SM3": SM3}
 HEARTBEAT_SECONDS = 60
 SILENT_AFTER = timedelta(minutes=5)
-MAX_APPLICATIONS = 100
-PROTOCOLS = ("tcp", "udp", "http")
-
-log = logging.getLogger("idnode.toplevel")
+CLOCKS_APART = timedelta(milliseconds=CLOCK_WINDOW_MS)
+KEPT = timedelta(days=400)  # older days are neither taken nor kept
+MAX_REVISION = 2**31 - 1
+MAX_APPLICATIONS, MAX_TEMPLATES, MAX_ITEMS, MAX_INDUSTRIES = 100, 500, 500, 10
+MAX_EVENTS_PER_DAY = 1_000
+PROBLEMS_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
 class SignedCall:
-    """A call as it came; `address` is the client's."""
+    """The head of a call as it came: whom to believe is known before its body is read. `address` is the client's."""
 
     method: str
     target: str
     headers: Mapping[str, str]
-    body: bytes
     address: str
 
 
-def make_signature(secret_key: str, call: tuple[str, str], claims: tuple[int, str, str]) -> str:
+def make_signature(
+    secret_key: str, call: tuple[str, str], claims: tuple[int, str, str], algorithm: str = "HMAC-SHA256"
+) -> str:
     """What an enterprise's node sends: (method, path with query), (time in ms, nonce, digest)."""
     key = sha256(secret_key.encode()).hexdigest().encode()
-    return b64encode(hmac.digest(key, format_signed_text(*call, claims), "sha256")).decode()
+    return b64encode(_sign(algorithm, key, format_signed_text(*call, claims))).decode()
+
+
+def _sign(algorithm: str, key: bytes, signed: bytes) -> bytes:
+    mac = HMAC(key, HASHES[algorithm]())
+    mac.update(signed)
+    return mac.finalize()
 
 
 async def authenticate_call(conn: Connection, ring: KeyRing, call: SignedCall, now: datetime) -> Principal:
     """Who calls; raises Unauthenticated, the same for all that is wrong with key or signature."""
     given = {name: call.headers.get(name, "") for name in (KEY, TIME, NONCE, DIGEST, SIGNATURE)}
-    if not given[TIME].isdecimal() or abs(int(given[TIME]) - now.timestamp() * 1000) > CLOCK_WINDOW_MS:
+    algorithm = call.headers.get(ALGORITHM, "HMAC-SHA256")
+    time_ms = int(given[TIME]) if given[TIME].isascii() and given[TIME].isdigit() and len(given[TIME]) <= 15 else 0
+    if abs(time_ms - int(now.timestamp() * 1000)) > CLOCK_WINDOW_MS:
         raise Unauthenticated("enterprise_node_clock", field=TIME)
-    if not is_access_key(given[KEY]) or not 16 <= len(given[NONCE]) <= 64 or not given[NONCE].isalnum():
+    nonce = given[NONCE]
+    if not is_access_key(given[KEY]) or not (16 <= len(nonce) <= 64 and nonce.isascii() and nonce.isalnum()):
         raise Unauthenticated("enterprise_node_signature", field=NONCE)
+    if algorithm not in HASHES:
+        raise Unauthenticated("enterprise_node_signature", field=ALGORITHM)
     holder = await find_key_holder(conn, given[KEY])
     if holder is None or holder.hashed_signin is None:
         raise Unauthenticated("enterprise_node_signature", field=KEY)
@@ -83,14 +91,24 @@ async def authenticate_call(conn: Connection, ring: KeyRing, call: SignedCall, n
         signature = b64decode(given[SIGNATURE], validate=True)
     except (SealBroken, NotBase64, ValueError):
         raise Unauthenticated("enterprise_node_signature", field=SIGNATURE) from None
-    signed = format_signed_text(call.method, call.target, (int(given[TIME]), given[NONCE], given[DIGEST]))
-    whole = hmac.compare_digest(b64encode(sha256(call.body).digest()).decode(), given[DIGEST])
-    if not (hmac.compare_digest(hmac.digest(key, signed, "sha256"), signature) and whole):
+    signed = format_signed_text(call.method, call.target, (time_ms, nonce, given[DIGEST]))
+    if not hmac.compare_digest(_sign(algorithm, key, signed), signature):
         raise Unauthenticated("enterprise_node_signature", field=SIGNATURE)
     principal = make_key_principal(holder, now, call.address)
-    if not await store.take_nonce(conn, given[KEY], given[NONCE], now):
+    if not await store.take_nonce(conn, given[KEY], nonce, now):
         raise Unauthenticated("enterprise_node_replay", field=NONCE)
     return principal
+
+
+def check_body(call: SignedCall, body: bytes) -> None:
+    """Raise Unauthenticated unless this is the body whose digest was signed."""
+    hashed = Hash(HASHES[call.headers.get(ALGORITHM, "HMAC-SHA256")]())
+    hashed.update(body)
+    if not hmac.compare_digest(b64encode(hashed.finalize()), call.headers.get(DIGEST, "").encode()):
+        raise Unauthenticated("enterprise_node_digest", field=DIGEST)
+
+
+# What is told, and by whom --------------------------------------------------------------------------------------
 
 
 def get_prefix_id(principal: Principal, document: Mapping[str, Any]) -> int:
@@ -102,6 +120,74 @@ def get_prefix_id(principal: Principal, document: Mapping[str, Any]) -> int:
     return prefix_id
 
 
+async def open_day(
+    conn: Connection, principal: Principal, document: Mapping[str, Any], day: date, now: datetime
+) -> int:
+    """The prefix whose day it is. Raises NotFound, InvalidInput for an old day, and Conflict for another owner's day.
+
+    A prefix may have been another enterprise's before: what that one's node said stays as it is.
+    """
+    prefix_id = get_prefix_id(principal, document)
+    if day < get_day(now - KEPT):
+        raise InvalidInput("enterprise_node_day_old", field="day", day=day, days=KEPT.days)
+    if await store.is_of_another(conn, prefix_id, principal.enterprise_id, day):
+        raise Conflict("enterprise_node_other_owner", field="day", day=day, prefix=document["prefix"])
+    await beat(conn, principal, document, now)
+    return prefix_id
+
+
+def list_problems(table: Table, row: object, prefix: str, period: str) -> list[Problem]:
+    """What is wrong with a row of a node of this prefix: the rules of the contract, and that it is its own."""
+    found = judge_row(table, row, prefix.rpartition(".")[0], period)
+    if found or not isinstance(row, dict):
+        return found
+    told = (name for name in ("prefix", "handle", "handleLast") if row.get(name) is not None)
+    return [Problem("E302", name) for name in told if str(row[name]).partition("/")[0] != prefix]
+
+
+def refuse(problems: Sequence[tuple[str, Problem]]) -> None:
+    """Raise InvalidBody with the first of (where, problem), if there are any: each names its row and field."""
+    if problems:
+        raise InvalidBody([
+            (f"ent_{code.lower()}", f"{place}{field}", {}) for place, (code, field) in problems[:PROBLEMS_TOLD]
+        ])  # fmt: skip
+
+
+def read_revision(document: Mapping[str, Any]) -> int:
+    """`rev`, 0 if it is left out; raises InvalidInput."""
+    rev = document.get("rev", 0)
+    if type(rev) is not int or not 0 <= rev <= MAX_REVISION:
+        raise InvalidInput("ent_e108", field="rev")
+    return rev
+
+
+def read_rows(document: Mapping[str, Any], table: Table, least: int, most: int) -> list[dict[str, Any]]:
+    """The rows of a list, each of the caller's prefix and no two of the same key; raises InvalidInput."""
+    rows = document.get("rows")
+    if not isinstance(rows, list) or not least <= len(rows) <= most:
+        raise InvalidInput("enterprise_node_rows", field="rows", least=least, most=most)
+    found: list[tuple[str, Problem]] = []
+    seen: set[str] = set()
+    for number, row in enumerate(rows):
+        problems = list_problems(table, row, str(document["prefix"]), "")
+        if not problems:
+            key = format_row_key(table, row)
+            problems = [Problem("E109", table.key[-1])] if key in seen else []
+            seen.add(key)
+        found += ((f"rows[{number}].", problem) for problem in problems)
+    refuse(found)
+    return rows
+
+
+def pick(table: Table, row: Mapping[str, Any], *more: str) -> dict[str, Any]:
+    """The columns of the contract, and those named; what else a node says is left out."""
+    names = (*(column.name for column in table.columns), *more)
+    return {name: row[name] for name in names if row.get(name) is not None}
+
+
+# The calls ------------------------------------------------------------------------------------------------------
+
+
 def read_route(prefix: str, given: object) -> dict[str, Any]:
     """A route as T7 has it, at an IP address: behind NAT the one it has outside. Raises InvalidInput."""
     route = given if isinstance(given, dict) else {}
@@ -110,7 +196,7 @@ def read_route(prefix: str, given: object) -> dict[str, Any]:
     if route.get("ipType") not in (None, row["ipType"]):
         raise InvalidInput("enterprise_node_route", field="route.ipType")
     problems = judge_row(TABLES["T7"], row, prefix.rpartition(".")[0], "current")
-    if problems or "ip" not in row:
+    if problems or "%" in row.get("ip", "%"):  # a name, or an address of one link alone
         raise InvalidInput("enterprise_node_route", field=f"route.{problems[0].field if problems else 'ip'}")
     return row
 
@@ -142,11 +228,11 @@ async def beat(conn: Connection, principal: Principal, document: Mapping[str, An
 
 def read_day(document: Mapping[str, Any], table: str, now: datetime) -> tuple[date, int]:
     """Day and revision of a row of this table that keeps its rules and is not of a day to come; raises InvalidInput."""
-    day, rev = str(document.get("day", "")), document.get("rev", 0)
-    problems = judge_row(TABLES[table], dict(document), str(document["prefix"]).rpartition(".")[0], day)
-    if problems or type(rev) is not int or rev < 0 or date.fromisoformat(day) > get_day(now):
-        code, field = problems[0] if problems else ("E514", "day")
-        raise InvalidInput("enterprise_node_statistics", field=field, rule=code)
+    day, rev = str(document.get("day", "")), read_revision(document)
+    problems = list_problems(TABLES[table], dict(document), str(document["prefix"]), day)
+    if not problems and date.fromisoformat(day) > get_day(now):
+        problems = [Problem("E514", "day")]
+    refuse([("", problem) for problem in problems])
     return date.fromisoformat(day), rev
 
 
@@ -154,15 +240,15 @@ async def take_statistics(
     conn: Connection, principal: Principal, document: Mapping[str, Any], now: datetime
 ) -> str | None:
     """A row of T8 with `rev`, stored beside our own figures. `repeated` for one that is there; raises ServiceError."""
-    prefix_id = get_prefix_id(principal, document)
+    get_prefix_id(principal, document)
     day, rev = read_day(document, "T8", now)
+    prefix_id = await open_day(conn, principal, document, day, now)
     figures = (rev, *(document[name] for name in ("regNew", "regTotal", "resolveReq", "resolveOk")))
-    await beat(conn, principal, document, now)
     if await store.store_day(conn, prefix_id, day, figures, now):
         return None
     known = await store.find_day(conn, prefix_id, day)
     if known is not None and known["revision"] == rev and tuple(known) != figures:
-        raise Conflict("enterprise_node_revision", field="rev", day=str(day), rev=rev)
+        raise Conflict("enterprise_node_revision", field="rev", about=str(day), rev=rev)
     return "repeated"
 
 
@@ -170,15 +256,15 @@ async def take_monitor(
     conn: Connection, principal: Principal, document: Mapping[str, Any], now: datetime
 ) -> str | None:
     """A row of M2 with `rev`, stored beside our own; `repeated` for one that is there. Raises ServiceError."""
-    prefix_id = get_prefix_id(principal, document)
+    get_prefix_id(principal, document)
     day, rev = read_day(document, "M2", now)
-    await beat(conn, principal, document, now)
+    prefix_id = await open_day(conn, principal, document, day, now)
     said = {name: document[name] for name in MONITOR_ITEMS if document.get(name) is not None}
     stored = rev, orjson.dumps(said).decode()
     if await store.store_monitor(conn, prefix_id, day, stored, now):
         return None
     if not await store.is_same_monitor(conn, prefix_id, day, stored):
-        raise Conflict("enterprise_node_revision", field="rev", day=str(day), rev=rev)
+        raise Conflict("enterprise_node_revision", field="rev", about=str(day), rev=rev)
     return "repeated"
 
 
@@ -188,81 +274,63 @@ async def take_applications(
     """Rows of T10, as if its people had registered them: added, or changed where known. Raises ServiceError."""
     get_prefix_id(principal, document)
     await beat(conn, principal, document, now)
-    rows, prefix = document.get("rows"), str(document["prefix"])
-    if not isinstance(rows, list) or not 0 < len(rows) <= MAX_APPLICATIONS:
-        raise InvalidInput("enterprise_node_applications", field="rows", most=MAX_APPLICATIONS)
-    written = 0
-    for number, row in enumerate(rows):
-        problems = judge_row(TABLES["T10"], row, prefix.rpartition(".")[0], "")
-        if problems or row["prefix"] != prefix:
-            code, field = problems[0] if problems else ("E302", "prefix")
-            raise InvalidInput("enterprise_node_statistics", field=f"rows[{number}].{field}", rule=code)
+    rows, prefix, written = read_rows(document, TABLES["T10"], 1, MAX_APPLICATIONS), str(document["prefix"]), 0
+    for row in rows:
         written += await put_application(conn, Order(principal, now), prefix, read_row(row))
     if written:
         await note(conn, Order(principal, now), "POST /ent/v1/apps", prefix)
     return {"received": len(rows), "written": written}
 
 
-# Probing --------------------------------------------------------------------------------------------------------
+async def take_metadata(
+    conn: Connection, principal: Principal, document: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
+    """All templates of the node as rows of T11, with `rev`: what is not among them is there no more."""
+    prefix_id = get_prefix_id(principal, document)
+    rev, table = read_revision(document), TABLES["T11"]
+    rows = read_rows(document, table, 0, MAX_TEMPLATES)
+    refuse([(f"rows[{number}].", problem) for number, row in enumerate(rows) for problem in _judge_template(row)])
+    await beat(conn, principal, document, now)
+    kept = [pick(table, row) | {"items": [_pick_item(item) for item in row["items"]]} for row in rows]
+    documents = {str(row["handle"]): encode_canonical(row).decode() for row in kept}
+    content = sha256("".join(documents[handle] for handle in sorted(documents)).encode()).digest()
+    known = await store.lock_metadata(conn, prefix_id)
+    if known is not None and known[0] >= rev:
+        if known[0] == rev and known[1] != content:
+            raise Conflict("enterprise_node_revision", field="rev", about="T11", rev=rev)
+        return {"received": len(rows), "repeated": True}
+    await store.store_metadata(conn, prefix_id, (rev, content), documents, now)
+    return {"received": len(rows)}
 
 
-async def probe_routes(conn: Connection, now: datetime, private_too: bool = False) -> int:
-    """Probe what was proposed; what answers goes live if the prefix is not hosted here. How many were looked at."""
-    proposed = await store.fetch_proposed(conn)
-    for entry in proposed:
-        route = orjson.loads(entry["route"])
-        if entry["hosting"] != Hosting.NOT_HOSTED:
-            verdict = ("waiting", "the prefix is hosted here")
-        else:
-            trouble = await probe(entry["prefix"], route, private_too)
-            verdict = ("failed", trouble) if trouble else await _go_live(conn, entry["prefix"], route, now)
-        await store.store_probe(conn, entry["prefix_id"], entry["route"], verdict, now)
-    return len(proposed)
+def _judge_template(row: Mapping[str, Any]) -> list[Problem]:
+    """Bounds beside the rules of the contract."""
+    items, industry = row["items"], row["industry"]
+    texts = [item.get(name) for item in items for name in ("en", "cn", "type")]
+    if len(items) > MAX_ITEMS or any(text is not None and len(str(text)) > 255 for text in texts):
+        return [Problem("E103", "items")]
+    is_long = len(industry) > MAX_INDUSTRIES or any(len(code) > 40 for code in industry)
+    return [Problem("E103", "industry")] if is_long else []
 
 
-async def _go_live(conn: Connection, prefix: str, route: dict[str, Any], now: datetime) -> tuple[str, str]:
-    site = make_site(route["ip"], {name: route[name] for name in PROTOCOLS if route.get(name)}, int(now.timestamp()))
-    order = Order(Principal("operator", "probe:enterprise-node"), now, "the enterprise's own node answered")
-    try:
-        await host_prefix(conn, order, prefix, site)
-    except ServiceError as error:
-        return "failed", str(error)[:300]
-    return "active", ""
+def _pick_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: item[name] for name in ("en", "cn", "type", "length") if item.get(name) is not None}
 
 
-async def probe(prefix: str, route: Mapping[str, Any], private_too: bool) -> str:
-    """Empty if every port of the route answers, else what is wrong.
-
-    Only addresses of the public internet are asked, and only ever a fixed question; the route holds an address and no
-    name, so that it cannot point elsewhere afterwards. What was answered is shown to nobody.
-    """
-    address = str(route["ip"])
-    if not private_too and not is_public(address):
-        return NOT_PUBLIC
-    for name in PROTOCOLS:
-        if route.get(name):
-            trouble = await _probe_port(name, (address, route[name]), f"{prefix}/{PROBED_SUFFIX}")
-            if trouble:
-                return f"{name}: {trouble}"
-    return ""
-
-
-async def _probe_port(protocol: str, address: tuple[str, int], handle: str) -> str:
-    try:
-        if protocol == "http":
-            return await _probe_http(address, handle)
-        question = ResolutionRequest(handle.encode(), [], [])
-        await asyncio.to_thread(ask, question, address, udp=protocol == "udp", timeout_seconds=PROBE_SECONDS)
-    except (OSError, TimeoutError, MalformedMessage, aiohttp.ClientError):
-        return NO_ANSWER
-    return ""
-
-
-async def _probe_http(address: tuple[str, int], handle: str) -> str:
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
-    async with (
-        aiohttp.ClientSession(timeout=timeout) as session,
-        session.get(f"http://{host}:{address[1]}/{handle}", allow_redirects=False) as answer,
-    ):
-        return "" if answer.status < 500 else NO_ANSWER
+async def take_event(conn: Connection, principal: Principal, document: Mapping[str, Any], now: datetime) -> str | None:
+    """A row of M3. An event happened once: the same again is `repeated`, another one of its id is refused."""
+    get_prefix_id(principal, document)
+    table = TABLES["M3"]
+    refuse([("", problem) for problem in list_problems(table, dict(document), str(document["prefix"]), "")])
+    at = datetime.fromisoformat(document["at"])
+    if at > now + CLOCKS_APART:
+        raise InvalidInput("enterprise_node_future", field="at")
+    prefix_id = await open_day(conn, principal, document, get_day(at), now)
+    event = str(document["eventId"]), at, orjson.dumps(pick(table, document)).decode()
+    if await store.store_event(conn, prefix_id, event, now):
+        if await store.count_events(conn, prefix_id, now - timedelta(days=1)) > MAX_EVENTS_PER_DAY:
+            raise SlowDown("enterprise_node_events", field="eventId", most=MAX_EVENTS_PER_DAY, seconds=3_600)
+        return None
+    if not await store.is_same_event(conn, prefix_id, event):
+        raise Conflict("enterprise_node_event", field="eventId", event=event[0])
+    return "repeated"

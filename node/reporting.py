@@ -25,6 +25,7 @@ from node.store import monitor_days as monitor
 from node.store import outbox as outbox_store
 from node.store import reports as store
 from node.store.applications import fetch_reported
+from node.store.enterprise_node_files import fetch_reported_templates
 from node.store.enterprise_nodes import fetch_days
 from schemas.days import get_day
 from schemas.errors import InvalidInput, SetupError
@@ -232,12 +233,15 @@ def read_operator(path: Path | None) -> Row | None:
 
 
 async def report_templates(conn: Connection, reporter: Reporter, now: datetime) -> Written:
-    """T4 and T11."""
+    """T4 and T11, with what enterprises' own nodes have in it, marked as theirs."""
     written = Written()
     for prefix in reporter.prefixes:
         for table, of_node in (("T4", True), ("T11", False)):
             found = await store.fetch_templates(conn, prefix, of_node)
-            rows = ((template["template_id"], make.make_template(template)) for template in found)
+            rows = [(template["template_id"], make.make_template(template)) for template in found]
+            if not of_node:
+                own = await fetch_reported_templates(conn, prefix)
+                rows += ((row["number"], orjson.loads(row["document"]) | {"ownNode": True}) for row in own)
             written.add(await write(conn, await bucket(conn, table, prefix, rows, TEMPLATES_PER_PART), now))
     return written
 

@@ -11,6 +11,7 @@ import asyncpg
 from asyncpg import Connection
 
 from node.applications import find_reported_month
+from node.enterprise_node_reports import report_own_nodes
 from node.master_data import DAY_MARK, report_master
 from node.outbox import send_due
 from node.plausible_time import find_stored_doubt
@@ -261,6 +262,7 @@ SCHEDULE: tuple[tuple[str, float, Work], ...] = (
     ("events", 30, lambda conn, link, now: _standing("events", conn, link, now)),
     ("days", 60, _days),
     ("master", 600, _master),
+    ("own_nodes", 60, lambda conn, link, now: report_own_nodes(conn, link.reporter.prefixes, now)),
     ("applications", 600, _applications),
     ("monitoring", 600, _monitoring),
     ("waiting", 5, _waiting),

@@ -5,11 +5,16 @@ The check sits in the connector's resolver, so a name cannot point elsewhere bet
 
 import asyncio
 import socket
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 _TRANSLATED = IPv6Network("64:ff9b::/96")  # NAT64 (RFC 6052)
+_UNICAST = IPv6Network("2000::/3")  # all that was given out for the internet; translators of a site lie beside it
+_ISATAP = 0x5EFE  # RFC 5214: the interface is this, with or without the universal bit, and an IPv4 address
+# Public by their numbers and not by what answers there: protocol assignments, 6to4 relays, the host of a rented
+# machine, documentation.
+_APART = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "3fff::/20")))
 
 
 def is_public(address: str) -> bool:
@@ -19,20 +24,20 @@ def is_public(address: str) -> bool:
         inner = _find_inner(parsed)
         if inner is not None:
             return is_public(str(inner))
-        if parsed.is_site_local:
+        if parsed not in _UNICAST:
             return False
-    return parsed.is_global and not parsed.is_multicast
+    return parsed.is_global and not parsed.is_multicast and not any(parsed in network for network in _APART)
 
 
 def _find_inner(address: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that is meant by a mapped, compatible, 6to4, Teredo or NAT64 address."""
+    """The IPv4 address that is meant by a mapped, compatible, 6to4, Teredo, NAT64 or ISATAP address."""
     if address.ipv4_mapped:
         return address.ipv4_mapped
     if address.sixtofour:
         return address.sixtofour
     if address.teredo:
         return address.teredo[1]
-    if address in _TRANSLATED or not int(address) >> 32:
+    if address in _TRANSLATED or not int(address) >> 32 or int(address) >> 32 & 0xFDFF_FFFF == _ISATAP:
         return IPv4Address(int(address) & 0xFFFF_FFFF)
     return None
 

@@ -78,9 +78,11 @@ def _is_month(value: object) -> bool:
 
 
 def _is_instant(value: object) -> bool:
+    """With its zone, and of a day at UTC+8 that the calendar has."""
     try:
-        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
-    except ValueError:
+        at = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return at is not None and at.tzinfo is not None and bool(get_day(at))
+    except (ValueError, OverflowError):
         return False
 
 

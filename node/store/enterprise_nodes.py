@@ -1,6 +1,6 @@
 """SQL of enterprises' own nodes; the caller owns the transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 from asyncpg import Connection, Record
@@ -45,11 +45,15 @@ async def propose_route(conn: Connection, prefix_id: int, route: str, now: datet
     return done.endswith(" 1")
 
 
-async def fetch_proposed(conn: Connection, limit: int = 20) -> list[Record]:
+async def fetch_proposed(conn: Connection, now: datetime, pause: timedelta, limit: int = 20) -> list[Record]:
+    """Routes to be probed, of prefixes of which none was so shortly ago; those that waited longest first."""
     return await conn.fetch(
         "SELECT n.prefix_id, x.prefix, x.hosting, n.route::text AS route FROM enterprise_nodes n"
         " JOIN prefixes x USING (prefix_id) WHERE (n.route_state = 'proposed' OR (n.route_state = 'waiting'"
-        " AND x.hosting = 1)) AND n.route IS NOT NULL ORDER BY n.seen LIMIT $1",
+        " AND x.hosting = 1)) AND n.route IS NOT NULL AND (n.probed IS NULL OR n.probed NOT BETWEEN $2 AND $1"
+        " OR n.route_state = 'waiting' OR x.hosting <> 1) ORDER BY n.probed NULLS FIRST, n.prefix_id LIMIT $3",
+        now,
+        now - pause,
         limit,
     )
 
@@ -145,3 +149,84 @@ async def is_same_monitor(conn: Connection, prefix_id: int, day: date, document:
         *document,
     )
     return same is not False
+
+
+async def is_of_another(conn: Connection, prefix_id: int, enterprise_id: int | None, day: date) -> bool:
+    """Whether a prefix belonged to another enterprise on a day."""
+    found: bool = await conn.fetchval(
+        "SELECT EXISTS (SELECT FROM prefix_owners WHERE prefix_id = $1 AND enterprise_id IS DISTINCT FROM $2"
+        " AND from_day <= $3 AND $3 < to_day)",
+        prefix_id,
+        enterprise_id,
+        day,
+    )
+    return found
+
+
+# Templates and events -------------------------------------------------------------------------------------------
+
+
+async def lock_metadata(conn: Connection, prefix_id: int) -> tuple[int, bytes] | None:
+    """(revision, content) of the list of templates; None before the first. No other list is taken meanwhile."""
+    row = await conn.fetchrow(
+        "SELECT metadata_revision, metadata_sha256 FROM enterprise_nodes WHERE prefix_id = $1 FOR UPDATE", prefix_id
+    )
+    return None if row is None or row[0] is None else (row[0], row[1])
+
+
+async def store_metadata(
+    conn: Connection, prefix_id: int, version: tuple[int, bytes], documents: Mapping[str, str], now: datetime
+) -> None:
+    """All templates there are, JSON text by handle; `version`: revision and content."""
+    await conn.execute(
+        "UPDATE enterprise_nodes SET metadata_revision = $2, metadata_sha256 = $3, metadata_at = $4"
+        " WHERE prefix_id = $1",
+        prefix_id,
+        *version,
+        now,
+    )
+    await conn.execute(
+        "DELETE FROM enterprise_node_templates WHERE prefix_id = $1 AND handle <> ALL($2)", prefix_id, list(documents)
+    )
+    told = prefix_id, list(documents), list(documents.values())
+    await conn.execute(
+        "UPDATE enterprise_node_templates t SET document = s.document::jsonb FROM unnest($2::text[], $3::text[])"
+        " AS s(handle, document) WHERE prefix_id = $1 AND t.handle = s.handle",
+        *told,
+    )
+    await conn.execute(  # not ON CONFLICT, which draws a number for every row that is there
+        "INSERT INTO enterprise_node_templates (prefix_id, handle, document) SELECT $1, s.handle, s.document::jsonb"
+        " FROM unnest($2::text[], $3::text[]) AS s(handle, document) WHERE NOT EXISTS (SELECT FROM"
+        " enterprise_node_templates t WHERE t.prefix_id = $1 AND t.handle = s.handle) ORDER BY s.handle",
+        *told,
+    )
+
+
+async def store_event(conn: Connection, prefix_id: int, event: tuple[str, datetime, str], now: datetime) -> bool:
+    """(id, when, JSON text); False if there is one of that id."""
+    done: str = await conn.execute(
+        "INSERT INTO enterprise_node_events (prefix_id, event_id, at, document, received)"
+        " VALUES ($1, $2, $3, $4::text::jsonb, $5) ON CONFLICT (prefix_id, event_id) DO NOTHING",
+        prefix_id,
+        *event,
+        now,
+    )
+    return done.endswith(" 1")
+
+
+async def is_same_event(conn: Connection, prefix_id: int, event: tuple[str, datetime, str]) -> bool:
+    """Whether the one of that id says the same."""
+    same: bool = await conn.fetchval(
+        "SELECT document = $3::text::jsonb FROM enterprise_node_events WHERE prefix_id = $1 AND event_id = $2",
+        prefix_id,
+        event[0],
+        event[2],
+    )
+    return same
+
+
+async def count_events(conn: Connection, prefix_id: int, since: datetime) -> int:
+    count: int = await conn.fetchval(
+        "SELECT count(*) FROM enterprise_node_events WHERE prefix_id = $1 AND received > $2", prefix_id, since
+    )
+    return count

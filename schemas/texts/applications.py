@@ -132,6 +132,10 @@ PAGES: dict[str, tuple[str, str]] = {
     "own_route_failed": ("探测未通过", "probe failed"),
     "own_route_waiting": ("前缀由本节点托管", "prefix is hosted here"),
     "own_trouble_silent": ("{protocol} 端口没有应答。", "Its port {protocol} does not answer."),
+    "own_trouble_foreign": (
+        "{protocol} 端口有应答，但不为该前缀负责。", "Its port {protocol} answers, but not for this prefix.",
+    ),
+    "own_trouble_ourselves": ("这是本节点自己的地址。", "It is an address of this node itself."),
     "own_trouble_private": ("不是公网地址。", "It is not an address of the public internet."),
     "own_route_failed_text": (
         "节点修正后重新申报路由，即再次探测。", "It is probed again when the node proposes its route anew.",

@@ -1,6 +1,7 @@
 """Enterprises' own nodes: signed calls over a real socket, figures kept apart, and probes that go nowhere else."""
 
 import asyncio
+import gzip
 import socket
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -18,9 +19,12 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from node.enterprise_nodes import make_signature, probe, probe_routes
+from node.enterprise_node_probes import PROBED_AGAIN_AFTER, probe, probe_routes
+from node.enterprise_node_reports import report_own_nodes
+from node.enterprise_nodes import make_signature
 from node.enterprise_nodes_api import router
-from node.reporting import Reporter, report_day, report_monitoring
+from node.outbox import decode_rows
+from node.reporting import Reporter, report_day, report_monitoring, report_templates
 from node.store import outbox as outbox_store
 from node.store.enterprise_nodes import fetch_nodes
 from node.toplevel.book import open_book
@@ -30,6 +34,8 @@ from registry.app import create_app, make_server
 from registry.enterprises import AddedEnterprise
 from schemas.days import get_day
 from schemas.segments import SegmentWriter
+from schemas.sm2 import hash_sm3
+from schemas.toplevel_tables import TABLES, judge_rows
 from tests.registry.api_world import make_config
 from tests.registry.people import add_firm
 
@@ -45,21 +51,28 @@ class Registry:
     pool: asyncpg.Pool
     firms: dict[str, AddedEnterprise]
 
-    async def say(self, path: str, document: Any, *, method: str = "POST", who: str = PREFIX, **changed: Any) -> int:
-        """The status of a signed call; `changed` replaces body, secret, nonce, ms or target after signing."""
-        body = orjson.dumps(document)
+    async def say(self, path: str, document: Any, **changed: Any) -> int:
+        """The status of a signed call."""
+        return (await self.call(path, document, **changed))[0]
+
+    async def call(
+        self, path: str, document: Any, *, method: str = "POST", who: str = PREFIX, **changed: Any
+    ) -> tuple[int, dict[str, Any]]:
+        """Status and document; bytes go as they are. `changed` replaces something after signing, or a header."""
+        body = document if isinstance(document, bytes) else orjson.dumps(document)
         target, nonce = f"/ent/v1/{path}", changed.get("nonce", uuid4().hex)
         ms = int(changed.get("ms", datetime.now(UTC).timestamp() * 1000))
-        firm, digest = self.firms[who], b64encode(sha256(body).digest()).decode()
+        firm, algorithm = self.firms[who], changed.get("algorithm", "HMAC-SHA256")
+        digest = b64encode(hash_sm3(body) if algorithm == "HMAC-SM3" else sha256(body).digest()).decode()
         secret = changed.get("secret", firm.secret_key)
         headers = {
             "X-Ent-Key": firm.access_key, "X-Ent-Ts": str(ms), "X-Ent-Nonce": nonce, "X-Ent-Digest": digest,
-            "X-Ent-Sign": make_signature(secret, (method, target), (ms, nonce, digest)),
-            "Content-Type": "application/json",
-        }  # fmt: skip
+            "X-Ent-Sign": make_signature(secret, (method, target), (ms, nonce, digest), algorithm),
+            "X-Ent-Alg": algorithm, "Content-Type": "application/json",
+        } | changed.get("headers", {})  # fmt: skip
         url = self.base + changed.get("target", target)
         async with self.http.request(method, url, data=changed.get("body", body), headers=headers) as answer:
-            return answer.status
+            return answer.status, await answer.json(content_type=None)
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -106,9 +119,18 @@ async def test_only_the_holder_of_the_key_is_believed_and_only_once(registry: Re
         {"target": "/ent/v1/heartbeat"},
         {"ms": datetime.now(UTC).timestamp() * 1000 - 301_000},
         {"nonce": "short"},
+        {"nonce": "é" * 20, "headers": {"X-Ent-Nonce": "a" * 20}},
+        {"headers": {"X-Ent-Ts": "9" * 400}},
+        {"headers": {"X-Ent-Ts": "-1"}},
+        {"headers": {"X-Ent-Digest": "dieselbe Länge"}},
+        {"headers": {"X-Ent-Sign": "é"}},
+        {"headers": {"X-Ent-Key": "AK" + "0" * 40}},
+        {"headers": {"X-Ent-Alg": "HMAC-MD5"}},
+        {"headers": {"X-Ent-Alg": "HMAC-SM3"}},
     ]
     for changed in wrong:
         assert await registry.say("attach", document, **changed) == 401, changed
+    assert await registry.say("attach", document, algorithm="HMAC-SM3") == 200
     nonce = uuid4().hex
     assert await registry.say("heartbeat", document, nonce=nonce) == 200
     assert await registry.say("heartbeat", document, nonce=nonce) == 401, "a replay"
@@ -130,6 +152,12 @@ BAD_DAYS: list[tuple[dict[str, Any], str]] = [
     ({"day": "2999-01-01"}, "a day that has not begun"),
     ({"day": "yesterday"}, "no day"),
     ({"rev": -1}, "no revision"),
+    ({"rev": 2**31}, "a revision no column holds"),
+    ({"regNew": -1}, "less than nothing"),
+    ({"regTotal": 2**63}, "more than can be counted"),
+    ({"regNew": 1.5}, "half an identifier"),
+    ({"day": "2020-01-01"}, "a day that nobody keeps"),
+    ({"prefix": PREFIX, "day": "\0"}, "what no database keeps"),
 ]
 
 
@@ -200,6 +228,193 @@ async def test_how_a_node_says_it_answered_stands_beside_what_we_measured(regist
         assert (row["nodeMaxQps"], "maxQps" in row) == (41, False)
 
 
+YESTERDAY = (get_day(datetime.now(UTC)) - timedelta(days=1)).isoformat()
+TEMPLATE = {
+    "handle": f"{PREFIX}/META_pump-1", "code": "pump-1", "version": "pump-1", "industry": ["C", "34"],
+    "activeCarrier": False, "items": [{"en": "brand", "cn": "品牌", "type": "text", "length": 40}],
+}  # fmt: skip
+EVENT = {"prefix": PREFIX, "eventId": "7", "type": "异常", "at": f"{YESTERDAY}T03:00:00+08:00", "class": 1}
+ENDED = EVENT | {"eventId": "8", "type": "恢复", "at": f"{YESTERDAY}T04:00:00+08:00", "relatedEventId": "7"}
+GOODS = {"handle": f"{PREFIX}/P1", "created": YESTERDAY, "op": 1, "brand": "恒力"}
+RANGE = {"handle": f"{PREFIX}/S001", "handleLast": f"{PREFIX}/S100", "count": 100, "created": YESTERDAY, "op": 1}
+LINE = {"ts": f"{YESTERDAY}T08:00:00+08:00", "handle": f"{PREFIX}/P1", "op": "query", "ok": True, "ms": 1.5,
+        "ip": "203.0.113.9", "app": "scan"}  # fmt: skip
+
+
+def join(*lines: Any) -> bytes:
+    return b"\n".join(line if isinstance(line, bytes) else orjson.dumps(line) for line in lines) + b"\n"
+
+
+def make_master(*rows: Any, **head: Any) -> bytes:
+    return join({"prefix": PREFIX, "day": YESTERDAY, "part": 1, "rev": 0} | head, *rows)
+
+
+def metadata(*rows: Any, rev: Any = 0) -> dict[str, Any]:
+    return {"prefix": PREFIX, "rev": rev, "rows": list(rows)}
+
+
+LOG = f"logs/{YESTERDAY}/resolve/1.ndjson.gz"
+# path, body, status, code or field that the answer names; one after the other
+TOLD: list[tuple[str, Any, int, str]] = [
+    ("metadata", metadata(TEMPLATE), 200, ""),
+    ("metadata", metadata(TEMPLATE), 200, "repeated"),
+    ("metadata", metadata(TEMPLATE | {"activeCarrier": True}), 409, "enterprise_node_revision"),
+    ("metadata", metadata(TEMPLATE, TEMPLATE | {"handle": f"{PREFIX}/META_x"}, rev=2), 200, ""),
+    ("metadata", metadata(rev=1), 200, "repeated"),  # shuffled: an older list comes late
+    ("metadata", metadata(TEMPLATE | {"handle": f"{OTHER}/META_x"}, rev=3), 400, "rows[0].handle"),
+    ("metadata", metadata(TEMPLATE, TEMPLATE, rev=3), 400, "rows[1].handle"),
+    ("metadata", metadata(TEMPLATE, {"handle": 1}, rev=3), 400, "rows[1].handle"),
+    ("metadata", metadata(TEMPLATE | {"items": [{"en": "x" * 300, "type": "t", "length": 1}]}, rev=3), 400, "items"),
+    ("metadata", metadata(TEMPLATE | {"items": [{"en": "x", "type": "t", "length": -1}]}, rev=3), 400, "rows[0].items"),
+    ("metadata", metadata(TEMPLATE | {"code": "\0"}, rev=3), 400, "enterprise_node_body"),
+    ("metadata", metadata(*[TEMPLATE] * 501, rev=3), 400, "enterprise_node_rows"),
+    ("metadata", metadata(rev=10**10), 400, "rev"),
+    ("metadata", metadata() | {"prefix": OTHER}, 404, "prefix_not_found"),
+    ("events", ENDED, 200, ""),  # before the fault it ends
+    ("events", ENDED, 200, "repeated"),
+    ("events", EVENT, 200, ""),
+    ("events", EVENT | {"class": 2}, 409, "enterprise_node_event"),
+    ("events", EVENT | {"eventId": "9", "type": "恢复"}, 400, "relatedEventId"),
+    ("events", EVENT | {"eventId": "9", "at": "2999-01-01T00:00:00Z"}, 400, "enterprise_node_future"),
+    ("events", EVENT | {"eventId": "9", "at": "0001-01-01T00:00:00+14:00"}, 400, "at"),
+    ("events", EVENT | {"eventId": "9", "at": "2020-01-01T00:00:00Z"}, 400, "enterprise_node_day_old"),
+    ("events", EVENT | {"eventId": "9", "class": 5}, 400, "class"),
+    ("events", EVENT | {"eventId": "9", "prefix": OTHER}, 404, "prefix_not_found"),
+    ("master", make_master(GOODS), 200, '"added":1,'),
+    ("master", gzip.compress(make_master(GOODS)), 200, "repeated"),
+    ("master", make_master(GOODS | {"op": 2}), 409, "enterprise_node_revision"),
+    ("master", make_master(GOODS, RANGE, rev=1), 200, '"added":101,'),
+    ("master", make_master(GOODS), 200, "repeated"),  # shuffled: an older revision comes late
+    ("master", make_master(RANGE | {"count": 99}, part=2), 400, "lines[2].count"),
+    ("master", make_master(RANGE | {"handleLast": f"{OTHER}/S100"}, part=2), 400, "lines[2].handleLast"),
+    ("master", make_master(GOODS, GOODS, part=2), 400, "lines[3].handle"),
+    ("master", make_master(GOODS | {"handle": f"{OTHER}/P1"}, part=2), 400, "lines[2].handle"),
+    ("master", make_master(GOODS | {"created": "2999-01-01"}, part=2), 400, "lines[2].created"),
+    ("master", make_master(GOODS | {"op": 4}, b"{", part=2), 400, "lines[3]"),
+    ("master", make_master(part=0), 400, "part"),
+    ("master", make_master(day="2999-01-01"), 400, "day"),
+    ("master", make_master(day="2020-01-01"), 400, "enterprise_node_day_old"),
+    ("master", make_master(prefix=OTHER), 404, "prefix_not_found"),
+    ("master", b"", 404, "prefix_not_found"),
+    ("master", b"\x1f\x8bnonsense", 400, "enterprise_node_packed"),
+    ("master", gzip.compress(make_master(GOODS))[:-9], 400, "enterprise_node_packed"),
+    ("master", make_master(b" " * 70_000, part=2), 413, "enterprise_node_too_long"),
+    ("master", make_master(*[b"{}"] * 10_001, part=2), 400, "lines[2].handle"),
+    ("master", gzip.compress(make_master(*[b" " * 60_000] * 600)), 400, "lines[2]"),
+    (LOG, gzip.compress(join(LINE, LINE | {"ok": False, "ms": None})), 200, '"ok":1'),
+    (LOG, join(LINE, LINE | {"ok": False, "ms": None}), 200, "repeated"),  # packed or not, the same lines
+    (LOG, join(LINE), 409, "enterprise_node_revision"),
+    (f"{LOG}?rev=1", join(LINE | {"ts": 1_000 * int(datetime.fromisoformat(LINE["ts"]).timestamp())}), 200, '"ok":1'),
+    (LOG, join(LINE), 200, "repeated"),  # shuffled: an older revision comes late
+    (f"{LOG}?rev=x", join(LINE), 400, "rev"),
+    (LOG.replace("resolve", "guess"), join(LINE), 400, "kind"),
+    (LOG.replace("/1.", "/0."), join(LINE), 400, "part"),
+    (LOG.replace(YESTERDAY, "2999-01-01"), join(LINE), 400, "day"),
+    (LOG.replace(YESTERDAY, "2020-01-01"), join(LINE), 400, "lines[1].ts"),
+    (f"{LOG}?rev=2", join(LINE, LINE | {"handle": f"{OTHER}/P1"}), 400, "lines[2].handle"),
+    (f"{LOG}?rev=2", join(LINE | {"handle": f"{OTHER}/P1"}), 400, "lines[1].handle"),
+    (f"{LOG}?rev=2", join(LINE | {"ok": 1}), 400, "lines[1].ok"),
+    (f"{LOG}?rev=2", join(LINE | {"ms": -1}), 400, "lines[1].ms"),
+    (f"{LOG}?rev=2", join(LINE | {"ip": "nobody"}), 400, "lines[1].ip"),
+    (f"{LOG}?rev=2", join(LINE | {"app": "x" * 300}), 400, "lines[1].app"),
+    (f"{LOG}?rev=2", join(LINE | {"ts": 10**18}), 400, "lines[1].ts"),
+    (f"{LOG}?rev=2", b"", 400, "enterprise_node_empty"),
+    (f"{LOG}?rev=2", b"\n" * 60_000, 400, "lines[1]"),
+]  # fmt: skip
+
+
+async def test_what_a_node_tells_is_taken_once_whole_and_in_any_order(registry: Registry) -> None:
+    await registry.say("attach", {"prefix": PREFIX})
+    for number, (path, body, status, named) in enumerate(TOLD):
+        method = "PUT" if path.startswith("logs") else "POST"
+        got, answer = await registry.call(path, body, method=method)
+        said = orjson.dumps(answer).decode()
+        assert got == status, (number, path, said)
+        assert answer["repeated"] is (named == "repeated") if status == 200 else True, (number, said)
+        assert named == "repeated" or named in said, (number, path, said)
+        if status == 400:
+            assert answer["remedy"]
+            assert answer["field"], (number, said)
+    async with registry.pool.acquire() as conn:
+        kept = await conn.fetch("SELECT part, revision, row_count, added FROM enterprise_node_master")
+        assert [tuple(row) for row in kept] == [(1, 1, 2, 101)], "what was refused left nothing"
+        kept = await conn.fetch("SELECT kind, revision, line_count, ok_count, total_us FROM enterprise_node_logs")
+        assert [tuple(row) for row in kept] == [("resolve", 1, 1, 1, 1_500)]
+        assert await conn.fetchval("SELECT count(*) FROM enterprise_node_templates") == 2
+        assert await conn.fetchval("SELECT count(*) FROM enterprise_node_events") == 2
+
+
+async def test_what_a_node_tells_goes_up_marked_as_its_own(registry: Registry) -> None:
+    for document in (EVENT, ENDED):
+        await registry.say("events", document)
+    await registry.say("attach", {"prefix": PREFIX})
+    now, reporter = datetime.now(UTC), Reporter(("88.101",), ("203.0.113.1", {"tcp": 2641}))
+    async with registry.pool.acquire() as conn:
+        assert await report_own_nodes(conn, ("88.101",), now) == 2, "a prefix that is hosted here: events alone"
+        await conn.execute("UPDATE prefixes SET hosting = 1 WHERE prefix = $1", PREFIX)
+        await registry.call("master", make_master(GOODS, RANGE, part=3))
+        await registry.call("metadata", metadata(TEMPLATE, rev=7))
+        assert await report_own_nodes(conn, ("88.101",), now) == 1
+        await report_templates(conn, reporter, now)
+        await registry.call("master", make_master(GOODS, part=3, rev=1))
+        assert await report_own_nodes(conn, ("88.101",), now) == 1, "corrected"
+        assert await report_own_nodes(conn, ("88.101",), now) == 0
+        await conn.execute("UPDATE prefixes SET hosting = 0 WHERE prefix = $1", PREFIX)
+        sent = {}
+        for table in ("M3", "T9", "T11"):
+            for message in reversed(await outbox_store.fetch_messages(conn, table_name=table)):
+                body = await outbox_store.fetch_body(conn, message.message_id) or b""
+                rows = decode_rows(message, body)
+                assert judge_rows(TABLES[table], rows, "88.101", message.period) == []
+                sent[table, message.part, message.revision] = [row for row in rows if row.get("ownNode")]
+    (fault,), (end,) = (rows for (table, _, _), rows in sent.items() if table == "M3")
+    assert {fault["nodeEventId"], end["nodeEventId"]} == {"7", "8"}
+    fault, end = sorted((fault, end), key=lambda row: str(row["nodeEventId"]))
+    assert end["relatedEventId"] == fault["eventId"] != EVENT["eventId"]
+    assert [len(sent["T9", part, rev]) for table, part, rev in sent if table == "T9"] == [2, 1], (
+        "one part, two revisions"
+    )
+    assert {part for table, part, _ in sent if table == "T9"} == {1}
+    assert [row["handle"] for rows in (sent[key] for key in sent if key[0] == "T11") for row in rows] == [
+        TEMPLATE["handle"]
+    ]
+
+
+async def test_nobody_reports_days_on_which_the_prefix_was_anothers(registry: Registry) -> None:
+    await registry.say("attach", {"prefix": OTHER}, who=OTHER)
+    day = make_day(prefix=OTHER)
+    async with registry.pool.acquire() as conn:
+        moved = ("UPDATE prefix_owners SET enterprise_id = $2, from_day = $3 FROM prefixes x"
+                 " WHERE x.prefix = $1 AND prefix_owners.prefix_id = x.prefix_id AND to_day IS NULL")  # fmt: skip
+        before = "INSERT INTO prefix_owners SELECT prefix_id, $2, '2026-01-01', $3 FROM prefixes WHERE prefix = $1"
+        today = get_day(datetime.now(UTC))
+        firms = registry.firms[OTHER].enterprise_id, registry.firms[PREFIX].enterprise_id
+        await conn.execute(moved, OTHER, firms[0], today)
+        await conn.execute(before, OTHER, firms[1], today)
+        assert await registry.say("stats", day, who=OTHER) == 409
+        assert await registry.say("stats", day | {"day": today.isoformat()}, who=OTHER) == 200
+        line = LINE | {"handle": f"{OTHER}/P1"}
+        assert await registry.say(LOG, join(line), who=OTHER, method="PUT") == 409
+        await conn.execute("DELETE FROM prefix_owners WHERE to_day = $1", today)
+
+
+async def test_a_key_that_ended_or_may_not_see_figures_reports_nothing(registry: Registry) -> None:
+    ended = (
+        ("revoked = now()", 401), ("expires = now() - interval '1 day'", 401), ("scopes = '{read}'", 403),
+        ("networks = '{203.0.113.0/24}'", 403),
+    )  # fmt: skip
+    async with registry.pool.acquire() as conn:
+        for changed, status in ended:
+            key = registry.firms[PREFIX].access_key
+            kept = await conn.fetchrow(
+                "SELECT revoked, expires, scopes, networks FROM access_keys WHERE access_key = $1", key
+            )
+            await conn.execute(f"UPDATE access_keys SET {changed} WHERE access_key = $1", key)
+            assert await registry.say("heartbeat", {"prefix": PREFIX}) == status, changed
+            back = "UPDATE access_keys SET revoked = $2, expires = $3, scopes = $4, networks = $5 WHERE access_key = $1"
+            await conn.execute(back, key, *kept)
+
+
 async def find_route(registry: Registry) -> tuple[str, str]:
     async with registry.pool.acquire() as conn:
         row = await conn.fetchrow(
@@ -218,21 +433,29 @@ async def test_a_route_goes_live_when_it_answers_and_the_prefix_is_not_hosted_he
     port = server.sockets[0].getsockname()[1]
     route = {"prefix": PREFIX, "route": {"ip": "127.0.0.1", "tcp": port}}
     await registry.say("attach", {"prefix": PREFIX})
+    now = datetime.now(UTC)
     async with registry.pool.acquire() as conn:
         assert await registry.say("route", route, method="PUT") == 200
-        await probe_routes(conn, datetime.now(UTC), private_too=True)
+        await probe_routes(conn, now, private_too=True)
         assert (await find_route(registry))[0] == "waiting", "its identifiers are kept here"
         await conn.execute("UPDATE prefixes SET hosting = 1 WHERE prefix = $1", PREFIX)
-        await probe_routes(conn, datetime.now(UTC))
+        await probe_routes(conn, now)
         assert await find_route(registry) == ("failed", "not an address of the public internet")
         assert await conn.fetchval("SELECT site FROM prefixes WHERE prefix = $1", PREFIX) is None
         await registry.say("route", route, method="PUT")
-        await probe_routes(conn, datetime.now(UTC), private_too=True)
+        assert await probe_routes(conn, now, private_too=True) == 0, "nobody scans ports by proposing them"
+        now += 2 * PROBED_AGAIN_AFTER
+        await probe_routes(conn, now, private_too=True, own=("127.0.0.1", {"tcp": port}))
+        assert await find_route(registry) == ("failed", "an address of this node")
+        await registry.say("route", route, method="PUT")
+        now += 2 * PROBED_AGAIN_AFTER
+        await probe_routes(conn, now, private_too=True)
         assert await find_route(registry) == ("active", "")
         assert await conn.fetchval("SELECT site FROM prefixes WHERE prefix = $1", PREFIX)
         server.close()
         await registry.say("route", route | {"route": {"ip": "127.0.0.1", "tcp": port, "udp": 9}}, method="PUT")
-        await probe_routes(conn, datetime.now(UTC), private_too=True)
+        now += 2 * PROBED_AGAIN_AFTER
+        await probe_routes(conn, now, private_too=True)
         assert (await find_route(registry))[0] == "failed"
     book.close()
 
@@ -261,7 +484,7 @@ async def test_who_answers_a_byte_now_and_then_holds_no_prober(monkeypatch: pyte
                 await asyncio.wait_for(stop.wait(), 0.02)
         writer.close()
 
-    monkeypatch.setattr("node.enterprise_nodes.PROBE_SECONDS", 0.3)
+    monkeypatch.setattr("node.enterprise_node_probes.PROBE_SECONDS", 0.3)
     server = await asyncio.start_server(drip, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     assert await probe(PREFIX, {"ip": "127.0.0.1", "tcp": port}, private_too=True) == "tcp: no answer"
@@ -285,7 +508,22 @@ async def test_a_probe_follows_nobody_elsewhere() -> None:
     server.close()
 
 
-BAD_ROUTES = [{"ip": "router.local", "tcp": 1}, {"ip": "203.0.113.1"}, {"ip": "203.0.113.1", "tcp": 70_000}, None, "x"]
+BAD_ROUTES = [
+    {"ip": "router.local", "tcp": 1},
+    {"ip": "203.0.113.1"},
+    {"ip": "203.0.113.1", "tcp": 70_000},
+    None,
+    "x",
+    {"ip": 2130706433, "tcp": 1},
+    {"ip": "2130706433", "tcp": 1},
+    {"ip": "0x7f.1", "tcp": 1},
+    {"ip": "127.1", "tcp": 1},
+    {"ip": "127.0.0.01", "tcp": 1},
+    {"ip": "fe80::1%eth0", "tcp": 1},
+    {"ip": "203.0.113.1", "tcp": True},
+    {"ip": ["203.0.113.1"], "tcp": 1},
+    {"ip": "203.0.113.1/8", "tcp": 1},
+]
 
 
 @pytest.mark.parametrize("route", BAD_ROUTES)
