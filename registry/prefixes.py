@@ -14,6 +14,7 @@ from registry.store.enterprises import (
     insert_decision,
     set_connected,
 )
+from registry.store.grants import revoke_grants
 from registry.store.prefixes import (
     NewPrefix,
     PrefixRow,
@@ -273,6 +274,8 @@ async def transfer_prefix(conn: Connection, order: Order, prefix: str, enterpris
             raise Conflict("prefix_owned_already", field="enterprise", prefix=prefix, enterprise=receiver.name)
         check_day(order, day, row.owned_from)
         await replace_owner(conn, row.prefix_id, enterprise_id, day)
+        await revoke_grants(conn, row.prefix_id, order.at)  # partners are whom the owner has named
+        await append_change(conn, ChangeKind.GRANT, row.prefix_id, order.act)
         if row.state is PrefixState.ENABLED:
             await set_connected(conn, enterprise_id, day)
         await insert_decision(conn, row.enterprise_id, "transferred", order.act, prefix)

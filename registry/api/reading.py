@@ -11,7 +11,7 @@ from pydantic import BeforeValidator
 
 from registry.api.calls import Call, Reading, check_limit, decode_once, format_etag
 from registry.api.problems import translate
-from registry.api.targets import check_known_prefix, get_rule, get_viewer, is_storable
+from registry.api.targets import check_answering, check_known_prefix, get_rule, get_viewer, is_storable
 from registry.api.views import Templates, format_located
 from registry.record_views import format_state
 from registry.records import Located, get_record_at, get_stored, to_record
@@ -179,6 +179,7 @@ async def _look_up(
             raise
         count.locate(located)
         viewer, templates = get_viewer(call, located.rule.prefix), Templates(conn)
+        check_answering(named, located.rule, viewer)
         present = record = to_record(located.rule.prefix_id, located.stored)
         if at is None or viewer is not Viewer.OWNER:
             _check_not_retired(located, present)

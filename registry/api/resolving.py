@@ -9,12 +9,13 @@ from fastapi import APIRouter, Response
 
 from registry.api.calls import Call, Reading
 from registry.api.reading import Count
-from registry.api.targets import get_viewer, is_storable
+from registry.api.targets import check_answering, get_viewer, is_storable
 from registry.api.views import Templates
 from registry.issuing import find_members
 from registry.record_views import format_record
 from registry.records import Located, to_record
 from registry.store.records import PrefixRule, StoredRecord, fetch_prefix_rules, fetch_records
+from schemas.errors import NotFound
 from schemas.identifiers import Identifier, format_suffix_key, parse_any_identifier, shorten
 from schemas.native_bodies import Questions, ResolveBody
 from schemas.records import RecordState
@@ -89,7 +90,13 @@ async def _answer(
         count.append(Outcome.NOT_FOUND)
         return _refuse(call, named, "not_found", "identifier_not_found")
     count.locate(located)
-    viewer, record = get_viewer(call, located.rule.prefix), to_record(located.rule.prefix_id, located.stored)
+    viewer = get_viewer(call, located.rule.prefix)
+    try:
+        check_answering(named, located.rule, viewer)
+    except NotFound as error:
+        count.append(Outcome.NOT_FOUND)
+        return _refuse(call, named, "not_found", error.code)
+    record = to_record(located.rule.prefix_id, located.stored)
     template: Template | None = await templates.find(record.template_id)
     answer = answer_record(record, template, viewer, list(body.index), list(body.type))
     outcome = _OUTCOMES[answer.verdict]

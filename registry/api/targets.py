@@ -9,7 +9,8 @@ from registry.store.prefixes import PrefixRow
 from registry.store.records import PrefixRule
 from registry.templates import get_template
 from schemas.errors import Conflict, InvalidInput, NotFound
-from schemas.identifiers import shorten
+from schemas.identifiers import Identifier, shorten
+from schemas.prefixes import Hosting, PrefixState
 from schemas.templates import Template
 from schemas.viewing import Viewer
 
@@ -76,6 +77,16 @@ def check_known_version(prefix: str, version: str) -> str:
 def get_viewer(call: Call, prefix: str) -> Viewer:
     """The owner of a prefix, the operator and a reviewer see everything under it, partners what is for them."""
     return find_viewer(call.principal, prefix)
+
+
+def check_answering(named: Identifier, rule: PrefixRule, viewer: Viewer) -> None:
+    """Raises NotFound, as resolvers answer, under a prefix that is stopped or kept elsewhere; its owner may look."""
+    if viewer is Viewer.OWNER:
+        return
+    if rule.state not in (PrefixState.ENABLED, PrefixState.TO_BE_DELETED):
+        raise NotFound("prefix_stopped", field="identifier")
+    if rule.hosting != Hosting.HOSTED:
+        raise NotFound("identifier_not_found", field="identifier", identifier=shorten(str(named)))
 
 
 def check_texts(**texts: str) -> None:

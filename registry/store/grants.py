@@ -53,3 +53,8 @@ async def revoke_grant(conn: Connection, prefix_id: int, organisation: str, at: 
         "UPDATE grants SET revoked = $3 WHERE prefix_id = $1 AND organisation = $2 AND revoked IS NULL",
         prefix_id, organisation, at,
     )  # fmt: skip
+
+
+async def revoke_grants(conn: Connection, prefix_id: int, at: datetime) -> None:
+    """All that hold now."""
+    await conn.execute("UPDATE grants SET revoked = $2 WHERE prefix_id = $1 AND revoked IS NULL", prefix_id, at)

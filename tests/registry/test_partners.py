@@ -150,3 +150,24 @@ async def test_a_reviewer_decides_and_the_operators_account_without_that_role_do
     assert (await world.ask("POST", f"{path}/refuse", {"reason": "r"}, who="manager")).status == 403
     assert (await world.ask("POST", f"{path}/refuse", {"reason": "r"}, who="district")).status == 403
     assert (await world.ask("POST", f"{path}/refuse", {"reason": "r"}, who="reviewer")).status == 200
+
+
+async def test_whom_the_former_owner_named_is_no_partner_of_the_next(world: World) -> None:
+    prefix, firm = "88.101.77", world.firms["tofu"].enterprise_id
+    named = {"prefix": prefix, "organisation": SCANNER}
+    assert (await world.ask("POST", f"{V1}/partners", named, who="operator")).status == 201
+    given = await world.ask("POST", f"{V1}/prefixes/{prefix}/transfer", {"enterprise_id": firm}, who="operator")
+    assert given.status == 200
+    (grant,) = (await world.ask("GET", f"{V1}/partners?prefix={prefix}", who="tofu")).json["partners"]
+    assert grant["revoked"] is not None
+
+
+async def test_under_a_stopped_prefix_only_its_owner_finds_anything(world: World) -> None:
+    """As on every other interface."""
+    path, many = f"{V1}/prefixes/{PUMP}/decisions", f"{V1}/identifiers/resolve"
+    assert (await world.ask("POST", path, {"decision": "stopped", "reason": "M204"}, who="operator")).status == 200
+    for who, status, outcome in (("tofu", 404, "not_found"), ("pump", 200, "found")):
+        one = await world.ask("GET", f"{V1}/identifiers/{PUMP}/P1", who=who)
+        asked = await world.ask("POST", many, {"identifiers": [f"{PUMP}/P1"]}, who=who)
+        assert (one.status, asked.json["results"][0]["outcome"]) == (status, outcome), who
+    assert (await world.ask("POST", path, {"decision": "resumed"}, who="operator")).status == 200
