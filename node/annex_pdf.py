@@ -3,7 +3,7 @@
 from node.annex import Annex, list_notes, list_rows, say_value
 from node.charts import draw_progress
 from node.pdf_font import load_font
-from node.pdf_paper import Face, Paper, choose_size
+from node.pdf_paper import Face, Paper, choose_size, lay_out
 from node.plan_progress import Group, Progress
 from node.plan_views import name_indicator, name_measure
 from node.wording import say
@@ -18,12 +18,13 @@ def make_annex_pdf(annex: Annex, language: str) -> bytes:
     """Raises Unavailable where there is no font."""
     font, rows, notes = load_font(), list_rows(annex.view, language), list_notes(annex, language)
     title = f"{annex.view.plan.name} · {say(LABELS['annex'], language)}"
-    paper = Paper(font, title, language, choose_size(Face(font), rows))
+    cells = lay_out(Face(font), rows)
+    paper = Paper(font, title, language, choose_size(cells))
     paper.heading(title)
     paper.notes(notes[:HEAD_NOTES])
     paper.y -= 8
     if len(rows) > 1:
-        paper.table(rows)
+        paper.table(cells)
     paper.heading(say(PAGES["plan_progress"], language), 10.0)
     for group in annex.view.groups:
         _draw_group(paper, group, language)

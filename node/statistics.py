@@ -84,16 +84,14 @@ async def stats_and_totals(
     limits: Limits = EVERYTHING,
     level: int | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """What `stats` and `totals` say, in one reading."""
+    """What `stats` says, and of `totals` what can be compared with its columns, in one reading."""
     _check_grouping(by, level)
     bounds = await _find_bounds(conn, limits)
     found = await _find_period(conn, period)
-    figures = await read_figures(conn, found, bounds)
     if by in ("template", "stage"):
-        rows = await _list_templates(conn, by, found, bounds)
-    else:
-        rows = await _list_rows(conn, figures, by, found, level)
-    return rows, await _sum_figures(conn, figures, found)
+        return await _list_templates(conn, by, found, bounds), _sum_shares(await _fetch_shares(conn, found, bounds))
+    figures = await read_figures(conn, found, bounds)
+    return await _list_rows(conn, figures, by, found, level), await _sum_figures(conn, figures, found)
 
 
 async def totals(conn: Connection, period: tuple[date | None, date], limits: Limits = EVERYTHING) -> dict[str, Any]:
@@ -196,7 +194,7 @@ class Figures:
 async def read_figures(conn: Connection, period: tuple[date, date], bounds: Bounds) -> Figures:
     """Five statements, none of which depends on the number of days."""
     last = period[1]
-    shares = await store.fetch_shares(conn, period, bounds, last - timedelta(days=RECENT_DAYS - 1))
+    shares = await _fetch_shares(conn, period, bounds)
     rows = {row["enterprise_id"]: row for row in await store.fetch_enterprises(conn, last)}
     ownerships = await store.fetch_ownerships(conn, bounds.prefix_ids)
     decisions = await store.fetch_state_decisions(conn, DECISIONS)
@@ -207,6 +205,10 @@ async def read_figures(conn: Connection, period: tuple[date, date], bounds: Boun
     counts = _count_members(members, shares, last)
     prefixes = await store.fetch_prefix_names(conn)
     return Figures(last, shares, rows, within, members, counts, ownerships, units, prefixes, bounds)
+
+
+async def _fetch_shares(conn: Connection, period: tuple[date, date], bounds: Bounds) -> list[Record]:
+    return await store.fetch_shares(conn, period, bounds, period[1] - timedelta(days=RECENT_DAYS - 1))
 
 
 def _is_within(row: Record, bounds: Bounds) -> bool:

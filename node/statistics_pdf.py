@@ -6,7 +6,7 @@ from typing import Any
 from node.charts import draw_rank, draw_trend
 from node.definitions import name_column
 from node.pdf_font import load_font
-from node.pdf_paper import CHART_HEIGHT, MARGIN, Cell, Face, Paper, choose_size
+from node.pdf_paper import CHART_HEIGHT, MARGIN, Cell, Face, Paper, choose_size, lay_out
 from node.statistics import AT_END
 from node.statistics_files import list_definitions, list_facts, list_rows
 from node.statistics_tables import Table
@@ -25,13 +25,14 @@ def make_pdf(table: Table, days: Table | None, language: str) -> bytes:
     days = table if table.question.by == "day" else days
     rows = [[_cell(cell) for cell in row] for row in list_rows(table, language)]
     title = name_table(table, language)
-    paper = Paper(font, title, language, choose_size(Face(font), rows))
+    cells = lay_out(Face(font), rows)
+    paper = Paper(font, title, language, choose_size(cells))
     paper.heading(title)
     paper.notes(list_facts(table, language))
     paper.y -= 8
     for measure in CHARTED:
         _draw_charts(paper, table, days, measure, language)
-    paper.table(rows, last_is_sum=True)
+    paper.table(cells, last_is_sum=True)
     paper.heading(say(LABELS["definitions"], language), 10.0)
     paper.notes(list_definitions(table, language))
     return paper.finish()

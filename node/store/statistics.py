@@ -4,7 +4,7 @@
 A counter belongs to the enterprise that owned the prefix on that day, and to the unit, area and industry of that
 enterprise on that day. So a prefix's time is cut at every day on which its owner or their place changed, and where the
 period begins and ends; the figure of each piece is the difference of two running totals. The cost depends on the number
-of prefixes and changes, not on the number of days.
+of prefixes and changes, not on the number of days. Adjoining pieces are taken for one before a total is read.
 
 Of all queries $1 and $2 are the first and last day of the period. What they are limited to (`Bounds`): $3 prefix_ids,
 $4 an enterprise, $5 the beginning of a division's code, $6 a unit, $7 the beginning of an industry's path; null: not
@@ -74,23 +74,6 @@ points AS (
 
 _MEASURES = ("registered", "range_minted", "gone", "resolutions", "resolutions_ok", "uncounted")
 
-
-def _differences(names: Sequence[str], of: str) -> str:
-    """How the running totals differ from one point to the next."""
-    return ", ".join(f"coalesce(lead({name}_sum) OVER {of}, 0) - coalesce({name}_sum, 0) AS {name}" for name in names)
-
-
-_PIECES = f"""
-sums AS (
-    SELECT t.prefix_id, t.point, d.* FROM points t LEFT JOIN LATERAL (
-        SELECT {", ".join(f"{name}_sum" for name in _MEASURES)} FROM prefix_days d
-        WHERE d.prefix_id = t.prefix_id AND d.day < t.point ORDER BY d.day DESC LIMIT 1) AS d ON true
-),
-pieces AS (
-    SELECT prefix_id, point, lead(point) OVER w AS next, {_differences(_MEASURES, "w")}
-    FROM sums WINDOW w AS (PARTITION BY prefix_id ORDER BY point)
-)"""
-
 # Whose each piece is, and whether it lies within the bounds.
 _WITHIN = """($4::int4 IS NULL OR o.enterprise_id = $4) AND ($5::text IS NULL OR starts_with(p.division_code, $5))
          AND ($6::int4 IS NULL OR p.unit_id = $6)
@@ -102,21 +85,55 @@ _OWNERS = """
          AND (p.to_day IS NULL OR s.point < p.to_day)
     WHERE s.next IS NOT NULL AND """
 _OWNED = f"{_OWNERS} {_WITHIN}"
+_WHOSE = f"""
+cut AS (SELECT prefix_id, point, lead(point) OVER (PARTITION BY prefix_id ORDER BY point) AS next FROM points),
+whose AS (SELECT s.prefix_id, s.point, s.next, o.enterprise_id, p.unit_id, nullif(p.division_code, '') AS division_code,
+                 p.industry FROM cut s {_OWNED})"""
 
+
+def _edges(keys: str, more: str = "") -> str:
+    """Where running totals are read, by `keys` (prefix_id is one) and day.
+
+    What belongs to somebody from one day to another is the total before the second less that before the first; where
+    his pieces adjoin, nothing has to be read. whole: how often a total counts for the figures of the end, since: for
+    those of the period.
+    """
+    return f"""
+edges AS (
+    SELECT {keys}, at, sum(sign) AS whole, coalesce(sum(sign) FILTER (WHERE point >= $1), 0) AS since{more}
+    FROM whose CROSS JOIN LATERAL (VALUES (point, -1), (next, 1)) AS ends(at, sign)
+    WHERE at > '-infinity' GROUP BY {keys}, at
+)"""
+
+
+def _sum_totals(live: str) -> str:
+    """The measures, from running totals called d."""
+    columns = (
+        ("d.registered_sum", "since", "registered_new"),
+        ("d.range_minted_sum", "since", "range_minted"),
+        ("d.registered_sum", "whole", "registered_total"),
+        (live, "whole", "registered_live"),
+        ("d.gone_sum", "whole", "retired_total"),
+        ("d.resolutions_sum", "since", "resolutions"),
+        ("d.resolutions_ok_sum", "since", "resolutions_ok"),
+        ("d.uncounted_sum", "since", "resolutions_uncounted"),
+    )
+    return ",\n       ".join(f"coalesce(sum(({total}) * {times}), 0)::int8 AS {name}" for total, times, name in columns)
+
+
+_RECENT = ", coalesce(sum(sign) FILTER (WHERE point >= $8), 0) AS recent"
 _SHARES = f"""
-WITH {_points("'-infinity', $1, $8, $2::date + 1")}, {_PIECES}
-SELECT o.enterprise_id, s.prefix_id, p.unit_id, nullif(p.division_code, '') AS division_code, p.industry,
-       coalesce(sum(registered) FILTER (WHERE point >= $1), 0)::int8 AS registered_new,
-       coalesce(sum(range_minted) FILTER (WHERE point >= $1), 0)::int8 AS range_minted,
-       sum(registered)::int8 AS registered_total, sum(registered - gone)::int8 AS registered_live,
-       sum(gone)::int8 AS retired_total,
-       coalesce(sum(resolutions) FILTER (WHERE point >= $1), 0)::int8 AS resolutions,
-       coalesce(sum(resolutions_ok) FILTER (WHERE point >= $1), 0)::int8 AS resolutions_ok,
-       coalesce(sum(uncounted) FILTER (WHERE point >= $1), 0)::int8 AS resolutions_uncounted,
-       coalesce(sum(resolutions) FILTER (WHERE point >= $8), 0)::int8 AS resolutions_recent
-FROM pieces s {_OWNED}
+WITH {_points("'-infinity', $1, $8, $2::date + 1")}, {_WHOSE},
+{_edges("enterprise_id, prefix_id, unit_id, division_code, industry", _RECENT)}
+SELECT e.enterprise_id, e.prefix_id, e.unit_id, e.division_code, e.industry,
+       {_sum_totals("d.registered_sum - d.gone_sum")},
+       coalesce(sum(d.resolutions_sum * recent), 0)::int8 AS resolutions_recent
+FROM edges e CROSS JOIN LATERAL (
+    SELECT * FROM prefix_days d WHERE d.prefix_id = e.prefix_id AND d.day < e.at ORDER BY d.day DESC LIMIT 1) AS d
+WHERE (whole, since, recent) <> (0, 0, 0)
 GROUP BY 1, 2, 3, 4, 5
-HAVING (sum(registered), sum(gone), sum(resolutions), sum(uncounted)) <> (0, 0, 0, 0)
+HAVING (sum(d.registered_sum * whole), sum(d.gone_sum * whole), sum(d.resolutions_sum * whole),
+        sum(d.uncounted_sum * whole)) <> (0, 0, 0, 0)
 """
 
 
@@ -129,10 +146,6 @@ async def fetch_shares(conn: Connection, period: tuple[date, date], bounds: Boun
 
 
 _NODE_DAYS = f"SELECT day, {', '.join(_MEASURES)} FROM node_days WHERE day BETWEEN $1 AND $2"
-# The pieces within the bounds, without figures.
-_WHOSE = f"""
-cut AS (SELECT prefix_id, point, lead(point) OVER (PARTITION BY prefix_id ORDER BY point) AS next FROM points),
-whose AS (SELECT s.prefix_id, s.point, s.next FROM cut s {_OWNED})"""
 _FOUND_DAYS = f"""
 SELECT d.day, {", ".join(f"sum(d.{name})::int8 AS {name}" for name in _MEASURES)}
 FROM whose w JOIN prefix_days d ON d.prefix_id = w.prefix_id AND d.day >= w.point AND d.day < w.next
@@ -173,28 +186,27 @@ async def fetch_foreign_days(conn: Connection, period: tuple[date, date]) -> dic
     return {row["day"]: row for row in rows}
 
 
-_TEMPLATE_MEASURES = ("registered", "range_minted", "gone", "moved", "resolutions", "resolutions_ok", "uncounted")
-_TEMPLATE_PIECES = f"""
-sums AS (
-    SELECT t.prefix_id, c.template_id, t.point, d.* FROM counted_templates c JOIN points t USING (prefix_id)
-    LEFT JOIN LATERAL (
-        SELECT {", ".join(f"{name}_sum" for name in _TEMPLATE_MEASURES)} FROM template_days d
-        WHERE t.point > '-infinity' AND d.prefix_id = c.prefix_id AND d.template_id = c.template_id AND d.day < t.point
-        ORDER BY d.day DESC LIMIT 1) AS d ON true
-    WHERE c.prefix_id <> 0
-),
-pieces AS (
-    SELECT prefix_id, template_id, point, lead(point) OVER w AS next, {_differences(_TEMPLATE_MEASURES, "w")}
-    FROM sums WINDOW w AS (PARTITION BY prefix_id, template_id ORDER BY point)
+_ALL_EDGES = """
+edges AS (
+    SELECT prefix_id, at, whole, since FROM (SELECT DISTINCT prefix_id FROM counted_templates) AS counted
+    CROSS JOIN (VALUES ($1::date, 0, -1), ($2::date + 1, 1, 1)) AS ends(at, whole, since)
 )"""
-_MEASURED = """
-       coalesce(sum(registered) FILTER (WHERE point >= $1), 0)::int8 AS registered_new,
-       coalesce(sum(range_minted) FILTER (WHERE point >= $1), 0)::int8 AS range_minted,
-       sum(registered)::int8 AS registered_total, sum(registered - gone + moved)::int8 AS registered_live,
-       sum(gone)::int8 AS retired_total,
-       coalesce(sum(resolutions) FILTER (WHERE point >= $1), 0)::int8 AS resolutions,
-       coalesce(sum(resolutions_ok) FILTER (WHERE point >= $1), 0)::int8 AS resolutions_ok,
-       coalesce(sum(uncounted) FILTER (WHERE point >= $1), 0)::int8 AS resolutions_uncounted"""
+
+
+_READ = _sum_totals("d.registered_sum - d.gone_sum + d.moved_sum").replace("d.", "(d).")
+# OFFSET 0: each total is read once, not once for each of its columns.
+_FOUND = f"""
+found AS (
+    SELECT prefix_id, template_id, {_READ}
+    FROM (
+        SELECT c.prefix_id, c.template_id, e.whole, e.since, (
+            SELECT d FROM template_days d
+            WHERE d.prefix_id = c.prefix_id AND d.template_id = c.template_id AND d.day < e.at
+            ORDER BY d.day DESC LIMIT 1) AS d
+        FROM edges e JOIN counted_templates c USING (prefix_id)
+        WHERE c.prefix_id <> 0 AND (e.whole, e.since) <> (0, 0) OFFSET 0) AS read
+    GROUP BY 1, 2
+)"""
 
 
 _STAGE = "CASE WHEN t.template_id IS NOT NULL THEN coalesce(t.document->>'stage', 'production') END"
@@ -202,20 +214,9 @@ _STAGE = "CASE WHEN t.template_id IS NOT NULL THEN coalesce(t.document->>'stage'
 
 def _find_templates(bounded: bool) -> str:
     """template_id, prefix_id and measures of all pairs; where there are no bounds, nobody asks whose a piece is."""
-    if bounded:
-        points = f"""{_points("'-infinity', $1, $2::date + 1")}, {_WHOSE}"""
-        pieces = "pieces JOIN whose USING (prefix_id, point)"
-        # Of prefixes that lie outside nothing is looked up.
-        inside = "WHERE c.prefix_id <> 0 AND c.prefix_id IN (SELECT prefix_id FROM whose)"
-        pieces_of = _TEMPLATE_PIECES.replace("WHERE c.prefix_id <> 0", inside)
-    else:
-        points = """
-points AS (SELECT DISTINCT prefix_id, unnest(ARRAY['-infinity', $1, $2::date + 1]::date[]) AS point
-           FROM counted_templates)"""
-        pieces, pieces_of = "pieces WHERE next IS NOT NULL", _TEMPLATE_PIECES
-    return f"""
-WITH {points}, {pieces_of},
-found AS (SELECT prefix_id, template_id, {_MEASURED} FROM {pieces} GROUP BY 1, 2)"""
+    if not bounded:
+        return f"WITH {_ALL_EDGES}, {_FOUND}"
+    return f"""WITH {_points("'-infinity', $1, $2::date + 1")}, {_WHOSE}, {_edges("prefix_id")}, {_FOUND}"""
 
 
 def _by_template(bounded: bool) -> str:

@@ -13,7 +13,7 @@ import pypdf
 import pytest
 
 from node.pdf_font import PLACES, find_font, load_font, read_font
-from node.pdf_paper import Face, Paper, choose_size, fit_columns
+from node.pdf_paper import Face, Paper, choose_size, fit_columns, lay_out
 from node.statistics_files import make_file
 from node.statistics_tables import Question, Table, sum_rows
 from schemas.errors import Unavailable
@@ -148,10 +148,10 @@ def test_lines_fit_and_lose_nothing(text: str, width: float) -> None:
 def test_columns_fill_the_page_and_never_more() -> None:
     face = Face(load_font())
     narrow, wide = [["甲", "乙"], ["1", 2]], [[f"c{n}" for n in range(60)], [10**12] * 60]
-    assert choose_size(face, narrow)[0] < choose_size(face, wide)[0]
+    assert choose_size(lay_out(face, narrow))[0] < choose_size(lay_out(face, wide))[0]
     for rows in (narrow, wide):
         texts = [[str(cell) for cell in row] for row in rows]
-        assert sum(fit_columns(face, texts[0], texts[1:], 500.0, [False] * len(texts[0]))) <= 500.01
+        assert sum(fit_columns(lay_out(face, texts), 500.0)) <= 500.01
 
 
 def test_an_empty_table_is_a_page() -> None:
