@@ -21,6 +21,7 @@ log = logging.getLogger("idnode.alarms")
 CAUSES = (
     "slow_resolution", "cold_cache", "database_away", "disk_full", "clock_off", "report_refused",
     "certificate_expiring", "worker_restarting", "agent_silent", "restored", "clock_jumped", "problem_reported",
+    "report_overdue",
 )  # fmt: skip
 PAGE = "docs/operations.md"
 CLEAR_SECONDS = 30.0  # nothing is over before it has not been seen for so long

@@ -21,6 +21,7 @@ from node.store.outbox import Message, MessageKey, NewMessage, Outcome, Refusal
 from node.toplevel_client import Answer, Call, TopLevel, has_receipt
 from schemas.errors import Conflict
 from schemas.toplevel_envelope import Envelope, encode_canonical, encode_envelope, encode_lines
+from schemas.toplevel_form import File, decode_form, encode_form, format_form_type
 from schemas.toplevel_tables import TABLES, format_row_key
 
 DEAD_AFTER = timedelta(hours=72)
@@ -34,7 +35,10 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Rows of a table for a period, or one part of them; `reason` says why it is said again."""
+    """Rows of a table for a period, or one part of them; `reason` says why it is said again.
+
+    A `file` goes with the rows of a form, which name its digest.
+    """
 
     table_name: str
     period: str
@@ -45,6 +49,7 @@ class Report:
     watermark: int | None = None
     provisional: bool = False
     reason: str = ""
+    file: File | None = None
 
     @property
     def key(self) -> MessageKey:
@@ -69,6 +74,7 @@ async def _write(conn: Connection, report: Report, content: bytes, revision: int
         revision, report.watermark, report.reason or ("changed" if revision else ""),
     )  # fmt: skip
     body = gzip.compress(encode_lines(envelope), 6, mtime=0) if table.lines else encode_envelope(envelope)
+    body = body if report.file is None else encode_form(body, report.file)
     new = NewMessage(
         report.key, revision, report.parts, table.path.format(prefix=_name_prefix(report)), body,
         "gzip" if table.lines else "", content, len(report.rows), report.provisional, report.reason,
@@ -82,6 +88,8 @@ def _name_prefix(report: Report) -> str:
 
 def decode_rows(message: Message, body: bytes) -> Rows:
     """The rows of a message, from its body."""
+    if TABLES[message.table_name].form:
+        body, _ = decode_form(body)
     if TABLES[message.table_name].lines:
         lines = gzip.decompress(body).splitlines() if message.encoding == "gzip" else body.splitlines()
         return [orjson.loads(line) for line in lines[1:]]
@@ -96,7 +104,7 @@ async def renew(conn: Connection, message: Message, reason: str, now: datetime) 
         raise Conflict("outbox_body_gone", table=message.table_name, period=message.period)
     report = Report(
         message.table_name, message.period, message.prefix, decode_rows(message, body), message.part, message.parts,
-        None, message.provisional, reason,
+        None, message.provisional, reason, decode_form(body)[1] if TABLES[message.table_name].form else None,
     )  # fmt: skip
     await store.lock_key(conn, report.key)
     latest = await store.find_latest(conn, report.key)
@@ -144,10 +152,9 @@ async def send(
     """Send one message and store what it came to."""
     table = TABLES[message.table_name]
     body = await store.fetch_body(conn, message.message_id) or b""
-    call = Call(
-        table.method, message.path, message.prefix, body,
-        "application/x-ndjson" if table.lines else "application/json", message.encoding, str(message.message_id),
-    )  # fmt: skip
+    media_type = "application/x-ndjson" if table.lines else "application/json"
+    media_type = format_form_type(body) if table.form else media_type
+    call = Call(table.method, message.path, message.prefix, body, media_type, message.encoding, str(message.message_id))
     answer = await toplevel.call(call, clock())
     outcome = judge_answer(message, answer, clock(), chance())
     if outcome.refusals:

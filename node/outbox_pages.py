@@ -10,9 +10,12 @@ import orjson
 from asyncpg import Connection, Record
 from fastapi import APIRouter, Query, Response
 
+from node.certificates_api import answer_file
 from node.master_data import DAY_MARK
+from node.monthly_report import SENT_ON
 from node.outbox import decode_rows, retry
 from node.store import outbox as store
+from node.store.monthly_reports import fetch_unreported
 from node.store.outbox import Message, Refusal, Standing
 from node.store.outbox_pages import (
     Wanted,
@@ -28,11 +31,12 @@ from registry.console.frame import format_moment
 from registry.console.sections import Entry, Section
 from registry.console.visits import Post, Posting, Visit, Visiting
 from registry.principals import Principal
-from schemas.days import get_day
+from schemas.days import get_day, get_working_day, list_months
 from schemas.errors import Forbidden, InvalidInput, NotFound, ServiceError
 from schemas.texts import TEXTS
 from schemas.texts.outbox_pages import PAGES
-from schemas.toplevel_tables import CURRENT, TABLES
+from schemas.toplevel_form import decode_form
+from schemas.toplevel_tables import CURRENT, REPORT_DUE, TABLES
 
 PAGE_ROWS = 50
 SHOWN_ROWS = 25
@@ -77,13 +81,15 @@ async def list_messages(
         standing = await store.fetch_standing(conn)
         link = await _describe_link(conn, visit, standing)
         messages = await fetch_page(conn, wanted, cursor, PAGE_ROWS + 1)
-        days, kinds = await _describe_completeness(conn, get_day(visit.state.now())) if is_overview else ([], [])
+        today = get_day(visit.state.now())
+        days, kinds = await _describe_completeness(conn, today) if is_overview else ([], [])
+        due = await _find_due(conn, today)
     following = messages[PAGE_ROWS - 1].number if len(messages) > PAGE_ROWS else None
     return visit.page(
         "outbox.html", status=400 if problems else 200, rows=messages[:PAGE_ROWS], next_before=following,
         before=before, asked={"table": table, "day": day, "state": state}, tables=list(TABLES), states=store.STATES,
         standing=standing, link=link, days=days, daily=DAILY, kinds=kinds, problems=problems,
-        is_overview=is_overview, days_shown=DAYS,
+        is_overview=is_overview, days_shown=DAYS, due=due,
     )  # fmt: skip
 
 
@@ -154,9 +160,19 @@ async def _describe_completeness(
         if cells[-1].state == "missing" and day.isoformat() <= read_until:
             cells[-1] = Cell("idle")
         days.append((prefix, day, cells))
-    standing = [name for name, table in TABLES.items() if not table.daily]
+    standing = [name for name, table in TABLES.items() if not (table.daily or table.monthly)]
+    monthly = [name for name, table in TABLES.items() if table.monthly]
     kinds = await fetch_completeness(conn, standing, CURRENT, CURRENT)
+    kinds += await fetch_completeness(conn, monthly, *list_months(today.isoformat()[:7], 2))
     return days, [(row, _judge(row, False).state) for row in kinds]
+
+
+async def _find_due(conn: Connection, today: date) -> dict[str, Any] | None:
+    """The monthly report that is to be sent next; None where none was due or it was written."""
+    month = list_months(today.isoformat()[:7], 2)[0]
+    if not await fetch_unreported(conn, month, store.STATES):
+        return None
+    return {"month": month, "sent_on": get_working_day(month, SENT_ON), "due": get_working_day(month, REPORT_DUE)}
 
 
 def _judge(row: Record | None, is_closed: bool) -> Cell:
@@ -189,8 +205,22 @@ async def show_message(visit: Visiting, number: int, start: Annotated[int, Query
         refused=len({one.row_number for one in refusals}), refusals_left=len(refusals) - len(shown),
         rows=[(at, _list_values(row)) for at, row in enumerate(rows)][start : start + SHOWN_ROWS], total=len(rows),
         start=start, size=SHOWN_ROWS, has_body=body is not None, may_read=principal.is_operator,
+        has_file=body is not None and TABLES[message.table_name].form,
         may_retry=principal.is_operator and revisions[0].number == number and message.state in RETRIED,
     )  # fmt: skip
+
+
+@router.get("/outbox/{number}/file")
+async def download(visit: Visiting, number: int) -> Response:
+    """The sheet that goes with a monthly report."""
+    visit.get_operator()
+    async with visit.connect() as conn:
+        message = await _get_message(conn, number)
+        body = await store.fetch_body(conn, message.message_id) if TABLES[message.table_name].form else None
+    if body is None:
+        raise NotFound("outbox_unknown", field="number", number=number)
+    file = decode_form(body)[1]
+    return answer_file(file.name.removesuffix(".pdf"), file.content)
 
 
 async def _get_message(conn: Connection, number: int) -> Message:

@@ -53,6 +53,7 @@ class Reporter:
     route: tuple[str, dict[str, int]]
     sources: SourcePolicy = "full"
     operator_file: Path | None = None
+    language: str = "zh"  # of the monthly report
 
 
 @dataclass

@@ -13,6 +13,7 @@ from asyncpg import Connection
 from node.applications import find_reported_month
 from node.enterprise_node_reports import report_own_nodes
 from node.master_data import DAY_MARK, report_master
+from node.monthly_report import SENT_ON, report_month
 from node.outbox import send_due
 from node.plausible_time import find_stored_doubt
 from node.postgres import get_dsn
@@ -22,6 +23,7 @@ from node.settings import ReportSettings
 from node.store import outbox as outbox_store
 from node.store import reports as store
 from node.store.monitor_days import forget_days
+from node.store.monthly_reports import fetch_unreported
 from node.toplevel_client import TopLevel
 from node.toplevel_keys import find_new_key, get_signer
 from node.toplevel_link import (
@@ -40,7 +42,7 @@ from node.toplevel_link import (
     work_on_tasks,
 )
 from registry.prefixes import NodeRules
-from schemas.days import ZONE, get_day
+from schemas.days import ZONE, get_day, get_working_day, list_months
 from schemas.errors import ServiceError, SetupError
 from schemas.toplevel_tables import CURRENT
 
@@ -108,8 +110,9 @@ async def open_link(conn: Connection, settings: ReportSettings, started: datetim
 def make_reporter(settings: ReportSettings) -> Reporter:
     ports = {"tcp": settings.handle_port, "udp": settings.handle_port, "http": settings.resolver_http_port}
     return Reporter(
-        settings.prefixes, (settings.site_address, ports), settings.toplevel_sources, settings.operator_file
-    )
+        settings.prefixes, (settings.site_address, ports), settings.toplevel_sources, settings.operator_file,
+        settings.language,
+    )  # fmt: skip
 
 
 # One step -------------------------------------------------------------------------------------------------------
@@ -215,6 +218,15 @@ async def _applications(conn: Connection, link: Link, now: datetime) -> None:
         await report_applications(conn, link.reporter, now)
 
 
+async def _monthly(conn: Connection, link: Link, now: datetime) -> None:
+    """The report of the month before, as it is, once people have had their days to say what only they know."""
+    today, (month, _) = get_day(now), list_months(get_month(now), 2)
+    if today < get_working_day(month, SENT_ON) or await find_stored_doubt(conn) is not None:
+        return
+    if await fetch_unreported(conn, month, outbox_store.STATES):
+        await report_month(conn, link.reporter, month, {}, now)
+
+
 async def _monitoring(conn: Connection, link: Link, now: datetime) -> None:
     """Once a day, after midnight; days on which nobody reported are made up for as far as figures are kept."""
     if now.astimezone(ZONE).time() < MONITORING_AFTER or await find_stored_doubt(conn) is not None:
@@ -229,10 +241,10 @@ async def _monitoring(conn: Connection, link: Link, now: datetime) -> None:
 
 
 async def _reconcile(conn: Connection, link: Link, now: datetime) -> None:
-    """The last days, this month, and whatever differed when it was compared last: until it is equal, it is an alarm."""
+    """The last days and months, and whatever differed when it was compared last: until it is equal, it is an alarm."""
     periods = {(get_day(now) - timedelta(days=back)).isoformat() for back in range(1, RECONCILED_DAYS + 1)}
     differing = await store.fetch_differing(conn, get_day(now) - store.COMPARED)
-    periods |= {get_month(now), *(period for period, _, _ in differing if period != CURRENT)}
+    periods |= {*list_months(get_month(now), 2), *(period for period, _, _ in differing if period != CURRENT)}
     for period in sorted(periods):
         compare = reconcile_month if len(period) == len("2026-11") else reconcile_day
         if not await compare(conn, link, period, now):
@@ -265,6 +277,7 @@ SCHEDULE: tuple[tuple[str, float, Work], ...] = (
     ("own_nodes", 60, lambda conn, link, now: report_own_nodes(conn, link.reporter.prefixes, now)),
     ("applications", 600, _applications),
     ("monitoring", 600, _monitoring),
+    ("monthly", 3_600, _monthly),
     ("waiting", 5, _waiting),
     ("decisions", 300, _decisions),
     ("reconciliation", 1_800, _reconcile),

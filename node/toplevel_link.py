@@ -13,6 +13,7 @@ import aiohttp
 import orjson
 from asyncpg import Connection, Record
 
+from node.monthly_report import report_month
 from node.outbox import TRY_AGAIN, decode_rows, renew
 from node.plausible_time import ABOVE_MARK
 from node.report_rows import make_route
@@ -38,7 +39,7 @@ MAX_TASK_CHARACTERS = 10_000
 STATISTICS = ("T3", "T8")
 MONITORING = ("M1", "M2")
 DAILY = (*STATISTICS, *MONITORING)
-MONTHLY = ("T5", "T10")
+MONTHLY = ("T5", "T10", "MR")
 STANDING = ("T1", "T2", "T4", "T6", "T7", "T11", "PREFIXES")  # states have a message each, and a receipt for it
 _GROUPS = {"T1": "node", "T2": "node", "T6": "enterprises", "T7": "prefixes", "T4": "templates", "T11": "templates",
            "T5": "applications", "T10": "applications", "PREFIXES": "prefixes", "STATE": "prefixes",
@@ -225,6 +226,8 @@ async def _correct(conn: Connection, link: Link, asked: tuple[str, str], now: da
     table, period = asked
     if table in DAILY:
         written = await _write_day(conn, link, table, period, now)
+    elif table == "MR":
+        written = await report_month(conn, link.reporter, period, {}, now)
     elif table == "T9":
         return f"{table} {period} is what the log of changes says; what is changed goes with the day it is changed on"
     else:

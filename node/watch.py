@@ -33,7 +33,8 @@ from schemas.process_stats import read_stats
 TOTALS_SECONDS = 60.0
 DATABASE_SECONDS = 5.0
 AGENT_SILENT_SECONDS = 60.0
-STORED = ("report_refused", "restored", "clock_jumped", "problem_reported")  # cannot be seen while the database is away
+# Cannot be seen while the database is away.
+STORED = ("report_refused", "report_overdue", "restored", "clock_jumped", "problem_reported")
 TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 log = logging.getLogger("idnode.alarms")

@@ -14,15 +14,18 @@ from asyncpg import Connection
 from node.alarms import Condition
 from node.clock import ask_time_server
 from node.metrics import get_size_bytes, list_places
+from node.monthly_report import find_overdue_month
 from node.plausible_time import find_stored_doubt
 from node.segment_files import get_free_bytes, is_read_only
 from node.segment_keeping import choose_reserve_bytes
 from node.settings import WatchSettings
 from node.store import monitoring
+from node.store.monthly_reports import fetch_unreported
 from node.store.reports import COMPARED, fetch_differing
 from node.tls import read_end
-from schemas.days import get_day
+from schemas.days import get_day, get_working_day
 from schemas.process_stats import FRESH_SECONDS
+from schemas.toplevel_tables import REPORT_DUE
 
 AWAY_SECONDS = 10.0
 WINDOW_SECONDS = 300.0  # for the share of misses
@@ -171,9 +174,13 @@ def check_database(is_up: bool, memory: Memory, now: float) -> Iterator[Conditio
 
 
 async def check_stored(conn: Connection) -> list[Condition]:
-    """What only the database knows: reports refused or not the same above, a restore nobody has looked at yet, a clock
-    nobody believes, problems with codes that nobody has taken up."""
+    """What only the database knows: reports refused or not the same above, or overdue, a restore nobody has looked at
+    yet, a clock nobody believes, problems with codes that nobody has taken up."""
     found = []
+    month = find_overdue_month(get_day(datetime.now(UTC)))
+    if await fetch_unreported(conn, month, ("accepted", "sent")):
+        due = get_working_day(month, REPORT_DUE).isoformat()
+        found.append(Condition("report_overdue", month, {"due": due}))
     outbox = await monitoring.fetch_outbox(conn)
     trouble = {name: outbox[name] for name in ("refused", "dead")}
     trouble["differing"] = len(await fetch_differing(conn, get_day(datetime.now(UTC)) - COMPARED))

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from typing import Any, Literal, NamedTuple
 
 from schemas.certificates import check_uscc
-from schemas.days import get_day
+from schemas.days import get_day, list_months
 from schemas.errors import InvalidInput
 from schemas.templates import MAX_TEXT_CHARACTERS
 from schemas.toplevel_envelope import encode_canonical
@@ -64,6 +64,7 @@ class Table:
     monthly: bool = False
     below: bool = False  # the rows' `prefix` stands below the node's, not equal to it
     lines: bool = False  # NDJSON instead of one document
+    form: bool = False  # multipart: the document, and the file it names; of a month that is over
 
 
 def _is_day(value: object) -> bool:
@@ -131,6 +132,7 @@ _FORMS: dict[str, Callable[[object], bool]] = {
     "milliseconds": _is_milliseconds,
     "port": lambda value: type(value) is int and 1 <= value <= 65_535,
     "day": _is_day,
+    "month": _is_month,
     "instant": _is_instant,
     "address": _is_address,
     "host": lambda value: isinstance(value, str) and bool(_NAMES.fullmatch(value)),
@@ -240,6 +242,57 @@ def _check_monitor(row: Row) -> Iterator[Problem]:
                 yield Problem("E516", name)
 
 
+REPORT_DUE = 10  # working days after the month
+REPORTED_MONTHS = 6
+MAX_REPORT_BYTES = 10 * 1024 * 1024
+MAX_REPORT_TEXT = 4_000
+REPORT_FIGURES = {"registerAvgMs", "resolveAvgMs", "effectiveHours"}
+REPORT_TYPES = ("application/pdf", "application/vnd.openxmlformats-officedocument.wordprocessingml.document")
+
+
+def _check_service_level(row: Row) -> Iterator[Problem]:
+    """Six months that end with the one reported, and their mean; what was not measured is left out."""
+    months = [entry.get("month") for entry in row["sla"]]
+    if months != list_months(row["month"], REPORTED_MONTHS):
+        yield Problem("E517", "sla")
+    figures = [entry[name] for entry in (*row["sla"], row["average"]) for name in REPORT_FIGURES & entry.keys()]
+    if not all(map(_is_milliseconds, figures)):
+        yield Problem("E102", "sla")
+
+
+def _check_operating(row: Row) -> Iterator[Problem]:
+    """Hours of service of the month beside how many it has; without hours nobody measured them."""
+    for entry in row["operating"]:
+        of, hours = entry.get("of"), entry.get("hours", 0)
+        if not (_is_text(entry.get("service")) and _is_milliseconds(of) and _is_milliseconds(hours) and hours <= of):
+            yield Problem("E518", "operating")
+            return
+
+
+def _check_works(row: Row) -> Iterator[Problem]:
+    """Maintenance and emergencies: from, to, what. An empty list says that there were none."""
+    for name in ("maintenance", "emergencies"):
+        for entry in row.get(name) or ():
+            span = [entry.get("from"), entry.get("to")]
+            is_span = all(map(_is_instant, span)) and _read_instant(span[0]) <= _read_instant(span[1])
+            if not (is_span and _is_text(entry.get("what")) and len(entry["what"]) <= MAX_REPORT_TEXT):
+                yield Problem("E519", name)
+                break
+
+
+def _read_instant(value: object) -> datetime:
+    return datetime.fromisoformat(str(value))
+
+
+def _check_file(row: Row) -> Iterator[Problem]:
+    """What the document beside it must be: a name, PDF or DOCX, its size and SHA-256."""
+    named = row["file"]
+    size, digest = named.get("size"), named.get("sha256")
+    is_named = _is_text(named.get("name")) and named.get("type") in REPORT_TYPES and _is_count(size)
+    if not (is_named and isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest)):
+        yield Problem("E520", "file")
+
+
 # Columns --------------------------------------------------------------------------------------------------------
 
 _ROUTE = (
@@ -333,6 +386,12 @@ TABLES: dict[str, Table] = {
                Column("class", (1, 2, 3, 4)), Column("cause", "text", False), Column("item", "text", False),
                Column("relatedEventId", "text", False, 64)),
               (_check_recovery,)),
+        Table("MR", "POST", "/reports/monthly", 1, ("month",),
+              (Column("month", "month"), Column("sla", "objects"), Column("average", "object"),
+               Column("operating", "objects"), Column("maintenance", "objects", False),
+               Column("emergencies", "objects", False), Column("remarks", "text", False, MAX_REPORT_TEXT),
+               Column("file", "object")),
+              (_check_service_level, _check_operating, _check_works, _check_file), monthly=True, form=True),
         Table("PREFIXES", "POST", "/prefixes", 100, ("prefix",),
               (Column("prefix", "prefix"), Column("uscc", "text", True, 32), Column("encodingType", ENCODINGS)),
               below=True),
@@ -356,8 +415,9 @@ def judge_row(table: Table, row: object, shr_prefix: str, period: str) -> list[P
     prefix = row.get("prefix") or (row["handle"].partition("/")[0] if "handle" in row else "")
     if prefix and not (prefix.startswith(f"{shr_prefix}.") or (prefix == shr_prefix and not table.below)):
         problems.append(Problem("E302", "prefix"))
-    if table.daily and "day" in row and row["day"] != period:
-        problems.append(Problem("E505", "day"))
+    for name, is_of in (("day", table.daily), ("month", table.monthly)):
+        if is_of and name in row and row[name] != period:
+            problems.append(Problem("E505", name))
     return problems
 
 
@@ -387,11 +447,12 @@ def judge_rows(table: Table, rows: Sequence[object], shr_prefix: str, period: st
 
 
 def judge_period(table: Table, period: object, today: date) -> Problem | None:
-    """Daily tables have a day that has begun, monthly ones such a month; the others say `current`."""
+    """Daily tables have a day that has begun, monthly ones such a month, or one that is over; others say `current`."""
     if table.monthly:
         if not _is_month(period):
             return Problem("E107", "period")
-        return Problem("E514", "period") if str(period) > today.isoformat()[:7] else None
+        running = today.isoformat()[:7]
+        return Problem("E514", "period") if str(period) > running or (table.form and period == running) else None
     if not table.daily:
         return None if period == CURRENT else Problem("E107", "period")
     if not _is_day(period):

@@ -63,26 +63,80 @@ def report(
     provisional: Annotated[
         bool, typer.Option("--provisional", help="当天尚未结束的数字 / figures of a day that is not over")
     ] = False,
+    month: Annotated[
+        str | None, typer.Option("--month", metavar="M", help="2024-05：该月月报（MR） / the monthly report instead")
+    ] = None,
+    given: Annotated[
+        Path | None, typer.Option("--given", metavar="FILE", help="月报中人工填写的内容 / what people say in it")
+    ] = None,
+    pdf: Annotated[
+        Path | None, typer.Option("--pdf", metavar="FILE", help="只写出月报文稿，不上报 / only write the sheet")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """上报一天的统计（T3、T8），并显示回执 / Report the statistics of a day and show what was answered"""
+    """上报一天的统计（T3、T8）或一个月的月报，并显示回执 / Report a day or a month and show what was answered"""
+    if month is None and (given or pdf):
+        raise InvalidInput("field_missing", field="month")
+    if month is not None and pdf is not None:
+        pdf.write_bytes(run(_draw_month(month, given)))
+        if as_json:
+            print_json({"month": month, "file": str(pdf)})
+        else:
+            print(say(LABELS["month_drawn"], get_language(), path=pdf))
+        return
     today = get_day(datetime.now(UTC))
     wanted = _parse_day(day, today if provisional else today - timedelta(days=1))
-
-    async def work() -> list[dict[str, Any]]:
-        from node.reporting import report_day
-
-        async with _open_link() as (conn, link):
-            await note_command(conn, "begun")
-            await report_day(conn, link.reporter, wanted, datetime.now(UTC), provisional)
-            return await _send_day(conn, link, wanted)
-
-    messages = run(work())
+    messages = run(_report_day(wanted, provisional) if month is None else _report_month(month, given))
     if as_json:
-        print_json({"day": wanted.isoformat(), "provisional": provisional, "messages": messages})
+        about = {"day": wanted.isoformat(), "provisional": provisional} if month is None else {"month": month}
+        print_json(about | {"messages": messages})
     else:
         _print_messages(messages)
     raise typer.Exit(0 if all(message["state"] == "accepted" for message in messages) else 1)
+
+
+async def _report_day(day: date, provisional: bool) -> list[dict[str, Any]]:
+    from node.reporting import report_day
+
+    async with _open_link() as (conn, link):
+        await note_command(conn, "begun")
+        await report_day(conn, link.reporter, day, datetime.now(UTC), provisional)
+        return await _send_now(conn, link, ("T3", "T8"), day.isoformat())
+
+
+async def _report_month(month: str, given: Path | None) -> list[dict[str, Any]]:
+    from node.monthly_report import report_month
+
+    said = _read_given(given)
+    async with _open_link() as (conn, link):
+        await note_command(conn, "begun")
+        await report_month(conn, link.reporter, month, said, datetime.now(UTC))
+        return await _send_now(conn, link, ("MR",), month)
+
+
+async def _draw_month(month: str, given: Path | None) -> bytes:
+    """The sheet of the first secondary prefix as it would go now."""
+    from node.monthly_report import draw_report, find_told, make_report, read_given
+    from node.reporting_loop import make_reporter
+
+    said, settings = _read_given(given), load()
+    reporter, prefix = make_reporter(settings), settings.prefixes[0]
+    async with open_database(settings) as conn:
+        row = await make_report(conn, prefix, month, read_given(await find_told(conn, prefix, month)) | said)
+    return (await draw_report(reporter, prefix, row, datetime.now(UTC))).content
+
+
+def _read_given(path: Path | None) -> dict[str, Any]:
+    """What the operator says in the monthly report; raises InvalidInput."""
+    if path is None:
+        return {}
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInput("monthly_report_file", field="given", path=str(path), reason=str(error)) from error
+    if not isinstance(document, dict):
+        raise InvalidInput("monthly_report_file", field="given", path=str(path), reason="{}")
+    return document
 
 
 @asynccontextmanager
@@ -94,15 +148,15 @@ async def _open_link() -> "AsyncIterator[tuple[Connection, Link]]":
         yield conn, link
 
 
-async def _send_day(conn: "Connection", link: "Link", day: date) -> list[dict[str, Any]]:
+async def _send_now(conn: "Connection", link: "Link", tables: tuple[str, ...], period: str) -> list[dict[str, Any]]:
     """Send what was not answered yet, at once; the newest revision of every part as it stands then."""
     from node.outbox import send
     from node.store import outbox as store
 
     shown = []
     for prefix in link.reporter.prefixes:
-        for table in ("T3", "T8"):
-            for message in await store.fetch_latest_of(conn, table, day.isoformat(), prefix):
+        for table in tables:
+            for message in await store.fetch_latest_of(conn, table, period, prefix):
                 if message.state in ("waiting", "sent", "dead"):
                     await send(conn, link.toplevel, message, lambda: datetime.now(UTC))
                 shown.append(await _format_message(conn, message.number))
@@ -144,7 +198,7 @@ def list_(
     state: Annotated[
         list[str] | None, typer.Option("--state", help="waiting, sent, accepted, refused, dead, replaced")
     ] = None,
-    table: Annotated[str | None, typer.Option("--table", help="T1 … T11, PREFIXES, STATE")] = None,
+    table: Annotated[str | None, typer.Option("--table", help="T1 … T11, M1 … M3, MR, PREFIXES, STATE")] = None,
     day: Annotated[str | None, typer.Option("--day", metavar="D", help="统计期 / period")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=MAX_SENT)] = 50,
     as_json: AsJson = False,
@@ -279,7 +333,7 @@ def nodes(day: Day = None, as_json: AsJson = False) -> None:
     wanted = _parse_day(day, get_day(datetime.now(UTC)) - timedelta(days=1))
 
     async def work() -> list[dict[str, Any]]:
-        from node.store.enterprise_nodes import fetch_nodes
+        from node.store.enterprise_node_pages import fetch_nodes
 
         async with open_database(load()) as conn:
             return [dict(row) for row in await fetch_nodes(conn, wanted)]
@@ -322,7 +376,9 @@ def _open_book() -> "Book":
 
 def received(
     day: Day = None,
-    table: Annotated[str | None, typer.Option("--table", help="T1 … T11, M1 … M3；缺省为 / default: T3, T8")] = None,
+    table: Annotated[
+        str | None, typer.Option("--table", help="T1 … T11, M1 … M3, MR；缺省为 / default: T3, T8")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """演练节点收到的某日统计（T3、T8）或某张表 / The rows of T3 and T8 it received of a day, or those of a table"""

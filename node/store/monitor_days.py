@@ -102,5 +102,5 @@ async def fetch_peaks(conn: Connection, prefix_ids: Sequence[int], day: date) ->
 
 async def forget_days(conn: Connection, before: date) -> None:
     """What was reported long ago."""
-    for table in ("monitor_days", "monitor_peaks", "enterprise_node_monitors"):
+    for table in ("monitor_days", "monitor_peaks", "enterprise_node_monitors", "operating_days"):
         await conn.execute(f"DELETE FROM {table} WHERE day < $1", before)  # noqa: S608

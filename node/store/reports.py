@@ -214,10 +214,10 @@ async def fetch_present(conn: Connection, prefix_id: int, keys: Sequence[str]) -
 
 
 async def fetch_alarms(conn: Connection, since: datetime, limit: int) -> list[Record]:
-    """Alarms that were raised or ended since an instant, in that order. Refused reports are nothing to report."""
+    """Alarms that were raised or ended since an instant, in that order. Reports that are refused or late are none."""
     return await conn.fetch(
         "SELECT alarm_id, cause, subject, raised, cleared FROM alarms WHERE greatest(raised, cleared) >= $1"
-        " AND cause <> 'report_refused' ORDER BY greatest(raised, cleared), alarm_id LIMIT $2",
+        " AND cause NOT IN ('report_refused', 'report_overdue') ORDER BY greatest(raised, cleared), alarm_id LIMIT $2",
         since,
         limit,
     )

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from schemas.toplevel_form import File
+
 SCHEMA = Path(__file__).with_name("schema.sql")
 FILE_NAME = "book.sqlite"
 REFUSALS_KEPT = 10_000
@@ -182,6 +184,19 @@ def fetch_rows_about(book: Book, table_name: str, row_prefix: str) -> list[dict[
         (table_name, row_prefix),
     )
     return [json.loads(row["document"]) for row in rows]
+
+
+def store_file(book: Book, key: MessageKey, file: File) -> None:
+    """In place of the one before."""
+    book.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", (*key[:3], *file))
+
+
+def find_file(book: Book, prefix: str, table_name: str, period: str) -> File | None:
+    row = book.execute(
+        "SELECT name, media_type, content FROM files WHERE prefix = ? AND table_name = ? AND period = ?",
+        (prefix, table_name, period),
+    ).fetchone()
+    return None if row is None else File(*row)
 
 
 def fetch_messages(book: Book, period: str | None = None) -> list[sqlite3.Row]:

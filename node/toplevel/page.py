@@ -14,6 +14,7 @@ from node.wording import say
 from schemas.days import ZONE, get_day
 from schemas.texts import format_message
 from schemas.texts.toplevel import LABELS
+from schemas.toplevel_tables import TABLES
 
 DAYS_SHOWN = 3
 MESSAGES_SHOWN = 60
@@ -50,6 +51,7 @@ def render_page(book: Book, now: datetime, language: str) -> str:
         scores=score(book, get_day(now) - timedelta(days=1), DAYS_SHOWN),
         refusals=refusals,
         tasks=store.fetch_tasks(book),
+        tables=TABLES,
         behaviour=changed,
     )
 

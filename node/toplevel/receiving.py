@@ -29,12 +29,21 @@ from schemas.toplevel_envelope import (
     check_claims,
     encode_canonical,
 )
-from schemas.toplevel_tables import TABLES, Problem, Table, format_row_key, judge_period, judge_rows
+from schemas.toplevel_form import File, decode_form
+from schemas.toplevel_tables import (
+    MAX_REPORT_BYTES,
+    TABLES,
+    Problem,
+    Table,
+    format_row_key,
+    judge_period,
+    judge_rows,
+)
 
 MAX_UNPACKED_BYTES = 256 * 1024 * 1024
 MAX_PARTS = 2**31 - 1  # some number their parts by what they are about
 ROUTES = ("T2", "T7")
-UNAUTHORISED, NOT_YOURS, MALFORMED, CONFLICT, UNPROCESSABLE = 401, 403, 400, 409, 422
+UNAUTHORISED, NOT_YOURS, MALFORMED, CONFLICT, TOO_LARGE, UNPROCESSABLE = 401, 403, 400, 409, 413, 422
 
 
 class CallRefused(Exception):
@@ -107,10 +116,10 @@ def accept(book: Book, received: Received, tables: Sequence[Table], told: tuple[
             if known.digest != body_digest:
                 raise CallRefused(CONFLICT, (-1, Problem("E401", "Idempotency-Key")))
             return Reply(known.status, orjson.loads(known.answer))
-        document, rows = read_message(received.body, tables)
+        document, rows, file = read_message(received.body, tables)
         table = find_table(document, tables)
         key, rev, parts = read_key(document, table, received)
-        reply = _keep(book, received, (key, rev, parts), (table, rows), told)
+        reply = _keep(book, received, (key, rev, parts), (table, rows, file), told)
         answer = orjson.dumps(reply.document).decode()
         store.store_receipt(
             book, claims.app, claims.idempotency_key, Receipt(body_digest, reply.status, answer), received.at_ms
@@ -119,9 +128,14 @@ def accept(book: Book, received: Received, tables: Sequence[Table], told: tuple[
     return reply
 
 
-def read_message(body: bytes, tables: Sequence[Table]) -> tuple[dict[str, Any], list[Any]]:
-    """The envelope and its rows; a body of lines has the envelope on the first. Raises CallRefused."""
+def read_message(body: bytes, tables: Sequence[Table]) -> tuple[dict[str, Any], list[Any], File | None]:
+    """The envelope, its rows, and the file of a form; a body of lines has the envelope first. Raises CallRefused."""
+    file = None
     try:
+        if any(table.form for table in tables):
+            if len(body) > MAX_REPORT_BYTES:
+                raise CallRefused(TOO_LARGE, (-1, Problem("E521", "body")))
+            body, file = decode_form(body)
         if any(table.lines for table in tables):
             lines = unpack(body).splitlines()
             document, rows = orjson.loads(lines[0]), [orjson.loads(line) for line in lines[1:]]
@@ -132,7 +146,7 @@ def read_message(body: bytes, tables: Sequence[Table]) -> tuple[dict[str, Any], 
         raise CallRefused(MALFORMED, (-1, Problem("E104", "rows"))) from None
     if not isinstance(document, dict) or not isinstance(rows, list):
         raise CallRefused(MALFORMED, (-1, Problem("E104", "rows")))
-    return document, rows
+    return document, rows, file
 
 
 def unpack(body: bytes) -> bytes:
@@ -171,20 +185,24 @@ def read_key(document: dict[str, Any], table: Table, received: Received) -> tupl
 
 
 def _keep(
-    book: Book, received: Received, where: tuple[MessageKey, int, int], what: tuple[Table, list[Any]],
+    book: Book, received: Received, where: tuple[MessageKey, int, int], what: tuple[Table, list[Any], File | None],
     told: tuple[str, str],
 ) -> Reply:  # fmt: skip
-    (key, rev, parts), (table, rows) = where, what
+    (key, rev, parts), (table, rows, file) = where, what
     content = sha256(encode_canonical(rows)).hexdigest()
     newest = store.find_message(book, key)
     if newest is not None and newest.rev == rev and newest.digest != content:
         raise CallRefused(CONFLICT, (-1, Problem("E403", "rev")))
+    if table.form and not rows:
+        raise CallRefused(MALFORMED, (-1, Problem("E101", "rows")))
     if len(rows) > table.limit:
         raise CallRefused(UNPROCESSABLE, (-1, Problem("E110", "rows")))
     found = judge_rows(table, rows, key.prefix, key.period)
     if told[0] == table.name and rows:
         found.append((0, Problem("E599", table.key[0])))
     found += _judge_holders(book, table, rows, {number for number, _ in found})
+    if file is not None and not found:
+        found += [(at, Problem("E520", "file")) for at, row in enumerate(rows) if row["file"] != describe_file(file)]
     refused = {number for number, _ in found}
     for number, problem in found:
         row_key = format_row_key(table, rows[number]) if isinstance(rows[number], dict) else ""
@@ -193,11 +211,18 @@ def _keep(
         _store_rows(book, key, rev, (table, rows, refused))
         entry = Message(rev, parts, content, len(rows) - len(refused), len(refused), received.at_ms)
         store.store_message(book, key, entry)
+        if file is not None and not found:
+            store.store_file(book, key, file)
         _follow(book, received, table, [row for at, row in enumerate(rows) if at not in refused], told[1])
     receipt = make_receipt(found, len(rows) - len(refused), len(rows), received.at_ms)
     if table.name in ROUTES:
         receipt["effectiveSec"] = 0  # what is in the book is resolved
     return Reply(_choose_status(table, len(rows) - len(refused), found), receipt)
+
+
+def describe_file(file: File) -> dict[str, Any]:
+    """What the row must say of the file beside it."""
+    return {"name": file.name, "type": file.media_type, "size": len(file.content), "sha256": file.sha256}
 
 
 def _choose_status(table: Table, accepted: int, found: Sequence[tuple[int, Problem]]) -> int:

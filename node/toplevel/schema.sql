@@ -54,6 +54,16 @@ CREATE TABLE IF NOT EXISTS rows (
     document TEXT NOT NULL,
     PRIMARY KEY (prefix, table_name, period, part, row_key)
 ) WITHOUT ROWID;
+-- What came beside the rows of a form, of the highest revision.
+CREATE TABLE IF NOT EXISTS files (
+    prefix TEXT NOT NULL,
+    table_name TEXT NOT NULL,
+    period TEXT NOT NULL,
+    name TEXT NOT NULL,
+    media_type TEXT NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (prefix, table_name, period)
+);
 CREATE TABLE IF NOT EXISTS prefixes (
     prefix TEXT PRIMARY KEY,
     shr_prefix TEXT NOT NULL,

@@ -4,7 +4,8 @@ from datetime import date, timedelta
 from typing import Any
 
 from node.toplevel.book import Book, fetch_messages, fetch_rows
-from schemas.toplevel_tables import CURRENT
+from schemas.days import get_working_day, list_months
+from schemas.toplevel_tables import CURRENT, REPORT_DUE
 
 DAILY = ("T3", "T8", "M1", "M2")
 MONTHLY = ("T5", "T10")
@@ -23,8 +24,17 @@ def score(book: Book, last: date, days: int = 7) -> list[dict[str, Any]]:
             lines += [_judge(book, seen, (prefix, table, day.isoformat())) for table in DAILY]
         month = (last + timedelta(days=1)).isoformat()[:7]  # that of today: it is told on its first day
         lines += [_judge(book, seen, (prefix, table, month)) for table in MONTHLY]
+        lines += [_judge(book, seen, (prefix, "MR", before)) for before in _list_due(seen, prefix, last)]
         lines += [_judge(book, seen, (prefix, table, CURRENT)) for table in STANDING]
     return lines
+
+
+def _list_due(seen: dict[Any, dict[str, Any]], prefix: str, last: date) -> list[str]:
+    """The month before, once its report is due or there: of a node that told of one of its days."""
+    before = list_months((last + timedelta(days=1)).isoformat()[:7], 2)[0]
+    told = any(key[:2] == (prefix, "T3") and key[2].startswith(before) for key in seen)
+    is_due = told and last >= get_working_day(before, REPORT_DUE)
+    return [before] if is_due or (prefix, "MR", before) in seen else []
 
 
 def _judge(book: Book, seen: dict[Any, dict[str, Any]], key: tuple[str, str, str]) -> dict[str, Any]:

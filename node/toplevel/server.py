@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -32,7 +32,7 @@ from schemas.days import get_day
 from schemas.signatures import KeyRefused, check_public_key, format_key_id
 from schemas.texts import choose_language
 from schemas.toplevel_envelope import BASE_PATH, EnvelopeRefused, parse_claims
-from schemas.toplevel_tables import CURRENT, TABLES, Problem, reconcile
+from schemas.toplevel_tables import CURRENT, REPORT_TYPES, TABLES, Problem, reconcile
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 TASK_STATES = ("done", "failed")
@@ -58,6 +58,7 @@ def create_app(book: Book, clock: Callable[[], datetime] = read_clock) -> FastAP
     app.state.toplevel = state
     app.add_api_route("/health", _get_health, methods=["GET"])
     app.add_api_route("/", _get_page, methods=["GET"])
+    app.add_api_route("/files/{prefix}/{table}/{period}", _get_file, methods=["GET"])
     app.add_api_route("/sim/score", _get_score, methods=["GET"])
     app.add_api_route("/sim/enrol", _post_enrolment, methods=["POST"])
     app.add_api_route("/api/handles/{handle:path}", _get_handle, methods=["GET"])
@@ -81,6 +82,16 @@ async def _get_health(request: Request) -> Response:
 async def _get_handle(request: Request, handle: str) -> Response:
     status, document = answer_http(_state(request).book, unquote(handle))
     return reply(status, document)
+
+
+async def _get_file(request: Request, prefix: str, table: str, period: str) -> Response:
+    """A file that came with a report, to be saved: nobody's HTML is shown here."""
+    file = store.find_file(_state(request).book, prefix, table, period)
+    if file is None:
+        return reply(404, {"code": "E601"})
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name)}"}
+    kind = file.media_type if file.media_type in REPORT_TYPES else "application/octet-stream"
+    return Response(file.content, 200, headers, kind)
 
 
 async def _get_score(request: Request) -> Response:

@@ -42,6 +42,12 @@ TEXTS: dict[str, Text] = {
         "See them with idnode outbox list --state refused, and why with idnode outbox show; once repaired they go again"
         " as the next revision. The page of reports marks days that differ: let the node above ask for a resend.",
     ),
+    "alarm_report_overdue": Text(
+        "{subject} 的月报应于 {due} 前送达上级节点，至今没有送达。",
+        "The monthly report of {subject} was due above by {due} and has not arrived.",
+        "运行 idnode report --month {subject} 补报；仍未送达的，见 idnode outbox。",
+        "Send it by idnode report --month {subject}; if it does not arrive, see idnode outbox.",
+    ),
     "alarm_certificate_expiring": Text(
         "证书 {subject} 将于 {end} 到期，还剩 {days} 天。",
         "The certificate {subject} ends at {end}, in {days} days.",

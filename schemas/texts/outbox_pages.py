@@ -34,6 +34,15 @@ PAGES: dict[str, tuple[str, str]] = {
         "打开报文，看是哪一行、哪一项；改正资料后节点自动以下一修订版重报。",
         "Open the message to see which row and column; the repaired row goes again as the next revision by itself.",
     ),
+    "outbox_month_due": ("{month} 的月报尚未上报，期限 {due}",
+                         "The monthly report of {month} was not sent yet; it is due by {due}"),
+    "outbox_month_due_todo": (
+        "维护、应急等人工内容用 idnode report --month {month} --given 文件 填报并发送；"
+        "到 {day} 仍未发送的，按已有内容自动上报，未填的注明“未填报”。",
+        "Say what only people know, maintenance and emergencies, and send it by idnode report --month {month} --given"
+        " FILE. On {day} it goes by itself as it is, with what is missing named so.",
+    ),
+    "outbox_file": ("下载文稿", "Download the sheet"),
     "outbox_waiting_now": ("等待中", "Waiting"),
     "outbox_refused_now": ("被退回", "Refused"),
     "outbox_dead_now": ("已停发", "Parked"),
@@ -49,7 +58,7 @@ PAGES: dict[str, tuple[str, str]] = {
     "outbox_no_days_text": (
         "日终封账后自动上报前一日的统计。", "The figures of a day are reported when it is closed.",
     ),
-    "outbox_kinds": ("资料与状态", "Dossiers and states"),
+    "outbox_kinds": ("资料、状态与月度报表", "Dossiers, states and monthly reports"),
     "outbox_day": ("日期", "Day"),
     "outbox_complete": ("已接收", "accepted"),
     "outbox_missing": ("未上报", "not reported"),
@@ -97,6 +106,7 @@ PAGES: dict[str, tuple[str, str]] = {
     "outbox_M1": ("二级节点日监测", "The node's monitoring"),
     "outbox_M2": ("企业日监测", "Enterprises' monitoring"),
     "outbox_M3": ("异常与恢复", "Faults and recoveries"),
+    "outbox_MR": ("月报", "The monthly report"),
     "outbox_PREFIXES": ("前缀申请", "Prefixes approved"),
     "outbox_STATE": ("前缀状态", "States of prefixes"),
     # one message

@@ -109,7 +109,8 @@ def test_the_book_survives_a_restart_and_a_broken_one_is_an_empty_one(tmp_path: 
 
 @pytest.mark.parametrize("cause", CAUSES)
 def test_every_cause_has_words_in_which_nothing_is_missing(cause: str) -> None:
-    names = "seconds percent answers path free lost refused dead differing end days times note hours at number latest"
+    names = "seconds percent answers path free lost refused dead differing end days times note hours at due number"
+    names += " latest"
     details = dict.fromkeys(names.split(), 1)
     assert f"alarm_{cause}" in TEXTS
     for language in ("zh", "en"):

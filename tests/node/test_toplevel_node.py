@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,11 +23,14 @@ from node.handle_client import ask
 from node.toplevel import book as store
 from node.toplevel.resolving import Datagrams, Streams
 from node.toplevel_client import Answer, Call
+from schemas.days import get_day, list_months
 from schemas.handle_bodies import ResolutionRequest
 from schemas.signatures import digest, format_key_id, format_public_key, make_private_key
 from schemas.texts import TEXTS
 from schemas.toplevel_envelope import Envelope, encode_envelope, encode_lines, make_headers
 from schemas.toplevel_tables import CURRENT, TABLES, judge_row, make_merkle_root
+from tests.node.command_line import run_here
+from tests.node.pdf_reading import read_cells
 from tests.node.toplevel_world import PREFIX, START, YESTERDAY, Above, make_firm_row, run_above
 
 ROOT = Path(__file__).parents[2]
@@ -308,46 +312,67 @@ async def wait_for_health(url: str) -> None:
                 await asyncio.sleep(0.05)
 
 
-async def test_a_day_goes_by_command_from_the_node_to_the_rehearsal_node_and_back_into_words(
+async def test_reports_go_by_command_from_the_node_to_the_rehearsal_node_and_back_into_words(
     database_url: str, tmp_path: Path
 ) -> None:
     port, handle_port = find_ports()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("IDNODE_")} | {
+    settings = {
         "IDNODE_DATABASE_URL": database_url, "IDNODE_DATA_DIR": str(tmp_path), "IDNODE_LANGUAGE": "en",
-        "IDNODE_TOPLEVEL_PORT": str(port), "IDNODE_TOPLEVEL_HANDLE_PORT": str(handle_port), "PYTHONPATH": str(ROOT),
+        "IDNODE_TOPLEVEL_PORT": str(port), "IDNODE_TOPLEVEL_HANDLE_PORT": str(handle_port),
         "IDNODE_TOPLEVEL_ALGORITHM": "SM2-SM3",
     }  # fmt: skip
 
-    def run(*arguments: str) -> tuple[int, Any]:
-        command = [sys.executable, "-m", "node.cli", *arguments, "--json"]
-        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert "Traceback" not in done.stderr, done.stderr
+    async def run(*arguments: str) -> tuple[int, Any]:
+        done = await asyncio.to_thread(run_here, [*arguments, "--json"], settings, tmp_path)
         return done.returncode, json.loads(done.stdout or done.stderr)
 
-    silent, messages = await asyncio.to_thread(run, "report", "--day", YESTERDAY)
+    silent, messages = await run("report", "--day", YESTERDAY)
     assert silent == 1
     assert {message["state"] for message in messages["messages"]} == {"waiting"}
-    running = subprocess.Popen([sys.executable, "-m", "node.cli", "toplevel"], env=environment, cwd=tmp_path)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("IDNODE_")}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "node.cli", "toplevel"], env=kept | settings | {"PYTHONPATH": str(ROOT)}, cwd=tmp_path
+    )
     try:
         await wait_for_health(f"http://127.0.0.1:{port}")
-        status, sent = await asyncio.to_thread(run, "report", "--day", YESTERDAY)
+        status, sent = await run("report", "--day", YESTERDAY)
         assert status == 0, sent
         assert [(m["table_name"], m["state"], m["revision"]) for m in sent["messages"]] == [
             ("T3", "accepted", 0), ("T8", "accepted", 0),
         ]  # fmt: skip
-        _, received = await asyncio.to_thread(run, "toplevel", "received", "--day", YESTERDAY)
+        _, received = await run("toplevel", "received", "--day", YESTERDAY)
         assert [row["prefix"] for row in received["T3"]] == [PREFIX]
-        _, rotated = await asyncio.to_thread(run, "toplevel", "rotate")
-        _, keys = await asyncio.to_thread(run, "toplevel", "key")
+        await check_month(run, tmp_path)
+        _, rotated = await run("toplevel", "rotate")
+        _, keys = await run("toplevel", "key")
         assert (keys[0]["key_id"], keys[0]["state"]) == (rotated["key_id"], "active")
-        _, listed = await asyncio.to_thread(run, "outbox", "list")
-        assert [message["state"] for message in listed] == ["accepted", "accepted"]
-        status, refused = await asyncio.to_thread(run, "outbox", "retry", str(listed[0]["number"]))
+        _, listed = await run("outbox", "list")
+        assert [message["state"] for message in listed] == ["accepted"] * 3
+        status, refused = await run("outbox", "retry", str(listed[0]["number"]))
         assert (status, refused["code"]) == (1, "outbox_not_waiting")
-        status, behaviour = await asyncio.to_thread(run, "toplevel", "behave", "away=1", "slow_ms=5")
+        status, behaviour = await run("toplevel", "behave", "away=1", "slow_ms=5")
         assert (behaviour["away"], behaviour["slow_ms"]) == (True, 5)
         running.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(running.wait, 30) == 0
     finally:
         running.kill()
         running.wait()
+
+
+async def check_month(run: Callable[..., Awaitable[tuple[int, Any]]], place: Path) -> None:
+    """The sheet is written to look at; then the report goes, with what was given."""
+    month, given, sheet = list_months(get_day(datetime.now(UTC)).isoformat()[:7], 2)[0], place / "given", place / "pdf"
+    for content, code in (("{", "monthly_report_file"), ("[]", "monthly_report_file"),
+                          ('{"remarks": 7}', "monthly_report_given")):  # fmt: skip
+        given.write_text(content)
+        status, refused = await run("report", "--month", month, "--given", str(given))
+        assert (status, refused["code"]) == (1, code)
+    given.write_text('{"remarks": "alles gut"}')
+    options = ("report", "--month", month, "--given", str(given))
+    assert (await run(*options, "--pdf", str(sheet)))[0] == 0
+    assert "alles gut" in " ".join(read_cells(sheet.read_bytes()))
+    assert (await run("outbox", "list", "--table", "MR"))[1] == []
+    status, sent = await run(*options)
+    assert (status, [message["state"] for message in sent["messages"]]) == (0, ["accepted"])
+    _, received = await run("toplevel", "received", "--table", "MR")
+    assert [(row["month"], row["remarks"]) for row in received["MR"]] == [(month, "alles gut")]
