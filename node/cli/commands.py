@@ -18,6 +18,7 @@ from node.cli import (
     key_commands,
     monitor_commands,
     native_commands,
+    outbox_commands,
     partner_commands,
     plan_commands,
     process_commands,
@@ -49,6 +50,7 @@ def choose_output(
 
 for commands in (
     process_commands,
+    outbox_commands,
     toplevel_commands,
     enterprise_commands,
     account_commands,

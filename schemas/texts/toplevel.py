@@ -199,6 +199,11 @@ LABELS: dict[str, tuple[str, str]] = {
                       "{table} {period}: message {number}, revision {revision}, {rows} rows"),
     "report_same": ("{table} {period}：与已上报的相同", "{table} {period}: nothing has changed since it was reported"),
     "month_drawn": ("月报文稿已写入 {path}，尚未上报", "The sheet was written to {path}; nothing was sent"),
+    "outbox_standing": (
+        "等待 {waiting}（最早自 {oldest_waiting}），被退回 {refused}，已停发 {dead}；最近一次被接收 {last_accepted}",
+        "{waiting} waiting (since {oldest_waiting}), {refused} refused, {dead} parked; last accepted {last_accepted}",
+    ),
+    "outbox_more": ("另有 {count} 个：idnode outbox list", "{count} more: idnode outbox list"),
     "outbox_empty": ("发件箱里没有符合条件的报文", "There is no such message in the outbox"),
     "outbox_retried": ("{count} 个报文将重新发送", "{count} messages go again"),
     "toplevel_running": ("演练上级节点运行在 {url}，标识解析端口 {handle_port}",

@@ -329,6 +329,14 @@ async def test_reports_go_by_command_from_the_node_to_the_rehearsal_node_and_bac
     silent, messages = await run("report", "--day", YESTERDAY)
     assert silent == 1
     assert {message["state"] for message in messages["messages"]} == {"waiting"}
+    _, standing = await run("outbox")
+    assert [(m["table_name"], m["state"]) for m in standing["messages"]] == [("T8", "waiting"), ("T3", "waiting")]
+    assert (standing["waiting"], standing["refused"], standing["dead"], standing["last_accepted"]) == (2, 0, 0, None)
+    for language, words in (("zh", "等待 2（最早自 20"), ("en", "2 waiting (since 20")):
+        shown = await asyncio.to_thread(run_here, ["outbox"], settings | {"IDNODE_LANGUAGE": language}, tmp_path)
+        assert shown.returncode == 0
+        assert words in shown.stdout
+        assert "T8" in shown.stdout
     kept = {name: value for name, value in os.environ.items() if not name.startswith("IDNODE_")}
     running = subprocess.Popen(
         [sys.executable, "-m", "node.cli", "toplevel"], env=kept | settings | {"PYTHONPATH": str(ROOT)}, cwd=tmp_path
@@ -348,6 +356,7 @@ async def test_reports_go_by_command_from_the_node_to_the_rehearsal_node_and_bac
         assert (keys[0]["key_id"], keys[0]["state"]) == (rotated["key_id"], "active")
         _, listed = await run("outbox", "list")
         assert [message["state"] for message in listed] == ["accepted"] * 3
+        assert (await run("outbox"))[1]["messages"] == []
         status, refused = await run("outbox", "retry", str(listed[0]["number"]))
         assert (status, refused["code"]) == (1, "outbox_not_waiting")
         status, behaviour = await run("toplevel", "behave", "away=1", "slow_ms=5")
