@@ -54,8 +54,7 @@ class Provisional:
 
 def choose_node_prefix(prefix: str, node_prefixes: Sequence[str]) -> str:
     """The secondary prefix that a prefix is closed and reported under."""
-    own = prefix if prefix in node_prefixes else find_secondary_prefix(prefix, node_prefixes)
-    return own or node_prefixes[0]
+    return find_secondary_prefix(prefix, node_prefixes) or node_prefixes[0]
 
 
 # Whether a day can be closed ------------------------------------------------------------------------------------
@@ -156,7 +155,11 @@ async def _compute(
     rows = [
         found[row["prefix_id"]] for row in prefixes if row["created_on"] <= day or any(found[row["prefix_id"]].measures)
     ]
-    enabled = [row["enabled_on"] for row in prefixes if row["enabled_on"] is not None and row["enabled_on"] <= day]
+    enabled = [  # of enterprises: the node's own counts for none (T3)
+        row["enabled_on"]
+        for row in prefixes
+        if row["enabled_on"] is not None and row["enabled_on"] <= day and row["prefix"] != node_prefix
+    ]
     only = None if len(node_prefixes) == 1 else [row["prefix"] for row in prefixes]
     figures = await totals(conn, (day, day), Limits(only))
     figures |= await _sum_foreign(conn, day) if node_prefix == node_prefixes[0] else {}

@@ -134,10 +134,15 @@ async def request_prefix(
 
 
 async def allot_prefix(conn: Connection, rules: NodeRules, order: Order, enterprise_id: int, prefix: str | None) -> str:
-    """Write a pending prefix for an enterprise that is locked; raises InvalidInput, or Conflict if it is taken."""
+    """Write a pending prefix for an enterprise that is locked; raises InvalidInput, or Conflict if it is taken.
+
+    A secondary prefix itself owns identifiers, too (domain.md §d.9); the operator alone asks for it, by name.
+    """
     numbers: dict[str, int] = {}
     while True:
         wanted = check_new_prefix(prefix or await suggest_prefix(conn, rules), rules.node_prefixes)
+        if wanted in rules.node_prefixes and not order.principal.is_operator:
+            raise InvalidInput("prefix_reserved", field="prefix", prefix=wanted)
         numbers = await insert_prefixes(
             conn, [NewPrefix(wanted, enterprise_id, PrefixState.PENDING, order.day)], order.at
         )
@@ -162,7 +167,9 @@ async def approve_prefix(conn: Connection, rules: NodeRules, order: Order, prefi
 async def enable_prefix(conn: Connection, rules: NodeRules, order: Order, row: PrefixRow) -> None:
     """As `approve_prefix`, for a row that is locked and a reviewer who was checked."""
     state = decide_prefix_state(row.prefix, row.state, "approved")
-    if rules.toplevel_approval_required and order.principal.kind != "toplevel":
+    # The node above gave us our own and is not asked again.
+    waits = rules.toplevel_approval_required and row.prefix not in rules.node_prefixes
+    if waits and order.principal.kind != "toplevel":
         state = PrefixState.REVIEWING
     await _store_state(conn, order, row, state, "approved")
 

@@ -123,8 +123,10 @@ class PrefixTable:
         """The record of a prefix: where its identifiers are answered. None if it is none of ours."""
         folded = name.upper()
         prefix = self._by_name.get(folded)
+        if folded in self._own:  # whoever holds it, and whatever becomes of that
+            return self._make_site_entry(prefix.prefix_id if prefix else 0, self._site, prefix.changed if prefix else 0)
         if prefix is None:
-            return self._make_site_entry(0, self._site, 0) if folded in self._own else None
+            return None
         if prefix.state not in (ENABLED, TO_BE_DELETED):
             return _answer_stopped(prefix)
         site = prefix.site if prefix.is_elsewhere and prefix.site else self._site

@@ -46,18 +46,20 @@ PREFIX_DECISIONS: dict[str, tuple[frozenset[PrefixState], PrefixState]] = {
 
 
 def find_secondary_prefix(text: str, node_prefixes: Sequence[str]) -> str | None:
-    """The secondary prefix of the node that a prefix stands under."""
-    return next((own for own in node_prefixes if text.startswith(f"{own}.")), None)
+    """The secondary prefix of the node that a prefix is, or stands under."""
+    return next((own for own in node_prefixes if f"{text}.".startswith(f"{own}.")), None)
 
 
 def check_new_prefix(text: str, node_prefixes: Sequence[str]) -> str:
-    """The prefix if it may be allotted: digits below a secondary prefix of the node, leading zeros kept."""
+    """The prefix if it may be allotted: a secondary prefix of the node, or digits below it, leading zeros kept."""
     prefix = text.strip()
     own = find_secondary_prefix(prefix, node_prefixes)
     if own is None:
         raise InvalidInput(
             "prefix_not_ours", field="prefix", prefix=shorten(prefix, 64), node_prefixes="、".join(node_prefixes)
         )
+    if prefix == own:
+        return prefix
     last = prefix[len(own) + 1 :]
     if not _DIGITS.fullmatch(last) or len(prefix) > MAX_PREFIX_CHARACTERS:
         raise InvalidInput("prefix_malformed", field="prefix", prefix=shorten(prefix, 64), node_prefix=own)

@@ -359,6 +359,44 @@ async def test_master_data_say_what_anyone_may_read_and_a_range_is_one_row(node:
     assert list(expand(created)) == [created]
 
 
+async def test_what_the_secondary_prefix_itself_holds_is_the_nodes_own_and_no_enterprises(
+    node: Connection, above: Above
+) -> None:
+    firm = await node.fetchval("SELECT min(enterprise_id) FROM enterprises")
+    prefix_id = await node.fetchval(
+        "INSERT INTO prefixes (prefix, state, created, changed, enabled_on) VALUES ($1, 1, $2, $2, $3)"
+        " RETURNING prefix_id", PREFIX, START, DAY,
+    )  # fmt: skip
+    await node.execute("INSERT INTO prefix_owners VALUES ($1, $2, $3, NULL)", prefix_id, firm, DAY)
+    template_id = await node.fetchval(
+        "INSERT INTO templates (prefix_id, version, suffix_key, document, created, changed)"
+        " VALUES ($1, 'pump-1', 'META_PUMP-1', $2, $3, $3) RETURNING template_id",
+        prefix_id, orjson.dumps(DOCUMENT).decode(), START,
+    )  # fmt: skip
+    await node.execute(
+        "INSERT INTO records (created, changed, prefix_id, template_id, suffix_key, packed)"
+        " VALUES ($1, $1, $2, $3, 'SN1', $4)",
+        START, prefix_id, template_id, pack_texts(template_id, [(2000, "model", "A")]),
+    )  # fmt: skip
+    await append_change(node, ChangeKind.CREATED, prefix_id, Act("test", START), suffix_keys=["SN1"])
+    await number_changes(node)
+    await add_counts(node, prefix_id, DAY, 10, 4)
+    await report_day(node, REPORTER, DAY, above.clock())
+    await report_master(node, (PREFIX,), YESTERDAY, above.clock())
+    for write in (report_enterprises, report_prefixes, report_templates):
+        await write(node, REPORTER, above.clock())
+    await send_all(node, above)
+    assert {message.state for message in await store.fetch_messages(node)} == {"accepted"}
+    assert [row["prefix"] for row in above.rows("T8")] == ["88.101.1", "88.101.2"]
+    (whole,) = above.rows("T3")
+    assert strip(whole, "entNew", "entTotal", "resolveReq") == {"entNew": 1, "entTotal": 2, "resolveReq": 10}
+    assert [row["handle"] for row in above.rows("T9")] == ["88.101/SN1"]
+    for table in ("T7", "STATE", "PREFIXES"):
+        assert PREFIX not in {row["prefix"] for row in above.rows(table, "current")}, table
+    assert ([len(above.rows(table, "current")) for table in ("T4", "T11")]) == [1, 0]
+    assert above.rows("T6", "current")[0]["prefixes"] == ["88.101.1"]
+
+
 async def test_an_alarm_is_an_event_and_its_end_another_that_names_the_first(node: Connection, above: Above) -> None:
     await node.execute(
         "INSERT INTO alarms (machine, cause, subject, raised) VALUES ('m', 'disk_full', '/data', $1),"

@@ -277,7 +277,8 @@ async def test_a_firm_applies_and_is_approved_by_somebody_else(console: Console)
               "user_name": "bearing", "password": PASSWORD, "repeated": PASSWORD}  # fmt: skip
     for change, field in (({"certificate_code": "91321302MA0000000X"}, "certificate_code"), ({"name": ""}, "name"),
                           ({"industry": "C/99"}, "industry"), ({"password": "short"}, "repeated"),
-                          ({"area": "nowhere"}, "area"), ({"contact.email": "a b"}, "contact.email")):  # fmt: skip
+                          ({"area": "nowhere"}, "area"), ({"contact.email": "a b"}, "contact.email"),
+                          ({"prefix": " 88.101"}, "prefix")):  # fmt: skip
         page = await visitor.post("/apply", fields | change, token=token)
         assert page.status == 400
         assert re.search(rf'name="{re.escape(field)}"[^>]*aria-invalid="true"', page.text), field

@@ -39,7 +39,7 @@ BAD = [
     ("88.101.-5", "prefix_malformed", "a sign"),
     ("88.101." + "9" * 41, "prefix_malformed", "longer than a segment may be"),
     ("88.1015", "prefix_not_ours", "looks like ours, but is another node"),
-    ("88.101", "prefix_not_ours", "the secondary prefix itself"),
+    ("88", "prefix_not_ours", "above ours"),
     ("88.201.5", "prefix_not_ours", "another node"),
     ("0.NA/88.101.5", "prefix_not_ours", "a prefix record"),
     ("", "prefix_not_ours", "nothing"),
@@ -53,7 +53,9 @@ def test_not_allotted(text: str, code: str, reason: str) -> None:
     assert caught.value.code == code, reason
 
 
-@pytest.mark.parametrize("text", ["88.101.5", "88.101.00007", "88.102.0", "88.101.0000000", "88.101." + "9" * 40])
+@pytest.mark.parametrize(
+    "text", ["88.101", "88.102", "88.101.5", "88.101.00007", "88.102.0", "88.101.0000000", "88.101." + "9" * 40]
+)
 def test_allotted_as_written(text: str) -> None:
     assert check_new_prefix(f" {text} ", NODE) == text
 
@@ -100,6 +102,21 @@ async def test_a_firm_may_have_several_prefixes(connection: Connection) -> None:
     approved = await approve_prefix(connection, RULES, later, asked.prefix)
     assert (approved.state, approved.enabled_on) == (PrefixState.ENABLED, later.day)
     assert [p.prefix for p in await list_prefixes(connection, owner)] == ["88.101.1", "88.101.2"]
+
+
+async def test_a_secondary_prefix_itself_is_allotted_by_the_operator_alone_and_asks_nobody_above(
+    connection: Connection,
+) -> None:
+    strict = NodeRules(RULES.node_prefixes, RULES.key_ring, toplevel_approval_required=True)
+    firm = await add_firm(connection)
+    owner = make_owner(firm.enterprise_id, firm.prefix)
+    with pytest.raises(InvalidInput):
+        await request_prefix(connection, strict, order(owner), firm.enterprise_id, "88.102")
+    asked = await request_prefix(connection, strict, order(), firm.enterprise_id, "88.102")
+    approved = await approve_prefix(connection, strict, order(REVIEWER), asked.prefix)
+    assert (approved.prefix, approved.state) == ("88.102", PrefixState.ENABLED)
+    await get_writable_prefix(connection, owner, "88.102")
+    assert await suggest_prefix(connection, RULES, "88.102") == "88.102.1"
 
 
 async def test_a_refused_prefix_is_asked_for_again(connection: Connection) -> None:

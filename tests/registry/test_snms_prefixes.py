@@ -9,14 +9,38 @@ import pytest_asyncio
 
 from schemas.handle_values import TCP, UDP, decode_site, format_address
 from tests.registry.api_world import PUMP, World, open_world
-from tests.registry.snms_applications import V3, apply, make_application
-from tests.registry.snms_world import ask
+from tests.registry.snms_applications import V3, apply, find_id, make_application, sign_in
+from tests.registry.snms_world import DATA, TEMPLATE, V5, ask, make_item, make_value
 
 
 @pytest_asyncio.fixture(scope="module")
 async def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     async with open_world(database_url, Path(tmp_path_factory.mktemp("registry"))) as made:
         yield made
+
+
+async def test_the_operators_own_firm_registers_under_the_two_segments_of_the_node(world: World) -> None:
+    """As clients do that send `88.529/…`, their types with a capital and their numbers as texts (§d.9)."""
+    application = await make_application(world)
+    application["entBasicInfo"]["entPrefix"] = "88.102"
+    assert (await apply(world, application)).status == 1
+    number = await find_id(world, application)
+    assert (await world.ask("POST", f"/api/v1/enterprises/{number}/approve", {}, who="reviewer")).status == 200
+    who = await sign_in(world, application)
+    item = {"name": "型号", "idType": "model", "idIndex": "3000", "metadata": {"type": "String", "minLength": "1",
+            "maxLength": "40"}}  # fmt: skip
+    template = {name: TEMPLATE[name] for name in TEMPLATE if name != "items"} | {"prefix": "88.102", "items": [item]}
+    assert (await ask(world, "POST", V5, template, who=who)).status == 1
+    made = make_item("A/1", prefix="88.102") | {"value": [make_value("3000", "model", "QX-40")]}
+    for path, sent in ((DATA, made), (f"{DATA}/batchCreate", [made | {"handle": "88.102/B"}])):
+        assert (await ask(world, "POST", path, sent, who=who)).status == 1
+    found = (await ask(world, "GET", f"{DATA}/detail?handle=88.102/a%2F1", who=who)).data
+    assert (found["prefix"], found["value"][2]["index"]) == ("88.102", 3000)
+    shown = (await ask(world, "GET", "/snms/api/prefix/query?prefix=88.102", who=who)).data
+    assert (shown["prefix"], shown["ghrName"], shown["status"]) == ("88.102", "88.102", 1)
+    (row,) = (await ask(world, "GET", "/snms/api/prefix/page", who=who)).data["content"]
+    assert (row["entPrefix"], row["state"], row["proxyState"]) == ("88.102", 1, 4)
+    assert (await ask(world, "POST", DATA, made)).status == -3, "a firm of the node has no part in it"
 
 
 # N4, N7: lists -------------------------------------------------------------------------------------------------------
