@@ -60,8 +60,8 @@ def _check_pace(address: str, now: datetime) -> None:
 async def _file(post: Post, password: str) -> int:
     """The applicant files under the name of his account, so that he himself can never decide on it."""
     user_name, rules = post.form["user_name"], post.state.config.rules
-    if (wanted := post.form["prefix"].strip()) in rules.node_prefixes:
-        raise InvalidInput("prefix_reserved", field="prefix", prefix=wanted)
+    if (prefix := post.form["prefix"].strip()) in rules.node_prefixes:
+        raise InvalidInput("prefix_reserved", field="prefix", prefix=prefix)
     applicant = Principal("operator", f"account:{user_name}"[:80])
     order = Order(applicant, post.state.now(), address=post.address)
     async with post.write() as conn:
