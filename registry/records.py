@@ -32,6 +32,7 @@ from registry.store.records import (
     lock_for_issuing,
 )
 from schemas.changes import ChangeKind
+from schemas.days import ZONE
 from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound, PreconditionFailed, Retired
 from schemas.identifiers import Identifier, format_suffix_key, shorten
 from schemas.ranges import find_member
@@ -361,7 +362,7 @@ async def get_record_at(conn: Connection, located: Located, at: datetime) -> Rec
         row = next((former for former in past if former["since"] <= at < former["until"]), None)
     if row is None:
         raise NotFound(
-            "identifier_not_issued_then", field="at", identifier=located.identifier, at=at.isoformat(),
-            created=stored.created.isoformat(),
+            "identifier_not_issued_then", field="at", identifier=located.identifier,
+            at=at.astimezone(ZONE).isoformat(), created=stored.created.astimezone(ZONE).isoformat(),
         )  # fmt: skip
     return _make_former(located, row)
