@@ -103,27 +103,6 @@ async def fetch_days(conn: Connection, prefix_ids: Sequence[int], day: date) -> 
     return {row["prefix_id"]: row for row in rows}
 
 
-async def fetch_nodes(conn: Connection, day: date, prefixes: Sequence[str] | None = None) -> list[Record]:
-    """Attached nodes, of some prefixes or all, with what they say of a day beside what we counted ourselves."""
-    return await conn.fetch(
-        "SELECT x.prefix, e.name AS enterprise, n.software, n.route::text AS route, n.route_state, n.trouble,"
-        " n.probed, n.seen,"
-        " d.registered_new AS node_registered_new, d.registered_total AS node_registered_total,"
-        " d.resolutions AS node_resolutions, d.resolutions_ok AS node_resolutions_ok,"
-        " coalesce((SELECT sum(r.resolutions)::int8 FROM resolution_days r WHERE r.prefix_id = n.prefix_id"
-        " AND r.day = $1), 0) AS resolutions,"
-        " coalesce((SELECT sum(c.registered + c.range_minted)::int8 FROM registration_counts c"
-        " WHERE c.prefix_id = n.prefix_id AND c.day = $1), 0) AS registered_new"
-        " FROM enterprise_nodes n JOIN prefixes x USING (prefix_id)"
-        " LEFT JOIN prefix_owners o ON o.prefix_id = n.prefix_id AND o.to_day IS NULL"
-        " LEFT JOIN enterprises e USING (enterprise_id)"
-        " LEFT JOIN enterprise_node_days d ON d.prefix_id = n.prefix_id AND d.day = $1"
-        " WHERE $2::text[] IS NULL OR x.prefix = ANY($2) ORDER BY x.prefix",
-        day,
-        None if prefixes is None else list(prefixes),
-    )
-
-
 async def store_monitor(conn: Connection, prefix_id: int, day: date, document: tuple[int, str], now: datetime) -> bool:
     """(revision, JSON text); False if a later revision is there, or the same one already."""
     done: str = await conn.execute(

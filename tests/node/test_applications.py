@@ -3,10 +3,11 @@
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import pytest_asyncio
 from asyncpg import Connection
@@ -15,12 +16,15 @@ from node.applications import add_application, put_application, retire_applicati
 from node.reporting import report_applications
 from node.reporting_loop import step
 from node.store.applications import Details
+from node.store.enterprise_node_files import LogPlace, store_log, store_master
+from node.store.enterprise_nodes import store_event, store_metadata, store_monitor
 from node.store.outbox import fetch_messages
 from node.toplevel_link import reconcile_month
 from registry.accounts import NewAccount
 from registry.app import write_latencies
 from schemas.errors import Conflict, InvalidInput
 from schemas.texts.applications import PAGES
+from schemas.texts.enterprise_node_pages import PAGES as OWN
 from tests.node.test_cli_data import Node
 from tests.node.test_statistics_pages import Balance
 from tests.node.test_toplevel_reporting import REPORTER, above, make_link, node, send_all
@@ -195,20 +199,38 @@ async def test_a_firm_registers_changes_and_retires_by_forms(console: Console) -
     assert (await console["nobody"].get("/applications")).status == 303
 
 
-async def test_the_page_of_nodes_has_their_figures_beside_ours(console: Console) -> None:
-    async with console.world.state.connect() as conn:
-        for prefix, state in ((PUMP, "active"), (TOFU, "failed")):
-            await conn.execute(
-                "INSERT INTO enterprise_nodes (prefix_id, software, route, route_state, trouble, attached, seen)"
-                " SELECT prefix_id, 'idhub 5', '{\"ip\": \"203.0.113.7\", \"tcp\": 2641}', $2, 'tcp: no answer', $3, $3"
-                " FROM prefixes WHERE prefix = $1",
-                prefix, state, datetime.now(UTC) - timedelta(minutes=6),
-            )  # fmt: skip
-            await conn.execute(
-                "INSERT INTO enterprise_node_days SELECT prefix_id, $2, 0, 7777, 8888, 99999, 5, $3 FROM prefixes"
-                " WHERE prefix = $1",
-                prefix, (datetime.now(UTC) + timedelta(hours=8)).date() - timedelta(days=1), datetime.now(UTC),
-            )  # fmt: skip
+async def fill_nodes(conn: Connection, day: date, now: datetime) -> None:
+    """Two nodes: one is silent since six minutes, and has told of everything there is; the other failed its probe."""
+    for prefix, state in ((PUMP, "active"), (TOFU, "failed")):
+        await conn.execute(
+            "INSERT INTO enterprise_nodes (prefix_id, software, route, route_state, trouble, attached, seen)"
+            " SELECT prefix_id, 'idhub 5', '{\"ip\": \"203.0.113.7\", \"tcp\": 2641}', $2, 'tcp: no answer', $3, $3"
+            " FROM prefixes WHERE prefix = $1",
+            prefix, state, now - timedelta(minutes=6),
+        )  # fmt: skip
+        prefix_id = await conn.fetchval("SELECT prefix_id FROM prefixes WHERE prefix = $1", prefix)
+        for back, total in ((0, 8888), (1, 7)):
+            await conn.execute("INSERT INTO enterprise_node_days VALUES ($1, $2, 0, 7777, $3, 99999, 5, $4)",
+                               prefix_id, day - timedelta(days=back), total, now)  # fmt: skip
+    prefix_id = await conn.fetchval("SELECT prefix_id FROM prefixes WHERE prefix = $1", PUMP)
+    faults: list[dict[str, Any]] = [
+        {"eventId": "f", "type": "异常", "class": 3, "item": "<b>"},
+        {"eventId": "e", "type": "恢复", "class": 3, "relatedEventId": "f"},
+        {"eventId": "x", "type": "恢复", "class": 1, "relatedEventId": "unknown"},
+    ]
+    for fault in faults:
+        await store_event(conn, prefix_id, (fault["eventId"], now, orjson.dumps(fault).decode()), now)
+    template = {"handle": f"{PUMP}/META_own", "industry": ["C"], "activeCarrier": True, "items": [{"en": "brand"}]}
+    await store_metadata(conn, prefix_id, (4, b""), {template["handle"]: orjson.dumps(template).decode()}, now)
+    await store_monitor(conn, prefix_id, day, (0, '{"resolveAvgMs": 12.5, "resolveMaxMs": 80, "maxQps": 41}'), now)
+    await store_master(conn, prefix_id, day, (1, 0, 2, 101, 0, 0, b"", b"..."), now)
+    await store_log(conn, prefix_id, LogPlace(day, "resolve", 1, 0), (4321, 4000, 0, 0, 0, b"", b"packed"), now)
+
+
+async def test_the_pages_of_nodes_have_their_figures_beside_ours(console: Console) -> None:
+    day, now = (datetime.now(UTC) + timedelta(hours=8)).date() - timedelta(days=1), datetime.now(UTC)
+    async with console.world.state.connect() as conn, conn.transaction():
+        await fill_nodes(conn, day, now)
     own = (await console["pump"].get("/nodes")).shown
     assert "203.0.113.7 · tcp 2641" in own
     assert "live" in own
@@ -218,13 +240,50 @@ async def test_the_page_of_nodes_has_their_figures_beside_ours(console: Console)
     assert "probe failed" in both
     assert "Its port tcp does not answer." in both
     assert "99,999" in both
+    one = await console["pump"].get(f"/nodes/{PUMP}")
+    for said in ("99,999", "4,321 differs from what it reports", "8,888 does not follow", "101 / 0 / 0", "12.5 / 80",
+                 "fault, over attack <b>", "waits for its fault", "META_own", "revision 4", "logs stay here",
+                 "stays: the prefix was hosted here"):  # fmt: skip
+        assert said in one.shown, said
+    for language in ("zh", "en"):
+        page = await console["operator"].get(f"/nodes/{PUMP}", **{"Accept-Language": language})
+        balance = Balance()
+        balance.feed(page.text)
+        assert balance.open == []
+        assert language == "zh" or not re.search(r"[\u4e00-\u9fff]{2}", page.shown.replace("中文", ""))
+    log = f"/nodes/{PUMP}/logs/{day}/resolve/1"
+    assert (await console["pump"].get(log)).status == 200
+    near = await add_visitor(console, NewAccount("near", ["regulator"], PASSWORD, area="321300"))
+    far = await add_visitor(console, NewAccount("far", ["regulator"], PASSWORD, area="330000"))
+    seen = [(await one.get("/nodes")).shown for one in (near, far)]
+    assert ["99,999" in page for page in seen] == [True, False], "the regulator of the area, and of another"
+    for who, path, status in (
+        (near, f"/nodes/{PUMP}", 200), (far, f"/nodes/{PUMP}", 404), (near, log, 404),
+        (console["tofu"], f"/nodes/{PUMP}", 404), (console["tofu"], log, 404), (console["nobody"], log, 303),
+        (console["operator"], f"/nodes/{PUMP}?day=1700-01-01", 400), (console["operator"], "/nodes/%00", 404),
+        (console["pump"], log.replace("resolve", "guess"), 404), (console["pump"], f"{log}0000", 404),
+    ):  # fmt: skip
+        assert (await who.get(path)).status == status, path
+
+
+async def test_a_new_owner_sees_nothing_of_the_days_before(console: Console) -> None:
+    today, other = (datetime.now(UTC) + timedelta(hours=8)).date(), console.world.firms["tofu"].enterprise_id
+    async with console.world.state.connect() as conn:
+        moved = "UPDATE prefix_owners SET from_day = $2 FROM prefixes x WHERE x.prefix = $1 AND to_day IS NULL"
+        moved += " AND prefix_owners.prefix_id = x.prefix_id RETURNING prefix_owners.prefix_id"
+        prefix_id = await conn.fetchval(moved, PUMP, today)
+        await conn.execute("INSERT INTO prefix_owners VALUES ($1, $2, '2026-01-01', $3)", prefix_id, other, today)
+    for path in ("/nodes", f"/nodes/{PUMP}", f"/nodes/{PUMP}?day={today}"):
+        page = await console["pump"].get(path)
+        assert page.status == 200
+        assert "99,999" not in page.shown, path
 
 
 def test_no_word_is_missing_and_none_is_unused() -> None:
     sources = [*PACKAGE.glob("*pages*.py"), *PACKAGE.glob("pages/*.html"), *PACKAGE.glob("cli/application*.py")]
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
-    built = ("application_kind_", "own_route_", "done_")
-    unused = [name for name in PAGES if name not in text and not name.startswith(built)]
+    built = ("application_kind_", "own_route_", "done_", "own_event_", "own_part_")
+    unused = [name for name in (*PAGES, *OWN) if name not in text and not name.startswith(built)]
     assert unused == []
 
 

@@ -26,7 +26,7 @@ from node.enterprise_nodes_api import router
 from node.outbox import decode_rows
 from node.reporting import Reporter, report_day, report_monitoring, report_templates
 from node.store import outbox as outbox_store
-from node.store.enterprise_nodes import fetch_nodes
+from node.store.enterprise_node_pages import fetch_nodes
 from node.toplevel.book import open_book
 from node.toplevel.resolving import Streams
 from registry.api.state import RegistryState
@@ -359,7 +359,7 @@ async def test_what_a_node_tells_goes_up_marked_as_its_own(registry: Registry) -
         await registry.call("master", make_master(GOODS, part=3, rev=1))
         assert await report_own_nodes(conn, ("88.101",), now) == 1, "corrected"
         assert await report_own_nodes(conn, ("88.101",), now) == 0
-        await conn.execute("UPDATE prefixes SET hosting = 0 WHERE prefix = $1", PREFIX)
+        await conn.execute("UPDATE prefixes SET hosting = 4 WHERE prefix = $1", PREFIX)
         sent = {}
         for table in ("M3", "T9", "T11"):
             for message in reversed(await outbox_store.fetch_messages(conn, table_name=table)):
