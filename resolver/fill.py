@@ -127,6 +127,8 @@ class Filler:
         for n, is_member, template_id, state, changed, packed, note in rows:
             if is_member and found[n] is not None:
                 continue  # a record of its own stands before its range
+            if template_id and templates[template_id] is None:
+                continue  # deleted since with all of its sandbox; without it private values would seem public
             entry = make_entry(
                 lookups[n].prefix.prefix_id, templates[template_id], RecordState(state), changed, packed, note or ""
             )

@@ -67,6 +67,8 @@ def answer_record(
     """Answer a question about a record that exists; `public_only` is the PUBL flag of the Handle protocol."""
     if record.state is RecordState.RETIRED:
         return Answer(Verdict.RETIRED, [])
+    if template is None and record.template_id and viewer is not Viewer.OWNER:
+        return Answer(Verdict.NO_VALUES, [])  # a sandbox is being emptied: what was private is not known any more
     asked_for = select_values(list_values(record, template), indexes or [], types or [])
     visible = [value for value in asked_for if is_visible(value, template, viewer)]
     if asked_for and not visible and (indexes or types):

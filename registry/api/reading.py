@@ -190,18 +190,18 @@ async def _look_up(
         answer = answer_record(record, template, viewer, *wanted)
         if answer.verdict is Verdict.DENIED:
             raise Unauthenticated("values_not_public", field="type", identifier=located.identifier)
-        shown = {value.index for value in answer.values}
-        shown -= await _list_hidden_now(templates, present, viewer)
+        indexes, names = await _list_hidden_now(templates, present, viewer)
+        shown = {v.index for v in answer.values if v.index not in indexes and v.type.lower() not in names}
         view = await format_located(call, templates, located) | format_state(record, template, viewer)
     view["values"] = [value for value in view["values"] if value["index"] in shown]
     return view, Outcome.FOUND if answer.verdict is Verdict.FOUND else Outcome.NO_VALUES, record.revision
 
 
-async def _list_hidden_now(templates: Templates, present: Record, viewer: Viewer) -> set[int]:
-    """What was public once and is no longer stays hidden, whatever time is asked for."""
+async def _list_hidden_now(templates: Templates, present: Record, viewer: Viewer) -> tuple[set[int], set[str]]:
+    """Indexes and types: what was public once and is no longer stays hidden, whatever time is asked for."""
     template = await templates.find(present.template_id)
-    items = template.items_by_index if template else {}
-    return {index for index, item in items.items() if item.visibility > viewer.value}
+    hidden = [item for item in template.items if item.visibility > viewer.value] if template else []
+    return {item.index for item in hidden}, {item.type.lower() for item in hidden}
 
 
 def _check_not_retired(located: Located, record: Record) -> None:

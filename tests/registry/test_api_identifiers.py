@@ -170,6 +170,18 @@ async def test_the_past_is_shown_and_what_was_not_issued_then_is_not_found(world
     assert (early.status, early.json["code"]) == (404, "identifier_not_issued_then")
 
 
+async def test_what_is_private_now_is_private_in_the_past_whatever_its_index(world: World) -> None:
+    made = await create(world, "moved", flow="1")
+    items = [{"index": 2000, "type": "model", "name": "型号"},
+             {"index": 2007, "type": "Flow", "name": "流量", "visibility": "private"}]  # fmt: skip
+    await world.ask("POST", f"{V1}/prefixes/{PUMP}/templates", {"version": "moved", "items": items})
+    await world.ask("PUT", at("moved"), {"template": "moved", "values": {"model": "WQ15", "flow": "1"}})
+    path = at("moved") + f"?at={quote(made.json['changed'], safe='')}"
+    assert [sorted(texts(await world.ask("GET", path, who=who))) for who in ("pump", "nobody")] == [
+        ["flow", "model"], ["model"],
+    ]  # fmt: skip
+
+
 async def test_a_retired_identifier_has_a_past_for_its_owner_only(world: World) -> None:
     made = await create(world, "was")
     await world.ask("POST", at("was", "/retire"), {})

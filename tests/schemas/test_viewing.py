@@ -98,3 +98,8 @@ def test_a_frozen_record_answers_with_its_notice_beside_the_values() -> None:
 def test_a_retired_record_says_nothing_but_that(viewer: Viewer) -> None:
     answer = answer_record(record(RecordState.RETIRED, note="88.101.5/y"), TEMPLATE, viewer, types=["secret"])
     assert (answer.verdict, answer.values) == (Verdict.RETIRED, [])
+
+
+@pytest.mark.parametrize(("viewer", "verdict"), [(Viewer.PARTNER, Verdict.NO_VALUES), (Viewer.OWNER, Verdict.FOUND)])
+def test_without_its_template_nobody_knows_what_was_public(viewer: Viewer, verdict: Verdict) -> None:
+    assert answer_record(record(), None, viewer).verdict is verdict
