@@ -180,6 +180,23 @@ async def test_a_bare_prefix_answers_with_our_site_or_its_own(node: Node, prefix
     assert elsewhere is not None and elsewhere.outcome is Outcome.REFERRAL and elsewhere.site == THEIR_SITE
 
 
+async def test_a_secondary_prefix_may_own_identifiers_and_answers_with_our_site_whatever_becomes_of_it(
+    node: Node,
+) -> None:
+    prefix_id = await add_prefix(node.writer, "88.101")
+    await add_record(node.writer, prefix_id, "SN1", texts=[(2000, "product_name", "ours")])
+    await node.poll()
+    assert await node.get_name("88.101/sn1") == "ours"
+    for state, site, outcome in ((1, THEIR_SITE, Outcome.REFERRAL), (0, None, Outcome.NOT_FOUND)):
+        await node.writer.execute("UPDATE prefixes SET state = $1, hosting = 1, site = $2", state, site)
+        await add_change(node.writer, ChangeKind.PREFIX, prefix_id)
+        await node.poll()
+        for identifier in ("88.101", "0.NA/88.101"):
+            entry = await node.get(identifier)
+            assert entry is not None and [v.data for v in entry.answer(types=["HS_SITE"]).values] == [OUR_SITE]
+        assert await node.get_verdict("88.101/SN1") is outcome
+
+
 @pytest.mark.parametrize(("state", "note"), [(0, "prefix_stopped"), (3, ""), (4, ""), (5, "")])
 async def test_a_prefix_that_is_not_enabled_answers_nothing(node: Node, prefix_id: int, state: int, note: str) -> None:
     await node.get("88.101.5/SN1")
