@@ -26,7 +26,7 @@ from node.segment_files import identify_directory
 from node.segment_keeping import choose_reserve_bytes, keep_segments
 from node.settings import AgentSettings
 from node.store.closing import save_counted_until
-from node.store.counting import set_fact
+from node.store.counting import SEEN_FACT, set_fact
 from node.store.enterprise_node_files import forget
 from node.store.retention import delete_counted_changes
 from node.watch import Watch
@@ -43,7 +43,6 @@ RETRY_SECONDS = 1.0
 LAST_PASS_SECONDS = 10.0
 CHANGES_KEPT = timedelta(days=30)
 CHANGES_PER_PASS = 1_000
-SEEN_FACT = "agent_seen"  # node_facts: when the agent last finished a pass, ISO 8601
 
 # A connection that is cut in mid-operation shows as InternalClientError, which is none of the others.
 TROUBLE = (

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import asyncpg
 from asyncpg import Connection
 
-from node.agent import SEEN_FACT
 from node.alarms import PAGE, list_open
 from node.listening import find_holder, list_places
 from node.migrations import check_schema, connect, describe, list_applied
@@ -33,7 +32,7 @@ from node.segment_files import (
 )
 from node.segment_keeping import KEPT, choose_reserve_bytes
 from node.settings import NodeSettings
-from node.store.counting import Progress, fetch_gaps, fetch_kept, fetch_progress
+from node.store.counting import SEEN_FACT, Progress, fetch_gaps, fetch_kept, fetch_progress
 from node.table import format_table
 from node.tls import read_end
 from node.toplevel_health import judge_reports

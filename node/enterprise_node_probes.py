@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 
-import aiohttp
 import orjson
 from asyncpg import Connection, Record
 
@@ -14,7 +13,6 @@ from node.handle_client import ask
 from node.store import enterprise_nodes as store
 from registry.prefixes import host_prefix, make_site
 from registry.principals import Order, Principal
-from resolver.public_network import is_public
 from schemas.errors import ServiceError
 from schemas.handle_bodies import ResolutionRequest
 from schemas.handle_bytes import MalformedMessage
@@ -86,6 +84,8 @@ async def probe(prefix: str, route: Mapping[str, Any], private_too: bool) -> str
     Only addresses of the public internet are asked, and only ever a fixed question; the route holds an address and no
     name, so that it cannot point elsewhere afterwards. What was answered is shown to nobody.
     """
+    from resolver.public_network import is_public
+
     address = str(route["ip"])
     if not private_too and not is_public(address):
         return NOT_PUBLIC
@@ -98,6 +98,8 @@ async def probe(prefix: str, route: Mapping[str, Any], private_too: bool) -> str
 
 
 async def _probe_port(protocol: str, address: tuple[str, int], handle: str) -> str:
+    import aiohttp  # the agent's alone: the registry shows what was found, and starts without it
+
     try:
         if protocol == "http":
             return await _probe_http(address, handle)
@@ -111,6 +113,8 @@ async def _probe_port(protocol: str, address: tuple[str, int], handle: str) -> s
 
 
 async def _probe_http(address: tuple[str, int], handle: str) -> str:
+    import aiohttp
+
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
     timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
     async with (

@@ -128,6 +128,8 @@ def _is_free(place: Place, port: int, kind: socket.SocketKind) -> bool:
 def find_holder(place: Place) -> tuple[int, str] | None:
     """Pid and name of the process that listens there; None if there is none or it is not ours to see."""
     inodes = {f"socket:[{inode}]" for inode in _list_inodes(place.protocol, place.port)}
+    if not inodes:  # the descriptors of all processes are many
+        return None
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it ended, or is another account's
             for descriptor in (process / "fd").iterdir():

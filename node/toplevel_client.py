@@ -5,16 +5,17 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import aiohttp
 import orjson
 
 from schemas.toplevel_envelope import Signer, make_headers
 
-TIMEOUT = aiohttp.ClientTimeout(total=300, connect=10, sock_read=30)
+if TYPE_CHECKING:  # who sends nothing, as the registry, needs it not: a quarter of a second of its start
+    import aiohttp
+
 LONGEST_PAUSE_SECONDS = 3_600.0
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 RECEIPT_STATES = ("ACCEPTED", "PARTIAL", "REJECTED", "PENDING")
@@ -49,7 +50,7 @@ class Call:
 class TopLevel:
     """The way to a top-level node: its address, an HTTP session, and who signs."""
 
-    def __init__(self, url: str, session: aiohttp.ClientSession, signer: Signer) -> None:
+    def __init__(self, url: str, session: "aiohttp.ClientSession", signer: Signer) -> None:
         self._url, self._session, self.signer = url.rstrip("/"), session, signer
         self._base_path = urlsplit(self._url).path
 
@@ -65,9 +66,12 @@ class TopLevel:
         return await self.send_unsigned(call, headers)
 
     async def send_unsigned(self, call: Call, headers: dict[str, str]) -> Answer:
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=300, connect=10, sock_read=30)
         try:
             async with self._session.request(
-                call.method, self._url + call.path, data=call.body, headers=headers, timeout=TIMEOUT,
+                call.method, self._url + call.path, data=call.body, headers=headers, timeout=timeout,
                 allow_redirects=False, skip_auto_headers=("Content-Encoding",),
             ) as response:  # fmt: skip
                 content = await response.content.read(MAX_ANSWER_BYTES + 1)
@@ -80,7 +84,7 @@ class TopLevel:
             return Answer(None, reason=str(error) or type(error).__name__)
 
 
-def _read(response: aiohttp.ClientResponse, content: bytes) -> Answer:
+def _read(response: "aiohttp.ClientResponse", content: bytes) -> Answer:
     try:
         document = orjson.loads(content) if len(content) <= MAX_ANSWER_BYTES else None
     except orjson.JSONDecodeError:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import aiohttp
 import orjson
 from asyncpg import Connection, Record
 
@@ -33,6 +32,9 @@ from schemas.signatures import Algorithm, format_public_key
 from schemas.texts import format_message
 from schemas.toplevel_envelope import BASE_PATH, encode_canonical
 from schemas.toplevel_tables import CURRENT, TABLES, judge_period, reconcile
+
+if TYPE_CHECKING:
+    import aiohttp
 
 LINK = "link"  # the mark of the last answer; its value is empty, or says what is wrong
 MAX_TASK_CHARACTERS = 10_000
@@ -66,8 +68,10 @@ def read_version() -> str:
         return "0"
 
 
-async def enrol(url: str, toplevel: TopLevel, prefixes: tuple[str, ...], session: aiohttp.ClientSession) -> str:
+async def enrol(url: str, toplevel: TopLevel, prefixes: tuple[str, ...], session: "aiohttp.ClientSession") -> str:
     """Make our key known to a rehearsal node of this machine; empty, or why it would not."""
+    import aiohttp
+
     signer = toplevel.signer
     public_key = format_public_key(signer.algorithm, signer.private_key)
     root = url[: -len(BASE_PATH)] if url.endswith(BASE_PATH) else url

@@ -13,6 +13,7 @@ from node.tally import OTHERS, AnswerKey, ClientKey
 from schemas.resolution_log import OK_OUTCOMES, UNCOUNTED_CLASSES, ClientClass
 
 NAMED_ADDRESSES = 1_000
+SEEN_FACT = "agent_seen"  # node_facts: when the agent last finished a pass, ISO 8601
 AGENT_LOCK = 7241002  # number_changes() takes 7241001
 
 

@@ -17,14 +17,13 @@ from aiohttp import web
 from asyncpg import Connection
 
 from node import doctor
-from node.agent import SEEN_FACT
 from node.counting import count_segments
 from node.doctor import Finding
 from node.secret_key import load_key_ring
 from node.segment_keeping import keep_segments
 from node.settings import NodeSettings, load_settings
 from node.signing_identity import make_identity
-from node.store.counting import LogGap, note_gap, set_fact
+from node.store.counting import SEEN_FACT, LogGap, note_gap, set_fact
 from registry.store.changes import Act, append_change, number_changes
 from schemas.changes import ChangeKind
 from schemas.resolution_log import ClientClass, Outcome, Transport
