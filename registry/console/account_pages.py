@@ -5,7 +5,16 @@ from typing import Annotated
 from asyncpg import Connection
 from fastapi import APIRouter, Query, Response
 
-from registry.accounts import NewAccount, add_account, disable_account, enable_account, list_accounts, set_password
+from registry.accounts import (
+    NewAccount,
+    add_account,
+    check_may_manage,
+    disable_account,
+    enable_account,
+    get_known_account,
+    list_accounts,
+    set_password,
+)
 from registry.console.sections import Entry, Section
 from registry.console.visits import Post, Posting, Problem, Visit, Visiting, collect
 from registry.enterprises import get_enterprise_id
@@ -77,7 +86,15 @@ async def read_enterprise_id(conn: Connection, post: Post) -> int | None:
 
 @router.get("/act")
 async def show_act(visit: Visiting, user_name: Text, action: Text) -> Response:
+    _check_manages(visit.get_principal())
+    async with visit.connect() as conn:
+        await get_known_account(conn, visit.get_principal(), user_name)
     return visit.page("account_act.html", user_name=user_name, action=_check_action(action))
+
+
+def _check_manages(principal: Principal) -> None:
+    """Raises Forbidden, whether there is such an account or not."""
+    check_may_manage(principal, (), principal.enterprise_id)
 
 
 def _check_action(action: str) -> str:
@@ -89,6 +106,7 @@ def _check_action(action: str) -> str:
 @router.post("/act")
 async def act(post: Posting) -> Response:
     """Disable, enable, or make a new first password."""
+    _check_manages(post.get_principal())
     user_name, action = post.form["user_name"], _check_action(post.form["action"])
     problems: dict[str, Problem] = {}
     password = make_password()

@@ -44,8 +44,8 @@ async def list_audit(visit: Visiting, text: Text = "", before: int | None = None
 
 def _show(visit: Visit, position: int, entry: AuditEntry) -> dict[str, Any]:
     """`did` and `came_of` in words; as they stand if a newer version wrote them."""
-    is_code = entry.outcome in TEXTS
-    came_of = format_message(entry.outcome, visit.language) if is_code else entry.outcome
+    code = f"status_{entry.outcome}" if entry.outcome.isdigit() else entry.outcome
+    came_of = format_message(code, visit.language) if code in TEXTS else entry.outcome
     return {"position": position, "did": say_action(visit, entry), "came_of": came_of, "entry": entry}
 
 

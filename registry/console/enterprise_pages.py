@@ -167,7 +167,7 @@ async def list_all(visit: Visiting, text: Text = "", state: Text = "", division:
     async with visit.connect() as conn:
         page = await list_enterprises(conn, principal, wanted, max(0, min(after, 2**31 - 1)), PAGE_ROWS)
     return visit.page(
-        "enterprises.html", rows=[format_listed(item) for item in page.items], next_after=page.next_after,
+        "enterprises.html", rows=[format_listed(item) for item in page.items], next_after=page.next_after, after=after,
         asked={"text": text, "state": state, "division": division}, states=list(states),
     )  # fmt: skip
 

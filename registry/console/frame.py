@@ -1,6 +1,7 @@
 """The frame of all pages: Jinja, words in two languages, numbers and times as people read them."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import cache
@@ -17,6 +18,15 @@ from schemas.texts.console import LABELS
 ROOT = "/console"
 STATIC = {"console.css": "text/css; charset=utf-8", "console.js": "text/javascript; charset=utf-8"}
 DASH = "—"
+# In this order: each browser also names those it wants to be taken for.
+_BROWSERS = (
+    ("MicroMessenger/", "WeChat"), ("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"),
+    ("Version/", "Safari"),
+)  # fmt: skip
+_SYSTEMS = (
+    ("Windows", "Windows"), ("Android", "Android"), ("HarmonyOS", "HarmonyOS"), ("iPhone", "iPhone"), ("iPad", "iPad"),
+    ("Mac OS X", "macOS"), ("Linux", "Linux"),
+)  # fmt: skip
 
 
 class Frame:
@@ -30,8 +40,8 @@ class Frame:
             undefined=StrictUndefined, auto_reload=False,
         )  # fmt: skip
         self._environment.filters.update(
-            number=format_number, moment=format_moment, day=format_day, size=format_size, same=list_same,
-            pairs=list_pairs, said=list_said,
+            number=format_number, moment=format_moment, day=format_day, size=format_size, program=format_program,
+            same=list_same, pairs=list_pairs, said=list_said,
         )  # fmt: skip
         self._labels: dict[str, tuple[str, str]] = dict(LABELS)
         for section in sections:
@@ -93,6 +103,16 @@ def format_moment(value: datetime | str | None) -> str:
 
 def format_day(value: date | str | None) -> str:
     return str(value) if value else DASH
+
+
+def format_program(agent: str) -> str:
+    """A browser and what it runs on, as people know them; the beginning of what any other program says of itself."""
+    browser = next(((name, mark) for mark, name in _BROWSERS if mark in agent), None)
+    if browser is None:
+        return agent[:60]
+    version = re.match(r"\d+", agent.partition(browser[1])[2])
+    system = next((name for mark, name in _SYSTEMS if mark in agent), "")
+    return " ".join(filter(None, (browser[0], version and version[0], system and f"· {system}")))
 
 
 def format_size(value: int) -> str:

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from registry.api.gate import receive_at_most
-from registry.api.problems import get_status, translate
+from registry.api.problems import NoRoute, get_status, translate
 from registry.api.state import RegistryState
 from registry.audit import note
 from registry.console.frame import ROOT, Frame
@@ -57,7 +57,10 @@ class ConsoleGate:
         except Exception as error:
             if started:
                 raise
-            await answer_error(visit, translate(error))(scope, receive, finish)
+            problem = translate(error)
+            problem = NoRoute("page_not_found") if problem.code == "route_not_found" else problem
+            scope["state"]["refusal"] = problem.code
+            await answer_error(visit, problem)(scope, receive, finish)
 
 
 async def note_visit(visit: Visit, scope: Scope, status: int) -> None:
@@ -69,7 +72,7 @@ async def note_visit(visit: Visit, scope: Scope, status: int) -> None:
     is_write = scope["method"] not in SAFE_METHODS
     if is_write or status == 403 or (principal.sees_all and path.startswith(PRIVATE)):
         async with visit.connect() as conn:
-            outcome = "ok" if status < 400 else str(status)
+            outcome = "ok" if status < 400 else scope["state"].get("refusal", str(status))
             order = visit.order(scope["state"].get("reason", ""))  # as the page's own order had it
             await note(conn, order, f"{scope['method']} {ROOT}", scope["path"], outcome)
 

@@ -21,7 +21,7 @@ from registry.console.range_pages import check_action, read_page
 from registry.console.search import Search, search_records
 from registry.console.sections import Entry, Section, is_registrar
 from registry.console.start_pages import is_final
-from registry.console.visits import Post, Posting, Problem, Visit, Visiting, collect, find_number
+from registry.console.visits import Post, Posting, Problem, Visit, Visiting, collect, find_number, needs
 from registry.freezes import find_held
 from registry.prefixes import list_prefixes
 from registry.ranges import RangeRequest, create_range
@@ -182,7 +182,7 @@ async def show_identifier(
     )  # fmt: skip
 
 
-@router.get("/new")
+@router.get("/new", dependencies=[needs("write")])
 async def show_new(visit: Visiting, prefix: Text = "", template: Text = "", many: bool = False) -> Response:
     return await _show_form(visit, prefix, template, {}, {}, many=many)
 
@@ -213,9 +213,8 @@ def name_values(template: Template) -> dict[str, str]:
     return {item.type: f"v.{item.type}" for item in template.items}
 
 
-@router.post("/new")
+@router.post("/new", dependencies=[needs("write")])
 async def create_identifier(post: Posting) -> Response:
-    post.get_principal().check_scope("write")
     prefix, version, many = post.form["prefix"], post.form["template"], post.form["many"] == "yes"
     problems: dict[str, Problem] = {}
     fields = {"identifier": "suffix"}
@@ -238,7 +237,7 @@ async def create_identifier(post: Posting) -> Response:
     return post.redirect("/identifiers/one", "range_registered" if many else "registered", identifier=name)
 
 
-@router.get("/change")
+@router.get("/change", dependencies=[needs("write")])
 async def show_change(visit: Visiting, identifier: Text) -> Response:
     async with visit.connect() as conn:
         located = await get_own(conn, visit, identifier)
@@ -255,9 +254,8 @@ async def _get_template(conn: Connection, located: Located) -> Template:
     return template
 
 
-@router.post("/change")
+@router.post("/change", dependencies=[needs("write")])
 async def change_identifier(post: Posting) -> Response:
-    post.get_principal().check_scope("write")
     identifier = post.form["identifier"]
     async with post.connect() as conn:
         located = await get_own(conn, post, identifier)
@@ -277,7 +275,7 @@ async def change_identifier(post: Posting) -> Response:
     return post.redirect("/identifiers/one", "changed", identifier=identifier)
 
 
-@router.get("/act")
+@router.get("/act", dependencies=[needs("write")])
 async def show_act(visit: Visiting, identifier: Text, action: Text) -> Response:
     """What will happen, to be confirmed."""
     check_action(action)
@@ -293,10 +291,9 @@ async def _is_held(conn: Connection, visit: Visit, located: Located) -> bool:
     return bool(await find_held(conn, located.rule, [located.stored], visit.order().act))
 
 
-@router.post("/act")
+@router.post("/act", dependencies=[needs("write")])
 async def act(post: Posting) -> Response:
     """Freeze, unfreeze, retire or restore."""
-    post.get_principal().check_scope("write")
     identifier, action = post.form["identifier"], post.form["action"]
     check_action(action)
     try:

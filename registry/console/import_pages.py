@@ -15,7 +15,7 @@ from registry.console.proposing import SHOWN_ROWS, find_code_column, propose_pat
 from registry.console.search import RowOutcome, fetch_outcomes
 from registry.console.sections import Entry, Section, is_registrar
 from registry.console.uploads import Draft, find_sheet, get_draft, keep_draft, list_sheets, open_draft
-from registry.console.visits import Form, Posting, Problem, Visit, Visiting, collect
+from registry.console.visits import Form, Posting, Problem, Visit, Visiting, collect, needs
 from registry.import_plan import ImportOptions
 from registry.issuing import Outcome
 from registry.jobs import create_import, find_upload, get_job
@@ -50,7 +50,7 @@ async def list_imports(visit: Visiting) -> Response:
     return visit.page("imports.html", rows=rows, refresh_seconds=5 if is_open else 0)
 
 
-@router.get("/new")
+@router.get("/new", dependencies=[needs("write")])
 async def show_upload(visit: Visiting, prefix: Text = "", version: Text = "") -> Response:
     return await _show_upload(visit, {"prefix": prefix, "version": version}, {})
 
@@ -62,10 +62,9 @@ async def _show_upload(visit: Visit, fields: dict[str, str], problems: dict[str,
     return visit.page("import_new.html", status=status, prefixes=prefixes, fields=fields, problems=problems)
 
 
-@router.post("/new")
+@router.post("/new", dependencies=[needs("write")])
 async def upload(post: Posting) -> Response:
     """Keep the file for the next steps; what is wrong with it as a whole is said at once."""
-    post.get_principal().check_scope("write")
     prefix, version = post.form["prefix"], post.form["version"]
     try:
         async with post.connect() as conn:
@@ -138,7 +137,7 @@ def match_columns(template: Template, columns: list[str]) -> dict[str, str]:
     return matched
 
 
-@router.get("/drafts/{draft_id}")
+@router.get("/drafts/{draft_id}", dependencies=[needs("write")])
 async def show_draft(
     visit: Visiting, draft_id: str, sheet: Text = "", header_row: str = "", template: Text = ""
 ) -> Response:
@@ -169,10 +168,9 @@ def _show_step(visit: Visit, step: Step, fields: dict[str, str], problems: dict[
     )  # fmt: skip
 
 
-@router.post("/drafts/{draft_id}")
+@router.post("/drafts/{draft_id}", dependencies=[needs("write")])
 async def try_draft(post: Posting, draft_id: str) -> Response:
     """Queue a dry run: a job like any other, which writes nothing."""
-    post.get_principal().check_scope("write")
     form = post.form
     row = int(form["header_row"]) if form["header_row"].isdecimal() and len(form["header_row"]) < 8 else None
     step = await _open_step(post, draft_id, form["sheet"], row, form["template"])
@@ -257,10 +255,9 @@ def _describe_example(visit: Visit, one: RowOutcome) -> dict[str, Any]:
     return {"row": one.row, "suffix": one.suffix, "reason": reason}
 
 
-@router.post("/{job_id}/start")
+@router.post("/{job_id}/start", dependencies=[needs("write")])
 async def start(post: Posting, job_id: str) -> Response:
     """Do what was tried, with the same file and the same choices."""
-    post.get_principal().check_scope("write")
     async with post.write() as conn:
         job = await get_own_job(conn, post, job_id)
         if job.state != "done" or not job.options.get("dry_run"):
@@ -280,10 +277,9 @@ async def start(post: Posting, job_id: str) -> Response:
     return post.redirect(f"/imports/{started}", "import_started")
 
 
-@router.post("/{job_id}/cancel")
+@router.post("/{job_id}/cancel", dependencies=[needs("write")])
 async def cancel(post: Posting, job_id: str) -> Response:
     """Rows that were registered stay registered."""
-    post.get_principal().check_scope("write")
     async with post.write() as conn:
         job = await get_own_job(conn, post, job_id)
         if not await cancel_job(conn, job.job_id, post.state.now()):

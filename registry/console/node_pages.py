@@ -55,6 +55,7 @@ SECTION = Section(
 Text = Annotated[str, Query(max_length=4_096)]
 PAGE_ROWS = 100
 DECISIONS = ("reviewing", "approved", "refused", "stopped", "resumed", "resubmitted", "deletion", "deletion_withdrawn")
+_REVIEWS = frozenset(("approved", "refused"))
 
 
 @router.get("/prefixes")
@@ -65,7 +66,7 @@ async def list_all(visit: Visiting, after: int = 0) -> Response:
     async with visit.connect() as conn:
         rows = await list_prefixes(conn, principal, None, max(0, min(after, 2**31 - 1)), PAGE_ROWS + 1)
     following = rows[PAGE_ROWS - 1].prefix_id if len(rows) > PAGE_ROWS else None
-    return visit.page("prefixes.html", rows=format_prefixes(rows[:PAGE_ROWS]), next_after=following)
+    return visit.page("prefixes.html", rows=format_prefixes(rows[:PAGE_ROWS]), next_after=following, after=after)
 
 
 @router.get("/prefixes/one")
@@ -89,21 +90,22 @@ async def _show_prefix(visit: Visit, prefix: str, fields: dict[str, str], proble
 def _list_decisions(principal: Principal, state: PrefixState) -> list[str]:
     """What can be decided in this state, by this visitor."""
     possible = [name for name in DECISIONS if state in PREFIX_DECISIONS.get(name, (frozenset(), state))[0]]
-    if principal.kind == "enterprise":
-        return [name for name in possible if name == "resubmitted"]
-    reviews = {"reviewing", "approved", "refused"}
-    return [
-        name
-        for name in possible
-        if name != "resubmitted" and (principal.has_role("reviewer") if name in reviews else principal.is_operator)
-    ]
+    return [name for name in possible if _may_decide(principal, name)]
+
+
+def _may_decide(principal: Principal, action: str) -> bool:
+    if action == "resubmitted":
+        return principal.kind == "enterprise" and "manage" in principal.scopes
+    return principal.has_role("reviewer") if action in _REVIEWS else principal.is_operator
 
 
 @router.get("/prefixes/act")
 async def show_act(visit: Visiting, prefix: Text, action: Text) -> Response:
     async with visit.connect() as conn:
         row = await get_prefix(conn, visit.get_principal(), prefix)
-    return visit.page("prefix_act.html", row=format_prefixes([row])[0], action=_check_action(action), fields={})
+    if not _may_decide(visit.get_principal(), _check_action(action)):
+        raise Forbidden("operator_only")
+    return visit.page("prefix_act.html", row=format_prefixes([row])[0], action=action, fields={})
 
 
 def _check_action(action: str) -> str:

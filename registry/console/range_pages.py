@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from registry.api.targets import check_known_prefix, get_rule, get_rule_for_state, get_rule_for_writing
 from registry.api.views import Templates
 from registry.console.sections import Section
-from registry.console.visits import Post, Posting, Problem, Visit, Visiting, find_number
+from registry.console.visits import Post, Posting, Problem, Visit, Visiting, find_number, needs
 from registry.range_changes import (
     LocatedRange,
     change_range,
@@ -94,7 +94,7 @@ async def show_range(visit: Visiting, first: Text) -> Response:
     return visit.page("range.html", view=view, template=template, revisions=revisions, is_held=held)
 
 
-@router.get("/change")
+@router.get("/change", dependencies=[needs("write")])
 async def show_change(visit: Visiting, first: Text) -> Response:
     async with visit.connect() as conn:
         located = await _get_own(conn, visit, first)
@@ -115,10 +115,9 @@ def _show_change(
     )  # fmt: skip
 
 
-@router.post("/change")
+@router.post("/change", dependencies=[needs("write")])
 async def change(post: Posting) -> Response:
     """The revision that was shown is the one that is changed; members with records of their own stay."""
-    post.get_principal().check_scope("write")
     first = post.form["first"]
     async with post.connect() as conn:
         located = await _get_own(conn, post, first)
@@ -138,7 +137,7 @@ async def change(post: Posting) -> Response:
     return post.redirect("/ranges/one", "range_changed", first=located.first)
 
 
-@router.get("/act")
+@router.get("/act", dependencies=[needs("write")])
 async def show_act(visit: Visiting, first: Text, action: Text) -> Response:
     """What will happen to how many identifiers, to be confirmed."""
     check_action(action)
@@ -154,10 +153,9 @@ def check_action(action: str) -> None:
         raise InvalidInput("field_not_a_choice", field="action", choices=", ".join(ACTIONS))
 
 
-@router.post("/act")
+@router.post("/act", dependencies=[needs("write")])
 async def act(post: Posting) -> Response:
     """All members or none."""
-    post.get_principal().check_scope("write")
     action = post.form["action"]
     check_action(action)
     async with post.connect() as conn:

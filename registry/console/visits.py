@@ -25,7 +25,7 @@ from registry.console.security import (
     find_own_path,
     make_token,
 )
-from registry.principals import Principal
+from registry.principals import Principal, Scope
 from registry.sign_in import Visit as Origin
 from registry.tokens import find_session
 from schemas.errors import Forbidden, InvalidInput, ServiceError, Unauthenticated
@@ -251,6 +251,15 @@ async def make_post(visit: Annotated[Visit, Depends(make_signed_in_visit)]) -> A
 async def make_anonymous_post(visit: Annotated[Visit, Depends(make_visit)]) -> AsyncIterator[Post]:
     async for post in read_form(visit):
         yield post
+
+
+def needs(scope: Scope) -> Any:
+    """A dependency of the page of a form and of its sending alike: who may not send a form is not shown it."""
+
+    def check(visit: Annotated[Visit, Depends(make_signed_in_visit)]) -> None:
+        visit.get_principal().check_scope(scope)
+
+    return Depends(check)
 
 
 Anybody = Annotated[Visit, Depends(make_visit)]

@@ -39,14 +39,20 @@ TEXTS: dict[str, Text] = {
     "disk_full": Text(
         "存储空间已满，未写入任何内容。",
         "The disk is full; nothing was written.",
-        "请节点运营方清理磁盘后重试。",
-        "Ask the operator to make room, then try again.",
+        "请节点运营方清理磁盘（df -h）后重试。",
+        "Ask the operator to make room (df -h), then try again.",
     ),
     "route_not_found": Text(
         "没有这个地址。",
         "There is nothing at this address.",
         "请对照 /docs 核对路径；标识中的特殊字符须百分号编码一次。",
         "Check the path against /docs; special characters of an identifier are percent-encoded once.",
+    ),
+    "page_not_found": Text(
+        "没有这个页面。",
+        "There is no such page.",
+        "请核对地址，或从首页重新进入。",
+        "Check the address, or begin at the start page.",
     ),
     "method_not_allowed": Text(
         "该地址不支持此方法，可用：{allow}。",

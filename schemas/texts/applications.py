@@ -100,6 +100,7 @@ PAGES: dict[str, tuple[str, str]] = {
         "停用后不再上报，名称可重新使用；记录保留。",
         "It is reported no more and its name is free again; the record stays.",
     ),
+    "application_without_retired": ("不含已停用的", "Without retired ones"),
     "application_with_retired": ("包含已停用的", "With retired ones"),
     "application_is_retired": ("已停用", "retired"),
     "application_is_live": ("使用中", "in use"),

@@ -120,8 +120,8 @@ TEXTS: dict[str, Text] = {
     "identifier_differs": Text(
         "标识 {identifier} 已存在且内容不同，未作改动。",
         "The identifier {identifier} exists with other values and was left alone.",
-        "若要以文件内容为准，请选择更新（--update）后再次导入。",
-        "To take the values of the file, import it again with --update.",
+        "若要以文件内容为准，请再次导入并选择“更新已存在的标识”（命令行为 --update）。",
+        "To take the values of the file, import it again and choose to update what exists (--update in a shell).",
     ),
     "successor_is_itself": Text(
         "标识 {identifier} 不能是自己的后继。",

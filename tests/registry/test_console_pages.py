@@ -15,7 +15,7 @@ from PIL import Image
 from registry.accounts import NewAccount
 from registry.console import apply_pages, search
 from registry.console.codes import draw_code, read_photo
-from registry.console.frame import Frame
+from registry.console.frame import Frame, format_program
 from registry.console.resolve_pages import parse_scan
 from registry.console.security import make_token
 from schemas.errors import InvalidInput
@@ -53,6 +53,19 @@ NODE = (
     "/accounts/act?user_name=clerk&action=disable", "/accounts/act?user_name=clerk&action=password", "/keys",
     "/keys/new",
 )  # fmt: skip
+PROGRAMS = {
+    "Mozilla/5.0 (Windows NT 10.0; Win64) Chrome/120.0.0.0 Safari/537.36 Edg/120.0": "Edge 120 · Windows",
+    "Mozilla/5.0 (Linux; Android 14) Chrome/116.0 Mobile MicroMessenger/8.0.42": "WeChat 8 · Android",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_1 like Mac OS X) Version/17.1 Mobile Safari/604.1": "Safari 17 · iPhone",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:109.0) Gecko/20100101 Firefox/119.0": "Firefox 119 · macOS",
+    "python-requests/2.31": "python-requests/2.31", "Firefox/": "Firefox", "": "",
+}  # fmt: skip
+
+
+def test_a_session_names_its_browser_as_people_do() -> None:
+    assert {agent: format_program(agent) for agent in PROGRAMS} == PROGRAMS
+
+
 EVERYBODY = ("/sign-in", "/apply", "/resolve", f"/report?{ONE}", "/report")
 
 

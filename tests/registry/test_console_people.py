@@ -185,6 +185,8 @@ async def test_the_audit_trail_says_in_words_what_was_done_and_what_came_of_it(c
         ("POST /console", "/console/sign-out", "ok", "Console: sent", "控制台：提交"),
         ("POST /keys", "/api/v1/keys", "ok", "Make an access key", "新建访问密钥"),
         ("sign_in", "account:x", "sign_in_wrong", "The user name or the password is wrong", "用户名/密码错误"),
+        ("POST /console", "/console/keys", "403", "Forbidden", "没有权限"),
+        ("GET /console", "/console/audit", "operator_only", "Only the operator of the node", "只有节点运营方"),
         ("<b>newer", "x", "<b>odd", "<b>newer", "<b>newer"),
     ]
     async with console.world.state.connect() as conn:
@@ -216,3 +218,6 @@ async def test_the_operator_reads_the_audit_trail_page_by_page_and_sees_whether_
     for other in (console["pump"], await add_visitor(console, NewAccount("rita", ["reviewer"], PASSWORD))):
         assert (await other.get("/audit")).status == 403
         assert "/console/audit" not in (await other.get("/")).text
+    async with state.connect() as conn:
+        await number_all(conn)
+    assert "Only the operator of the node may do this." in (await operator.get("/audit")).shown, "who was refused why"
