@@ -76,7 +76,7 @@ async def run_agent(settings: AgentSettings) -> None:
             try:
                 await _count(conn, directory)
             finally:
-                await conn.close()
+                conn.terminate()
 
 
 async def _count(

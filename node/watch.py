@@ -101,8 +101,8 @@ class Watch:
         if self._conn is None:
             return
         machine, at = socket.gethostname(), datetime.fromtimestamp(now, UTC)
-        with suppress(*TROUBLE):
-            async with asyncio.timeout(DATABASE_SECONDS), self._conn.transaction():
+        with suppress(*TROUBLE):  # each by itself: a transaction would wait for its end, however long that takes
+            async with asyncio.timeout(DATABASE_SECONDS):
                 for alarm in self._book.alarms.values():
                     raised, sent = (datetime.fromtimestamp(t, UTC) for t in (alarm.raised, alarm.told))
                     key = (machine, alarm.cause, alarm.subject)

@@ -1,8 +1,11 @@
 """An alarm is told once, again while it lasts, once more when it is over, and reaches people signed and complete."""
 
+import asyncio
 import hashlib
 import hmac
 import json
+import os
+import signal
 import socket
 import socketserver
 import struct
@@ -386,6 +389,32 @@ async def test_a_look_is_copied_into_the_database_and_its_end_too(
         await watch.look()
         assert await count_open(conn) == {}
         assert (await fetch_alarms(conn, 10))[0]["cleared"] is not None
+    watch.close()
+
+
+WAITING = """
+SELECT pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+WHERE NOT granted AND datname = current_database()"""
+
+
+async def test_a_database_that_stops_while_a_look_is_copied_ends_no_look(
+    make_settings: MakeSettings, database_url: str, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.watch.DATABASE_SECONDS", 0.5)
+    watch = Watch(make_settings(ALARM_DISK_PERCENT="99.99", DATABASE_URL=database_url), database_url, AgentStats())
+    async with pool.acquire() as conn, conn.transaction():
+        await conn.execute("LOCK TABLE alarms")
+        look = asyncio.create_task(watch.look())
+        while not (waiting := await conn.fetchval(WAITING)):
+            await asyncio.sleep(0.01)
+        os.kill(waiting, signal.SIGSTOP)
+        try:
+            await asyncio.wait_for(look, 30)
+            await asyncio.wait_for(watch.look(), 30)
+        finally:
+            os.kill(waiting, signal.SIGCONT)
+    await watch.look()
+    assert await count_open(pool) == {"disk_full": 1}
     watch.close()
 
 
