@@ -1,5 +1,6 @@
 """Identifiers of one's own prefixes: searching, one with its history and code, registering, changing, ending."""
 
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -101,7 +102,7 @@ async def list_identifiers(
         if chosen:
             rule = await get_rule(conn, visit, chosen)
             with collect(problems, visit):
-                wanted = _read_search(asked, rule)
+                wanted = replace(_read_search(asked, rule), goes_on=bool(through))
                 cursor = format_suffix_key(after, rule.folds_case) if is_storable(after) else ""
                 found = await search_records(conn, rule.prefix_id, wanted, cursor, PAGE_ROWS)
                 templates = Templates(conn)

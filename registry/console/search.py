@@ -15,9 +15,11 @@ from asyncpg import Connection, Record
 from registry.store.records import StoredRecord
 from schemas.errors import InvalidInput
 
-# One statement looks at so many rows; after this time a page begins none, and ends with a cursor to go on from.
+# One statement looks at so many rows; after this time a page begins none, and ends with a cursor to go on from. Who
+# has been told how far the search is and goes on waits for longer: pages in between cost more than looking.
 SCANNED_ROWS = 20_000
 LOOKING_SECONDS = 0.3
+GOING_ON_SECONDS = 2.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = "\U0010ffff"
 
@@ -32,6 +34,7 @@ class Search:
     state: int | None = None
     since: datetime | None = None
     until: datetime | None = None
+    goes_on: bool = False  # a page of a search through everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,8 @@ async def search_records(conn: Connection, prefix_id: int, wanted: Search, after
     In order of key, or of time where days are asked for; `after` is a cursor of the same search. Raises InvalidInput.
     """
     is_by_time = bool(wanted.since or wanted.until) and not wanted.starts_with and not wanted.state
-    cursor, until = _parse_cursor(after, is_by_time), time.monotonic() + LOOKING_SECONDS
+    cursor, until = _parse_cursor(after, is_by_time), time.monotonic()
+    until += GOING_ON_SECONDS if wanted.goes_on else LOOKING_SECONDS
     async with conn.transaction(readonly=not conn.is_in_transaction()):
         # one worker: other processes of this machine resolve; planned for these very bounds
         await conn.execute("SET LOCAL max_parallel_workers_per_gather=0; SET LOCAL plan_cache_mode=force_custom_plan")

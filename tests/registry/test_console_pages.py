@@ -187,7 +187,8 @@ async def test_a_rare_text_is_looked_for_page_after_page_until_it_is_found(
     for suffix, model in (("rare-1", "a"), ("rare-2", "b"), ("rare-3", "unicorn")):
         await register(pump, suffix, model)
     monkeypatch.setattr(search, "SCANNED_ROWS", 1)
-    monkeypatch.setattr(search, "LOOKING_SECONDS", 0.0)
+    for name in ("LOOKING_SECONDS", "GOING_ON_SECONDS"):
+        monkeypatch.setattr(search, name, 0.0)
     page = await pump.get(f"/identifiers?prefix={PUMP}&text=unicorn&starts_with=rare")
     assert 'http-equiv="refresh"' not in page.text, "only who asks for it is sent on"
     (address,) = re.findall(r'href="([^"]*through=yes)"', page.text)
