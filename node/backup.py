@@ -8,6 +8,7 @@ never less, and the rest is counted after the restore.
 import asyncio
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, ExitStack
@@ -52,8 +53,19 @@ Report = Callable[[int, int | None], None]
 
 
 async def back_up(settings: NodeSettings, target: Path, report: Report = lambda done, total: None) -> dict[str, Any]:
-    """Write a backup into a directory that is empty or not there yet; its manifest. Raises ServiceError, OSError."""
-    make_target(target, settings)
+    """Write a backup into a directory that is empty or not there yet; its manifest. Raises ServiceError, OSError.
+
+    What was begun is taken away again when it fails: on a full disk the next one would fail for it.
+    """
+    made = make_target(target, settings)
+    try:
+        return await _make(settings, target, report)
+    except BaseException:
+        clear(target, keep=not made)
+        raise
+
+
+async def _make(settings: NodeSettings, target: Path, report: Report) -> dict[str, Any]:
     conn = await connect(get_dsn(settings.database_url, settings.data_dir))
     try:
         await check_schema(conn)
@@ -71,15 +83,23 @@ async def back_up(settings: NodeSettings, target: Path, report: Report = lambda 
     return manifest
 
 
-def make_target(target: Path, settings: NodeSettings) -> None:
-    """For nobody else's eyes: it holds the secret key. `target` is absolute."""
+def make_target(target: Path, settings: NodeSettings) -> bool:
+    """For nobody else's eyes: it holds the secret key. `target` is absolute. Whether it was not there before."""
     for kept in (settings.data_dir, settings.resolution_log_dir):
         if target == kept or kept in target.parents:
             raise ServiceError("backup_inside_data", path=str(target), data_dir=str(kept))
+    is_new = not target.exists()
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     if any(target.iterdir()):
         raise ServiceError("backup_target_not_empty", path=str(target))
     target.chmod(0o700)
+    return is_new
+
+
+def clear(directory: Path, *, keep: bool) -> None:
+    """All that is in it, and itself unless it was there before."""
+    for path in directory.iterdir() if keep else [directory]:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def check_room(target: Path) -> None:
@@ -111,7 +131,7 @@ async def _write(
         manifest = await _describe(conn, settings)
         manifest["tables"] = await _dump(conn, writer, report)
         manifest["sequences"] = await tables.fetch_sequences(conn)  # never behind the snapshot
-    await asyncio.to_thread(_copy_files, settings, staged, writer)
+    await _copy_files(settings, staged, writer)
     return manifest
 
 
@@ -232,12 +252,13 @@ class _Collector:
         await self._write(data)
 
 
-def _copy_files(settings: NodeSettings, staged: dict[str, Path], writer: SumsWriter) -> None:
+async def _copy_files(settings: NodeSettings, staged: dict[str, Path], writer: SumsWriter) -> None:
+    """One after the other, so that whoever interrupts it waits for one only."""
     for name, place in staged.items():
         for folder, _, files in os.walk(place):
             for file in sorted(files):
                 source = Path(folder) / file
-                writer.copy(source, f"{name}/{source.relative_to(place)}")
+                await asyncio.to_thread(writer.copy, source, f"{name}/{source.relative_to(place)}")
                 source.unlink()
     if settings.secret_key_path.exists():
         writer.copy(settings.secret_key_path, "secret.key")

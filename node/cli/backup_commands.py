@@ -1,5 +1,6 @@
 """Backups and restores."""
 
+import signal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +35,7 @@ def backup(words: Words, as_json: AsJson = False) -> None:
     if len(words) > 1 or words[0] == "verify":  # a directory of that name is ./verify
         raise typer.BadParameter("DIR | verify DIR")
     target = Path(words[0]).expanduser().absolute()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a timer that stops it leaves nothing behind either
     with show_progress(say(LABELS["backup_title"], settings.language)) as report:
         made = run(back_up(settings, target, report))
     if as_json:

@@ -1,6 +1,7 @@
 """A backup is of one instant, is checked before anything is written, and becomes a node that goes on where it stood."""
 
 import asyncio
+import errno
 import hashlib
 import json
 import os
@@ -345,6 +346,27 @@ async def test_a_place_that_is_none_for_a_backup_is_refused(
     with pytest.raises(ServiceError) as refused:
         await back_up(settings, place / where)
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("stops", [OSError(errno.ENOSPC, "No space left on device"), asyncio.CancelledError()])
+@pytest.mark.parametrize("is_there", [False, True])
+async def test_a_backup_that_fails_or_is_stopped_leaves_nothing_behind(
+    stops: BaseException, is_there: bool, conn: asyncpg.Connection, settings: NodeSettings, place: Path
+) -> None:
+    """Else a disk that was full stays full, and the next night's fails too."""
+    target = place / "backup"
+    if is_there:
+        target.mkdir()
+
+    def report(done: int, total: int | None) -> None:
+        if done > 3:
+            assert list((target / "database").iterdir())
+            raise stops
+
+    with pytest.raises(type(stops)):
+        await back_up(settings, target, report)
+    assert [path.name for path in target.parent.rglob("*") if path.name in ("database", STAGE)] == []
+    assert target.exists() == is_there
 
 
 async def test_passwords_are_not_in_the_backup_only_that_they_were_set(
