@@ -30,6 +30,7 @@ from node.store.counting import SEEN_FACT, set_fact
 from node.store.enterprise_node_files import forget
 from node.store.retention import delete_counted_changes
 from node.watch import Watch
+from registry.store import ANSWER_SECONDS
 from schemas.days import get_day
 from schemas.errors import SetupError
 from schemas.process_stats import StatsFile
@@ -164,7 +165,7 @@ async def _repeat(dsn: str, work: Callable[[Connection], Awaitable[None]], secon
         pause = seconds
         try:
             if conn is None:
-                conn = await asyncpg.connect(dsn, timeout=20)
+                conn = await asyncpg.connect(dsn, timeout=20, command_timeout=ANSWER_SECONDS)
             await work(conn)
         except TROUBLE as error:
             log.error("will try again: %s: %s", type(error).__name__, error)

@@ -12,6 +12,7 @@ from asyncpg import Connection
 
 from node.applications import find_reported_month
 from node.enterprise_node_reports import report_own_nodes
+from node.hash_list import repair_differing, report_hashes
 from node.master_data import DAY_MARK, report_master
 from node.monthly_report import SENT_ON, report_month
 from node.outbox import send_due
@@ -42,6 +43,7 @@ from node.toplevel_link import (
     work_on_tasks,
 )
 from registry.prefixes import NodeRules
+from registry.store import ANSWER_SECONDS
 from schemas.days import ZONE, get_day, get_working_day, list_months
 from schemas.errors import ServiceError, SetupError
 from schemas.toplevel_tables import CURRENT
@@ -70,7 +72,8 @@ async def run_reporting(settings: ReportSettings, stop: asyncio.Event) -> None:
     started = datetime.now(UTC)
     while not stop.is_set():
         try:
-            conn = await asyncpg.connect(get_dsn(settings.database_url, settings.data_dir), timeout=20)
+            dsn = get_dsn(settings.database_url, settings.data_dir)
+            conn = await asyncpg.connect(dsn, timeout=20, command_timeout=ANSWER_SECONDS)
             try:
                 async with open_link(conn, settings, started) as link:
                     while not stop.is_set():
@@ -218,6 +221,16 @@ async def _applications(conn: Connection, link: Link, now: datetime) -> None:
         await report_applications(conn, link.reporter, now)
 
 
+async def _hashes(conn: Connection, link: Link, now: datetime) -> None:
+    """Once a day, after midnight; what a list found wrong is told again at the next turn."""
+    prefixes, today = link.reporter.prefixes, get_day(now).isoformat()
+    await repair_differing(conn, prefixes, now)
+    mark = await outbox_store.find_mark(conn, "hashes_day")
+    if (mark is None or mark[0] < today) and now.astimezone(ZONE).time() >= MASTER_AFTER:
+        await report_hashes(conn, prefixes, now)
+        await outbox_store.set_mark(conn, "hashes_day", today, now)
+
+
 async def _monthly(conn: Connection, link: Link, now: datetime) -> None:
     """The report of the month before, as it is, once people have had their days to say what only they know."""
     today, (month, _) = get_day(now), list_months(get_month(now), 2)
@@ -275,6 +288,7 @@ SCHEDULE: tuple[tuple[str, float, Work], ...] = (
     ("days", 60, _days),
     ("master", 600, _master),
     ("own_nodes", 60, lambda conn, link, now: report_own_nodes(conn, link.reporter.prefixes, now)),
+    ("hashes", 600, _hashes),
     ("applications", 600, _applications),
     ("monitoring", 600, _monitoring),
     ("monthly", 3_600, _monthly),

@@ -18,6 +18,7 @@ async def run(order: dict[str, str]) -> int:
     import asyncpg
 
     from registry.jobs import run_import
+    from registry.store import ANSWER_SECONDS
 
     # Lost connections, no room, shut down, deadlocks, failed disks (PostgreSQL manual, "Error Codes": 08 53 57 40 58).
     passing = (
@@ -27,7 +28,9 @@ async def run(order: dict[str, str]) -> int:
     )  # fmt: skip
     settings = {"application_name": "idnode job"}
     try:
-        conn = await asyncpg.connect(order["database_url"], timeout=20, server_settings=settings)
+        conn = await asyncpg.connect(
+            order["database_url"], timeout=20, command_timeout=ANSWER_SECONDS, server_settings=settings
+        )
     except (OSError, *passing) as error:
         return put_off(error)
     try:

@@ -18,7 +18,7 @@ import orjson
 
 from registry.job_child import TRY_LATER
 from registry.parent_process import make_environment
-from registry.store import DATABASE_AWAY
+from registry.store import ANSWER_SECONDS, DATABASE_AWAY
 from registry.store.jobs import Job, fetch_open_job_ids, find_job, finish_job, is_job_locked
 
 LOOK_SECONDS = 2.0  # for jobs whose process died elsewhere; what is added here wakes us
@@ -76,7 +76,10 @@ class JobRunner:
     @asynccontextmanager
     async def _connect(self) -> AsyncIterator[asyncpg.Connection]:
         conn = await asyncpg.connect(
-            self._database_url, timeout=10, server_settings={"application_name": "idnode jobs"}
+            self._database_url,
+            timeout=10,
+            command_timeout=ANSWER_SECONDS,
+            server_settings={"application_name": "idnode jobs"},
         )
         try:
             yield conn

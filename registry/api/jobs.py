@@ -25,6 +25,7 @@ from registry.import_plan import ImportOptions
 from registry.issuing import Outcome
 from registry.jobs import create_import, get_job, write_job_receipt
 from registry.rows import parse_mapping
+from registry.store import ANSWER_SECONDS
 from registry.store.jobs import Job, cancel_job, fetch_jobs
 from schemas.bodies import JobBody, JobPage
 from schemas.errors import Conflict, InvalidInput, NotFound
@@ -161,7 +162,7 @@ def _write_receipt(call: Call, job: Job) -> Path:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
 
             async def write() -> None:
-                conn = await asyncpg.connect(config.database_url, timeout=5)
+                conn = await asyncpg.connect(config.database_url, timeout=5, command_timeout=ANSWER_SECONDS)
                 try:
                     await write_job_receipt(conn, config.jobs_dir, job, file, call.language, config.public_url)
                 finally:

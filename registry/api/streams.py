@@ -28,6 +28,7 @@ from registry.api.problems import WrongContentType, answer_problem, translate
 from registry.api.state import SERVER_SETTINGS
 from registry.api.targets import check_texts, get_rule_for_state, get_rule_for_writing, get_template_for_writing
 from registry.bulk import Wanted
+from registry.store import ANSWER_SECONDS
 from registry.store.records import PrefixRule
 from registry.store.streams import fetch_chunk, insert_stream, lock_stream, store_chunk
 from registry.streams import (
@@ -202,7 +203,9 @@ async def _find_stream(conn: Connection, key: IdempotencyKey, call: WritingCall)
 
 @asynccontextmanager
 async def _open_preview(call: WritingCall) -> AsyncIterator[Connection]:
-    conn = await asyncpg.connect(call.state.config.database_url, timeout=5, server_settings=SERVER_SETTINGS)
+    conn = await asyncpg.connect(
+        call.state.config.database_url, timeout=5, command_timeout=ANSWER_SECONDS, server_settings=SERVER_SETTINGS
+    )
     try:
         yield conn
     finally:

@@ -10,8 +10,10 @@ from datetime import datetime
 from pathlib import Path
 
 import asyncpg
+import pytest
 import pytest_asyncio
 
+from node.agent import _repeat
 from schemas.segments import SegmentWriter
 from tests.node.counting_world import count_answers
 
@@ -56,3 +58,26 @@ async def test_it_counts_goes_on_after_lost_connections_and_stops_when_told(
         agent.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(agent.wait, 30) == 0
         assert await count_answers(conn) == 3_001, "what was logged before it stopped is counted"
+
+
+async def test_a_server_that_answers_no_more_is_left_for_a_new_connection(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.agent.ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr("node.agent.RETRY_SECONDS", 0.01)
+    servers: list[int] = []
+    stop = asyncio.Event()
+
+    async def work(conn: asyncpg.Connection) -> None:
+        servers.append(conn.get_server_pid())
+        if len(servers) == 1:
+            os.kill(servers[0], signal.SIGSTOP)
+        async with conn.transaction():
+            await conn.fetchval("SELECT 1")
+        stop.set()
+
+    try:
+        await asyncio.wait_for(_repeat(database_url, work, 0.01, stop), 60)
+    finally:
+        os.kill(servers[0], signal.SIGCONT)
+    assert len(set(servers)) == 2
