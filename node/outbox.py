@@ -66,6 +66,14 @@ async def enqueue(conn: Connection, report: Report, now: datetime) -> UUID | Non
     return await _write(conn, report, content, 0 if latest is None else latest.revision + 1, now)
 
 
+async def repeat(conn: Connection, report: Report, now: datetime) -> UUID:
+    """The same, as the next revision even if it says nothing new: that it is said again is the news."""
+    await store.lock_key(conn, report.key)
+    latest = await store.find_latest(conn, report.key)
+    content = sha256(encode_canonical(report.rows)).digest()
+    return await _write(conn, report, content, 0 if latest is None else latest.revision + 1, now)
+
+
 async def _write(conn: Connection, report: Report, content: bytes, revision: int, now: datetime) -> UUID:
     table = TABLES[report.table_name]
     batch_id = uuid5(NAMESPACE_URL, f"{report.prefix}/{report.table_name}/{report.period}/{revision}")
@@ -106,10 +114,7 @@ async def renew(conn: Connection, message: Message, reason: str, now: datetime) 
         message.table_name, message.period, message.prefix, decode_rows(message, body), message.part, message.parts,
         None, message.provisional, reason, decode_form(body)[1] if TABLES[message.table_name].form else None,
     )  # fmt: skip
-    await store.lock_key(conn, report.key)
-    latest = await store.find_latest(conn, report.key)
-    revision = message.revision if latest is None else latest.revision
-    return await _write(conn, report, sha256(encode_canonical(report.rows)).digest(), revision + 1, now)
+    return await repeat(conn, report, now)
 
 
 async def retry(conn: Connection, message: Message, now: datetime) -> UUID:

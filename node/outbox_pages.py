@@ -251,8 +251,8 @@ def _shorten(value: object) -> str:
 
 # Of which kind the first part of a row's key is: a firm, a prefix, a template, an identifier.
 _SUBJECTS = {
-    "T6": "firm", "T8": "firm", "T10": "firm", "M2": "firm", "PREFIXES": "prefix", "STATE": "prefix", "T7": "prefix",
-    "T4": "template", "T11": "template", "T9": "identifier",
+    "T6": "firm", "T6H": "firm", "T8": "firm", "T10": "firm", "M2": "firm", "PREFIXES": "prefix",
+    "STATE": "prefix", "T7": "prefix", "T4": "template", "T11": "template", "T9": "identifier",
 }  # fmt: skip
 
 

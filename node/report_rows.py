@@ -1,5 +1,6 @@
 """The rows of the tables of TLN-1, made from what the database says; names as in domain.md appendix 3.6."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from ipaddress import ip_address, ip_network
@@ -19,6 +20,7 @@ from schemas.toplevel_tables import MAX_SOURCES, MONITOR_ITEMS
 
 Row = dict[str, Any]
 SourcePolicy = Literal["full", "truncated", "none"]
+_ALLOTTED = re.compile(r"\d+(\.\d+)+", re.ASCII)
 _PROTOCOLS = {UDP: "udp", TCP: "tcp", HTTP: "http"}
 _ENCODINGS = {"handle": "Handle", "oid": "OID"}
 # Types of template items → columns of T9 (domain.md appendix 3.7).
@@ -108,9 +110,9 @@ def make_node_statistics(
 # Enterprises ----------------------------------------------------------------------------------------------------
 
 
-def make_firm(firm: Record) -> Row:
-    """A row of T6: the public part of the dossier; neither persons nor pictures."""
-    dossier = orjson.loads(firm["dossier"])
+def make_firm(firm: Record, operator: Row) -> Row:
+    """A row of T6: the public part of the dossier; neither persons nor pictures. `operator`: our own, as in T1."""
+    dossier, verify = orjson.loads(firm["dossier"]), _make_verification(firm)
     row: Row = {
         "orgName": firm["name"],
         "crtType": firm["certificate_type"],
@@ -118,7 +120,9 @@ def make_firm(firm: Record) -> Row:
         "orgAddr": _make_address(dossier, firm["division_code"] or ""),
         "industry": _make_industry(firm["industry"] or []),
         "prefixes": firm["prefixes"] or [],
-        "verify": _make_verification(firm),
+        "verify": verify,
+        "realName": _make_real_name(verify, operator),
+        "namingCompliance": _is_named_by_rule(firm["prefixes"] or []),
         "town": firm["unit"],
         "connectedAt": firm["connected_on"].isoformat() if firm["connected_on"] else None,
         "orgNature": dossier.get("nature"),
@@ -153,9 +157,23 @@ def _make_industry(codes: Sequence[str]) -> Row:
 
 
 def _make_verification(firm: Record) -> Row:
-    """The result of the real-name check, and when it was taken down."""
+    """The result of the real-name check, when it was taken down, and by which account of ours."""
     verify = {"method": "dossier", "result": Verification(firm["verification"]).name.lower()}
-    return verify | ({"at": firm["verified_at"].isoformat(timespec="seconds")} if firm["verified_at"] else {})
+    if firm["verified_at"] is None:
+        return verify
+    return verify | {"at": firm["verified_at"].isoformat(timespec="seconds"), "by": firm["verified_by"]}
+
+
+def _make_real_name(verify: Row, operator: Row) -> Row:
+    """The real-name item: who checks – us or somebody we entrusted, as our own dossier (T1) says – and the result."""
+    said = operator.get("realName")
+    who = {name: said[name] for name in ("type", "org") if said.get(name)} if isinstance(said, dict) else {}
+    return who | {name: verify[name] for name in ("result", "at") if name in verify}
+
+
+def _is_named_by_rule(prefixes: Sequence[str]) -> bool | None:
+    """Whether all prefixes are as they are allotted, digits below the secondary prefix; None if there are none."""
+    return all(_ALLOTTED.fullmatch(prefix) and len(prefix) <= 64 for prefix in prefixes) if prefixes else None
 
 
 def _make_charge(charge: Mapping[str, Any] | None) -> Row | None:

@@ -182,9 +182,13 @@ async def bucket(conn: Connection, table: str, prefix: str, rows: Iterable[tuple
 async def report_enterprises(conn: Connection, reporter: Reporter, now: datetime) -> Written:
     """T6: enterprises with their verification."""
     written = Written()
+    try:
+        operator = read_operator(reporter.operator_file) or {}
+    except SetupError:  # is said where T1 is reported, and no reason to say nothing of enterprises
+        operator = {}
     for prefix in reporter.prefixes:
         firms = await store.fetch_firms(conn, prefix, prefix == reporter.prefixes[0])
-        rows = ((firm["enterprise_id"], make.make_firm(firm)) for firm in firms)
+        rows = ((firm["enterprise_id"], make.make_firm(firm, operator)) for firm in firms)
         written.add(await write(conn, await bucket(conn, "T6", prefix, rows, FIRMS_PER_PART), now))
     return written
 

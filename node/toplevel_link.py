@@ -12,6 +12,7 @@ from urllib.parse import quote
 import orjson
 from asyncpg import Connection, Record
 
+from node.hash_list import report_hashes
 from node.monthly_report import report_month
 from node.outbox import TRY_AGAIN, decode_rows, renew
 from node.plausible_time import ABOVE_MARK
@@ -230,6 +231,9 @@ async def _correct(conn: Connection, link: Link, asked: tuple[str, str], now: da
     table, period = asked
     if table in DAILY:
         written = await _write_day(conn, link, table, period, now)
+    elif table == "T6H":
+        again = await report_hashes(conn, link.reporter.prefixes, now)
+        return f"{again} messages of {table} go again"
     elif table == "MR":
         written = await report_month(conn, link.reporter, period, {}, now)
     elif table == "T9":

@@ -23,6 +23,7 @@ CURRENT = "current"  # the period of tables that say how things stand, such as e
 MAX_SOURCES = 1_000
 ENCODINGS = ("Handle", "OID", "DID:BID", "VAA", "Ecode", "GS1")
 _PREFIX = re.compile(r"\d{1,3}(\.[0-9A-Za-z]{1,40}){1,12}", re.ASCII)
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _NAMES = re.compile(r"[0-9A-Za-z.-]{1,253}", re.ASCII)
 
 
@@ -140,6 +141,7 @@ _FORMS: dict[str, Callable[[object], bool]] = {
     "prefix": _is_prefix,
     "prefixes": lambda value: isinstance(value, list) and all(map(_is_prefix, value)),
     "handle": _is_handle,
+    "sha256": lambda value: isinstance(value, str) and bool(_SHA256.fullmatch(value)),
     "flag": lambda value: isinstance(value, bool),
     "object": lambda value: isinstance(value, dict),
     "objects": _is_objects,
@@ -195,8 +197,13 @@ def _check_organisation(row: Row) -> Iterator[Problem]:
 
 
 def _check_verification(row: Row) -> Iterator[Problem]:
-    if row["verify"].get("result") not in ("none", "pending", "pass", "fail", "unavailable"):
+    """verify{method, result, at, by}: what the real-name check came to; when and by whom, once it was taken."""
+    verify = row["verify"]
+    if verify.get("result") not in ("none", "pending", "pass", "fail", "unavailable"):
         yield Problem("E508", "verify.result")
+    for name, form in (("method", "text"), ("at", "instant"), ("by", "text")):
+        if verify.get(name) is not None and not _FORMS[form](verify[name]):
+            yield Problem("E102", f"verify.{name}")
 
 
 def _check_items(row: Row) -> Iterator[Problem]:
@@ -287,9 +294,8 @@ def _read_instant(value: object) -> datetime:
 def _check_file(row: Row) -> Iterator[Problem]:
     """What the document beside it must be: a name, PDF or DOCX, its size and SHA-256."""
     named = row["file"]
-    size, digest = named.get("size"), named.get("sha256")
-    is_named = _is_text(named.get("name")) and named.get("type") in REPORT_TYPES and _is_count(size)
-    if not (is_named and isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest)):
+    is_named = _is_text(named.get("name")) and named.get("type") in REPORT_TYPES
+    if not (is_named and _is_count(named.get("size")) and _FORMS["sha256"](named.get("sha256"))):
         yield Problem("E520", "file")
 
 
@@ -364,6 +370,8 @@ TABLES: dict[str, Table] = {
         Table("T5", "POST", "/apps/node", 1_000, ("name",), _APPLICATION, monthly=True),
         Table("T6", "POST", "/entities/enterprises", 500, ("crtCode",), (*_FIRM, *_VERIFIED),
               (_check_organisation, _check_verification)),
+        Table("T6H", "POST", "/entities/enterprises", 500, ("crtCode",),
+              (Column("crtCode", "text", True, 32), Column("sha256", "sha256"))),
         Table("T7", "POST", "/routes/enterprises", 1_000, ("prefix", "encodingType", "ipType", "ip"), _ROUTE,
               (_check_route,), below=True),
         Table("T8", "POST", "/stats/enterprises", 2_000, ("prefix",),

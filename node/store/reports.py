@@ -137,13 +137,13 @@ async def fetch_firms(conn: Connection, node_prefix: str, is_first: bool) -> lis
     return await conn.fetch(
         "SELECT e.enterprise_id, e.certificate_type, e.certificate_code, e.name, e.state, e.verification,"
         " e.connected_on, e.dossier::text AS dossier, p.division_code, p.industry, u.name AS unit, o.prefixes,"
-        " v.at AS verified_at FROM enterprises e"
+        " v.at AS verified_at, v.actor AS verified_by FROM enterprises e"
         " LEFT JOIN placements p ON p.enterprise_id = e.enterprise_id AND p.to_day IS NULL"
         " LEFT JOIN units u USING (unit_id)"
         " LEFT JOIN LATERAL (SELECT array_agg(x.prefix::text ORDER BY x.prefix_id)"
         f"   FILTER (WHERE {BELOW}) AS prefixes, count(*) AS owned FROM prefix_owners w JOIN prefixes x"
         "   USING (prefix_id) WHERE w.enterprise_id = e.enterprise_id AND w.to_day IS NULL) AS o ON true"
-        " LEFT JOIN LATERAL (SELECT at FROM decisions d WHERE d.enterprise_id = e.enterprise_id"
+        " LEFT JOIN LATERAL (SELECT at, actor FROM decisions d WHERE d.enterprise_id = e.enterprise_id"
         "   AND starts_with(d.decision, 'verification_') ORDER BY decision_id DESC LIMIT 1) AS v ON true"
         " WHERE e.state <> 0 AND (o.prefixes IS NOT NULL OR (o.owned = 0 AND $2)) ORDER BY e.enterprise_id",
         node_prefix,

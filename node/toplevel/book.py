@@ -177,6 +177,15 @@ def fetch_rows(book: Book, table_name: str, period: str | None, prefix: str | No
     return [json.loads(row["document"]) for row in rows]
 
 
+def fetch_part(book: Book, table_name: str, key: MessageKey) -> list[dict[str, Any]]:
+    """The rows of a table that came in the same part of another message of the same prefix and period."""
+    rows = book.execute(
+        f"SELECT document FROM rows WHERE {_OF_KEY}",  # noqa: S608
+        (key.prefix, table_name, key.period, key.part),
+    )
+    return [json.loads(row["document"]) for row in rows]
+
+
 def fetch_rows_about(book: Book, table_name: str, row_prefix: str) -> list[dict[str, Any]]:
     """Present rows of a table whose `prefix` is that one."""
     rows = book.execute(

@@ -201,11 +201,12 @@ def _keep(
     if told[0] == table.name and rows:
         found.append((0, Problem("E599", table.key[0])))
     found += _judge_holders(book, table, rows, {number for number, _ in found})
+    found += _compare_hashes(book, table, rows, key) if not found else []
     if file is not None and not found:
         found += [(at, Problem("E520", "file")) for at, row in enumerate(rows) if row["file"] != describe_file(file)]
-    refused = {number for number, _ in found}
+    refused = {number for number, _ in found if number >= 0}
     for number, problem in found:
-        row_key = format_row_key(table, rows[number]) if isinstance(rows[number], dict) else ""
+        row_key = format_row_key(table, rows[number]) if number >= 0 and isinstance(rows[number], dict) else ""
         store.note_refusal(book, received.at_ms, (received.claims.app, received.target), (*problem, row_key))
     if newest is None or rev > newest.rev:
         _store_rows(book, key, rev, (table, rows, refused))
@@ -247,6 +248,17 @@ def _judge_holders(book: Book, table: Table, rows: list[Any], bad: set[int]) -> 
         if table.name == "STATE" and holder is None:
             raise CallRefused(404, (number, Problem("E601", "prefix")))
     return found
+
+
+def _compare_hashes(book: Book, table: Table, rows: list[Any], key: MessageKey) -> list[tuple[int, Problem]]:
+    """T6H: which enterprises of the same part of T6 we have otherwise, or do not have; -1: some that are not listed."""
+    if table.name != "T6H":
+        return []
+    known = {row["crtCode"]: sha256(encode_canonical(row)).hexdigest() for row in store.fetch_part(book, "T6", key)}
+    found = [
+        (at, Problem("E602", "crtCode")) for at, row in enumerate(rows) if known.get(row["crtCode"]) != row["sha256"]
+    ]
+    return found + ([(-1, Problem("E602", "rows"))] if known.keys() - {row["crtCode"] for row in rows} else [])
 
 
 def _store_rows(book: Book, key: MessageKey, rev: int, what: tuple[Table, list[Any], set[int]]) -> None:

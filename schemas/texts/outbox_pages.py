@@ -98,6 +98,7 @@ PAGES: dict[str, tuple[str, str]] = {
     "outbox_T4": ("二级节点元数据模板", "Templates of the node"),
     "outbox_T5": ("二级节点应用", "Applications of the node"),
     "outbox_T6": ("企业信息", "Enterprises"),
+    "outbox_T6H": ("企业信息摘要清单", "Hashes of enterprises"),
     "outbox_T7": ("企业前缀路由", "Routes of enterprises"),
     "outbox_T8": ("企业日统计", "Enterprises' day"),
     "outbox_T9": ("标识主数据", "Identifiers"),

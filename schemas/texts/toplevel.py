@@ -69,6 +69,7 @@ TEXTS: dict[str, Text] = {
     "tln_e521": _message("月报超过 10 MB（{field}）。", "The report is larger than 10 MB ({field})."),
     "tln_e599": _row("按演练设置退回（{field}）。", "Refused because the rehearsal node was told to ({field})."),
     "tln_e601": _message("没有这一项（{field}）。", "There is no such thing here ({field})."),
+    "tln_e602": _row("与上级节点所存不同（{field}）。", "What the node above has is not the same ({field})."),
     "outbox_body_gone": Text(
         "{table} {period} 的报文早已送达，内容不再保留。",
         "The message {table} {period} arrived long ago; its content is no longer kept.",

@@ -1,6 +1,7 @@
 """What is reported, and that a rehearsal top-level node ends up with exactly the figures that we have."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import date, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -48,7 +49,7 @@ from tests.registry.issuing_world import DOCUMENT
 
 DAY = date.fromisoformat(YESTERDAY)
 REPORTER = Reporter((PREFIX,), ("203.0.113.1", {"tcp": 2641, "udp": 2641, "http": 8081}))
-RECONCILE = {name: work for name, _, work in SCHEDULE}["reconciliation"]
+RECONCILE, HASHES = ({name: work for name, _, work in SCHEDULE}[name] for name in ("reconciliation", "hashes"))
 USCC = ("91321302MA0000001Y", "91321302MA00000022")
 
 
@@ -227,13 +228,29 @@ def test_sources_and_others_are_all_requests(
     assert ([(source["ip"], source["count"]) for source in sources], others) == expected, reason
 
 
-async def test_firms_prefixes_and_routes_arrive_and_are_resolved(node: Connection, above: Above) -> None:
+async def test_firms_prefixes_and_routes_arrive_and_are_resolved(
+    node: Connection, above: Above, tmp_path: Path
+) -> None:
+    await node.execute(
+        "INSERT INTO decisions (enterprise_id, decision, actor, at) SELECT min(enterprise_id), decision, actor, $1"
+        " FROM enterprises, (VALUES ('verification_pass', 'user:r'), ('moved', 'user:x')) AS d (decision, actor)"
+        " GROUP BY decision, actor", START,
+    )  # fmt: skip
+    operator = tmp_path / "operator.json"
+    operator.write_text('{"realName": {"type": 2, "org": "核验公司", "contractIds": ["secret"]}}')
     for write in (report_node, report_enterprises, report_prefixes, report_templates):
-        await write(node, REPORTER, above.clock())
+        await write(
+            node, REPORTER if write is report_node else replace(REPORTER, operator_file=operator), above.clock()
+        )
     await send_all(node, above)
     firms = above.rows("T6", "current")
     assert [strip(firm, "crtCode", "prefixes", "town")["prefixes"] for firm in firms] == [["88.101.1"], ["88.101.2"]]
-    assert firms[0]["verify"]["result"] == "pass"
+    at = "2026-11-20T16:10:00+00:00"
+    assert [firm["verify"] for firm in firms] == [
+        {"method": "dossier", "result": "pass", "at": at, "by": "user:r"}, {"method": "dossier", "result": "pass"},
+    ]  # fmt: skip
+    assert firms[0]["realName"] == {"type": 2, "org": "核验公司", "result": "pass", "at": at}
+    assert [firm["namingCompliance"] for firm in firms] == [True, True]
     assert firms[0]["industry"] == {"category": "C", "specific": "34", "codes": ["C", "34", "344", "3441"]}
     assert firms[0]["orgAddr"] == {"province": "320000", "city": "321300", "county": "321302"}
     assert {row["prefix"] for row in above.rows("STATE", "current")} == {"88.101.1", "88.101.2"}
@@ -257,6 +274,37 @@ async def test_firms_prefixes_and_routes_arrive_and_are_resolved(node: Connectio
     assert above.rows("T7", "current") == []
     async with above.session.get(f"http://127.0.0.1:{above.port}/api/handles/0.NA/88.101.2") as answer:
         assert answer.status == 404, "what is disabled here is not found above"
+
+
+async def test_what_the_nightly_list_of_hashes_finds_is_told_again(node: Connection, above: Above) -> None:
+    link = await make_link(node, above)
+    await step(node, link, above.clock)
+    await HASHES(node, link, above.clock())
+    assert await store.fetch_messages(node, table_name="T6H") == [], "the first night begins at 00:20"
+    above.clock.pass_(minutes=15)
+    for _ in range(2):
+        await HASHES(node, link, above.clock())
+        await send_due(node, link.toplevel, above.clock)
+    (listed,) = await store.fetch_messages(node, table_name="T6H")
+    assert (listed.state, listed.row_count) == ("accepted", 2), "once a night"
+    above.book.execute("UPDATE rows SET document = replace(document, '泵厂1', '阀厂') WHERE table_name = 'T6'")
+    above.book.execute(f"DELETE FROM rows WHERE table_name = 'T6' AND row_key = '{USCC[1]}'")
+    above.clock.pass_(days=1)
+    await HASHES(node, link, above.clock())
+    await send_due(node, link.toplevel, above.clock)
+    (refused,) = await store.fetch_messages(node, ["refused"])
+    assert {(one.row_key, one.code) for one in await store.fetch_refusals(node, refused.message_id)} == {
+        (USCC[0], "E602"), (USCC[1], "E602"),
+    }  # fmt: skip
+    await HASHES(node, link, above.clock())
+    await send_due(node, link.toplevel, above.clock)
+    assert (await store.fetch_standing(node)).refused == 0, "told again, and the list fits"
+    assert [firm["orgName"] for firm in above.rows("T6", "current")] == ["泵厂1", "泵厂2"]
+    await node.execute("UPDATE enterprises SET name = '新名'")
+    await report_enterprises(node, REPORTER, above.clock())
+    above.clock.pass_(days=1)
+    await HASHES(node, link, above.clock())
+    assert len(await store.fetch_messages(node, ["waiting"], table_name="T6H")) == 0, "T6 was not answered yet"
 
 
 async def test_a_table_that_has_lost_its_last_row_is_empty_above(node: Connection, above: Above) -> None:
@@ -464,6 +512,7 @@ async def test_tasks_are_done_once_and_answered(node: Connection, above: Above) 
     link = await make_link(node, above)
     await report_day(node, REPORTER, DAY, above.clock())
     await step(node, link, above.clock)
+    first = await store.fetch_messages(node, table_name="T8")
     old_key = link.toplevel.signer.key_id
     tasks: list[dict[str, Any]] = [
         {"kind": "resend", "table": "T8", "period": YESTERDAY},
@@ -483,7 +532,7 @@ async def test_tasks_are_done_once_and_answered(node: Connection, above: Above) 
     assert states == {"task-0": "done", "task-1": "done", "task-2": "done", "task-3": "failed", "task-4": "failed"}
     assert link.toplevel.signer.key_id != old_key
     again = [m for m in await store.fetch_messages(node, table_name="T8") if m.revision == 1]
-    assert [message.state for message in again] == ["accepted"]
+    assert {message.part: message.state for message in again} == {message.part: "accepted" for message in first}
     keys = {key.key_id: key.state for key in above_store.fetch_keys(above.book, APP)}
     assert keys[link.toplevel.signer.key_id] == "active"
     assert keys[old_key] == "retired"
