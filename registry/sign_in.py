@@ -2,16 +2,19 @@
 
 Wrong passwords are counted per name and address: who guesses waits ever longer, and everybody else behind the same
 address does not. The same wrong password again is no further guess, so a client with an old one locks nobody out.
+Wrong codes of the second factor are counted per name alone: who guesses them knows the password already.
 """
 
+import asyncio
 import hmac
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from ipaddress import IPv4Address, ip_address, ip_network
+from weakref import WeakValueDictionary
 
 from asyncpg import Connection
 
@@ -43,7 +46,10 @@ MAX_PASSWORD_CHARACTERS = 128
 FREE_FAILURES = 3  # who mistypes twice waits for nothing
 MAX_WAIT_SECONDS = 900
 FORGET_AFTER = timedelta(days=1)
+_ANYWHERE = ""  # stands for every address
 MAX_NOTED_NAMES = 20  # from one address within a minute; the next one stands for all others
+
+_turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
 Connect = Callable[[], AbstractAsyncContextManager[Connection]]
 
@@ -72,6 +78,22 @@ class _Known:
 
     account: AccountSecrets | None = None
     key: Holder | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Guess:
+    user_name_key: str
+    address: str
+    ring: KeyRing
+    attempt: Attempt
+
+    @property
+    def wrong(self) -> bytes:
+        return hash_keyed(self.ring, "wrong password", f"{self.attempt.code}|{self.attempt.password}")
+
+    def take_turn(self) -> asyncio.Lock:
+        """One after the other: many guesses at once would all be made before the first is counted."""
+        return _turns.setdefault((self.user_name_key, self.address), asyncio.Lock())
 
 
 Fits = Callable[[_Known], Awaitable[bool]]
@@ -143,9 +165,14 @@ async def _sign_in(
     if not _can_be_known(attempt):
         raise Unauthenticated("sign_in_wrong")
     guess = _Guess(fold_user_name(attempt.user_name), group_address(visit.address), ring, attempt)
+    async with guess.take_turn():
+        return await _judge(connect, visit, guess, fits, how)
+
+
+async def _judge(connect: Connect, visit: Visit, guess: _Guess, fits: Fits, how: str) -> Principal:
     async with connect() as conn:
         await _check_pace(conn, visit, guess)
-        known = await _find_known(conn, attempt.user_name)
+        known = await _find_known(conn, guess.attempt.user_name)
     is_right = await fits(known)
     async with connect() as conn:
         try:
@@ -153,7 +180,7 @@ async def _sign_in(
                 raise Unauthenticated("sign_in_wrong")
             principal = await _make_principal(conn, known, visit)
             if known.account is not None and known.account.totp_secret is not None:
-                await _check_code(conn, ring, visit, known.account, attempt.code)
+                await _check_code(conn, visit, guess, known.account)
         except ServiceError as error:
             await _note_failure(conn, visit, guess, error)
             raise
@@ -186,32 +213,30 @@ async def _make_principal(conn: Connection, known: _Known, visit: Visit) -> Prin
     return make_account_principal(holder)
 
 
-async def _check_code(conn: Connection, ring: KeyRing, visit: Visit, account: AccountSecrets, code: str) -> None:
-    """Of the second factor; raises Unauthenticated (`second_factor_missing`, `second_factor_wrong`)."""
-    if not code:
+async def _check_code(conn: Connection, visit: Visit, guess: _Guess, account: AccountSecrets) -> None:
+    """Of the second factor; raises Unauthenticated (`second_factor_missing`, `second_factor_wrong`) or SlowDown."""
+    if not guess.attempt.code:
         raise Unauthenticated("second_factor_missing", field="code")
-    context = accounts.format_totp_context(fold_user_name(account.user_name))
+    anywhere = replace(guess, address=_ANYWHERE)
+    async with anywhere.take_turn():
+        await _check_pace(conn, visit, anywhere)
+        if not await _take_code(conn, visit, guess, account):
+            await add_failure(conn, guess.user_name_key, _ANYWHERE, guess.wrong, visit.at)
+            raise Unauthenticated("second_factor_wrong", field="code")
+        await delete_failures(conn, guess.user_name_key, _ANYWHERE)
+
+
+async def _take_code(conn: Connection, visit: Visit, guess: _Guess, account: AccountSecrets) -> bool:
+    """Whether it is right and was not used before."""
+    context = accounts.format_totp_context(guess.user_name_key)
     try:
-        step = find_step(unseal(ring, account.totp_secret or b"", context), code, visit.at)
+        step = find_step(unseal(guess.ring, account.totp_secret or b"", context), guess.attempt.code, visit.at)
     except SealBroken:
-        step = None
-    if step is None or not await take_totp_step(conn, account.account_id, step):
-        raise Unauthenticated("second_factor_wrong", field="code")
+        return False
+    return step is not None and await take_totp_step(conn, account.account_id, step)
 
 
 # Who guesses, waits -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Guess:
-    user_name_key: str
-    address: str
-    ring: KeyRing
-    attempt: Attempt
-
-    @property
-    def wrong(self) -> bytes:
-        return hash_keyed(self.ring, "wrong password", f"{self.attempt.code}|{self.attempt.password}")
 
 
 async def _check_pace(conn: Connection, visit: Visit, guess: _Guess) -> None:
@@ -232,7 +257,7 @@ def compute_wait_seconds(failures: int) -> int:
 
 async def _note_failure(conn: Connection, visit: Visit, guess: _Guess, error: ServiceError) -> None:
     await delete_old_failures(conn, visit.at - FORGET_AFTER)
-    if error.code == "second_factor_missing":
+    if error.code in ("second_factor_missing", "sign_in_slow_down"):
         return  # the password was right, and the page asks for the code now
     subject = f"account:{shorten(guess.user_name_key, 60)}"
     if isinstance(error, Unauthenticated):

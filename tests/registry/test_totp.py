@@ -41,10 +41,10 @@ def test_a_code_is_taken_one_step_early_or_late_and_no_more() -> None:
         assert find_step(SECRET, wrong, at) is None
 
 
-async def try_code(conn: Connection, code: str, seconds: float = 0) -> str:
+async def try_code(conn: Connection, code: str, seconds: float = 0, address: str = PLANT.address) -> str:
     """The user's name, or the code of what is wrong."""
     try:
-        return (await sign_in(use(conn), RING, after(seconds), Attempt("olga", GOOD, code))).user_name
+        return (await sign_in(use(conn), RING, after(seconds, address), Attempt("olga", GOOD, code))).user_name
     except ServiceError as error:
         return error.code
 
@@ -74,6 +74,18 @@ async def test_guessing_codes_is_slowed_down(connection: Connection) -> None:
     said = [await try_code(connection, f"{number:06}") for number in range(6)]
     assert said[:3] == ["second_factor_wrong"] * 3
     assert said[-1] == "sign_in_slow_down"
+
+
+async def test_codes_guessed_from_many_addresses_wait_as_if_from_one(connection: Connection) -> None:
+    await add_operator(connection)
+    address = await set_second_factor(connection, RING, order(), "olga")
+    secret = b32decode(parse_qs(urlsplit(address).query)["secret"][0])
+    said = [await try_code(connection, f"{n:06}", address=f"2001:db8:{n}::1") for n in range(5)]
+    assert said == ["second_factor_wrong"] * 3 + ["sign_in_slow_down"] * 2
+    right = compute_code(secret, int(PLANT.at.timestamp()) // STEP_SECONDS)
+    assert await try_code(connection, right) == "sign_in_slow_down", "whoever it is: the password is no secret any more"
+    assert await try_code(connection, right, 2) == "olga"
+    assert await try_code(connection, "000007", 3) == "second_factor_wrong", "a right one takes the wait away"
 
 
 async def test_one_sets_ones_own_and_nobody_elses(connection: Connection) -> None:
