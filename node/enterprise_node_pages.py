@@ -114,7 +114,7 @@ async def show_node(visit: Visiting, prefix: str, day: Text = "") -> Response:
         since = node["since"] or date.min
         period, key = (max(last - timedelta(days=SHOWN_DAYS - 1), since), last), node["prefix_id"]
         begin = datetime.combine(max(since, date(1970, 1, 2)), time(), ZONE)
-        days = [_show_day(row) for row in await store.fetch_days(conn, key, period)]
+        days = [_show_day(row) for row in await store.fetch_days(conn, key, period) if _says_anything(row)]
         monitors = [dict(row) | {"said": orjson.loads(row["document"])}
                     for row in await store.fetch_monitors(conn, key, period)]  # fmt: skip
         events = [_show_event(row) for row in await store.fetch_events(conn, key, begin, SHOWN_EVENTS)]
@@ -122,7 +122,8 @@ async def show_node(visit: Visiting, prefix: str, day: Text = "") -> Response:
         parts = await store.fetch_parts(conn, key, last) if last >= since else []
     return visit.page(
         "enterprise_node.html", node=_show(visit, node), day=last, days=days, monitors=monitors, events=events,
-        templates=templates, parts=parts, most_events=SHOWN_EVENTS, may_fetch=_may_fetch(principal, prefix),
+        templates=templates, parts=parts, days_shown=SHOWN_DAYS, most_events=SHOWN_EVENTS,
+        may_fetch=_may_fetch(principal, prefix),
     )  # fmt: skip
 
 
@@ -134,6 +135,10 @@ async def _get_node(conn: Any, principal: Principal, prefix: str) -> Record:
     if node is None:
         raise NotFound("prefix_not_found", field="prefix", prefix=shorten(prefix))
     return node
+
+
+def _says_anything(row: Record) -> bool:
+    return any(value for name, value in row.items() if name not in ("day", "total_before")) or row["revision"] == 0
 
 
 def _show_day(row: Record) -> dict[str, Any]:

@@ -31,6 +31,11 @@ PAGES: dict[str, tuple[str, str]] = {
     ),
     "own_trouble_ourselves": ("这是本节点自己的地址。", "It is an address of this node itself."),
     "own_trouble_private": ("不是公网地址。", "It is not an address of the public internet."),
+    "own_route_waiting_text": (
+        "在前缀页改为由企业自建节点解析（填写其地址）后，节点申报的路由经探测生效。",
+        "Once the page of the prefix says that the enterprise's own server resolves it, the route is probed and goes"
+        " live.",
+    ),
     "own_route_failed_text": (
         "节点修正后重新申报路由，即再次探测。", "It is probed again when the node proposes its route anew.",
     ),
@@ -47,10 +52,11 @@ PAGES: dict[str, tuple[str, str]] = {
     ),
     "own_days": ("每日自报数字", "Day by day"),
     "own_days_text": (
-        "左为企业节点自报，右为我方计数；日志行数由收到的日志逐行清点，可与自报解析量对照。",
-        "What the node reports, and beside it what we counted. Log lines are counted from the logs it sent, and can be"
-        " held against the resolutions it reports.",
+        "截至统计日的 {days} 天：企业节点自报的数字，旁边是我方计数。日志行数由收到的日志清点，可与自报解析量对照。",
+        "Of the {days} days until this one: what the node reports, and beside it what we counted. Log lines are counted"
+        " from the logs it sent, and can be held against the resolutions it reports.",
     ),
+    "own_days_none": ("这段时间没有数字。", "There are no figures of these days."),
     "own_day": ("日期", "Day"),
     "own_total": ("自报累计注册", "Total: theirs"),
     "own_resolved_ok": ("自报成功", "Successful: theirs"),
@@ -62,14 +68,15 @@ PAGES: dict[str, tuple[str, str]] = {
     "own_log_differs": ("与自报不符", "differs from what it reports"),
     "own_monitors": ("应答时延与峰值", "How it answers"),
     "own_monitors_text": (
-        "企业节点自报的监测数字（M2），旁边是我方对该前缀的测量。",
-        "What the node says of its answers (M2), beside what we measured of the prefix.",
+        "企业节点自报的监测数字（M2），旁边是我方对该前缀的测量；均值和最大值以毫秒计，峰值为每秒请求数。",
+        "What the node says of its answers (M2), beside what we measured of the prefix: mean and greatest in"
+        " milliseconds, and the most requests of a second.",
     ),
-    "own_resolve_ms": ("解析均值 / 最大（毫秒）：自报", "Resolving, mean / greatest ms: theirs"),
-    "own_resolve_ms_here": ("解析均值（毫秒）：我方", "mean ms: ours"),
-    "own_register_ms": ("注册均值 / 最大（毫秒）：自报", "Registering, mean / greatest ms: theirs"),
-    "own_register_ms_here": ("注册均值（毫秒）：我方", "mean ms: ours"),
-    "own_peak": ("峰值 QPS：自报 / 我方", "Peak QPS: theirs / ours"),
+    "own_resolve_ms": ("自报解析 均值 / 最大", "Resolving: theirs"),
+    "own_resolve_ms_here": ("我方解析均值", "Resolving: ours"),
+    "own_register_ms": ("自报注册 均值 / 最大", "Registering: theirs"),
+    "own_register_ms_here": ("我方注册均值", "Registering: ours"),
+    "own_peak": ("峰值 自报 / 我方", "Peak: theirs / ours"),
     "own_events": ("事件", "Events"),
     "own_events_text": ("最近 {most} 个，最新在前。", "The last {most}, newest first."),
     "own_events_none": ("没有上报过事件。", "It has reported no event."),

@@ -3,12 +3,14 @@
 from schemas.texts.table import Text
 from schemas.texts.toplevel import TEXTS as TLN
 
-_SIGN_ZH = "核对访问密钥、签名方法和时钟，见 docs/reporting.zh-CN.md。不能签名的旧密钥请在 /api/v1/keys 换新。"
+_SIGN_ZH = "核对访问密钥、签名方法和时钟，见 docs/enterprise-node.zh-CN.md。不能签名的旧密钥请在 /api/v1/keys 换新。"
 _ROW_ZH = "改正后重新发送；被拒绝的请求没有保存任何内容。行号从 0 起（rows），文件的行从 1 起（lines）。"
 _ROW_EN = (
     "Correct it and send it again: nothing of it was kept. Rows count from 0 (rows), lines of a file from 1 (lines)."
 )
-_SIGN_EN = "Compare key, signature and clock with docs/reporting.md; a key that is too old to sign must be made anew."
+_SIGN_EN = (
+    "Compare key, signature and clock with docs/enterprise-node.md; a key that is too old to sign must be made anew."
+)
 
 # The rules of the contract, said to whom the row is from.
 _RULES = ("e101", "e102", "e103", "e107", "e108", "e109", "e501", "e502", "e503", "e509", "e511", "e512", "e513",

@@ -539,3 +539,22 @@ async def test_a_route_is_an_address_with_ports(route: Any, registry: Registry) 
 async def test_no_private_address_is_ever_asked(address: str) -> None:
     trouble = await probe(PREFIX, {"ip": address, "tcp": 1, "http": 2, "udp": 3}, private_too=False)
     assert trouble == "not an address of the public internet"
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+async def test_the_example_of_the_guide_works_in_a_terminal(registry: Registry, tmp_path: Path) -> None:
+    pages = [(DOCS / name).read_text("utf-8") for name in ("enterprise-node.md", "enterprise-node.zh-CN.md")]
+    blocks = [page.partition("```bash\n")[2].partition("```\n")[0] for page in pages]
+    assert blocks[0] == blocks[1]
+    firm = registry.firms[OTHER]
+    settings = f"BASE={registry.base} KEY={firm.access_key} SECRET={firm.secret_key} PREFIX={OTHER}\n"
+    script = settings + blocks[0].partition("\n")[2]
+    shell = await asyncio.create_subprocess_exec(
+        "bash", "-euc", script, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    said, trouble = await shell.communicate()
+    answers = [orjson.loads(line) for line in said.splitlines()]
+    assert [answer.get("status") for answer in answers] == ["ACCEPTED"] * 6, (answers, trouble)
+    assert [answers[place]["received"] for place in (3, 4, 5)] == [1, 1, 1]
