@@ -142,14 +142,21 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: int, code: str) -> None:
-        """Say why, and close; an answer that is being given is not mixed with it."""
+        """Say why, and close; what was asked before is answered first, and that answer is the last."""
         if self._is_refused or self.transport.is_closing():
             return
         self._is_refused = True
         self._clear_deadline()
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.transport.close()
-            return
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if not cycle.more_body:  # such as a client that counts its body in characters instead of bytes
+                cycle.keep_alive = False
+                return
+            cycle.disconnected = True  # the body itself is malformed: nobody waits for the rest
+            cycle.message_event.set()
+            if cycle.response_started or self.pipeline:
+                self.transport.close()
+                return
         self.transport.write(format_refusal(status, code, self._language))
         # Closing with bytes unread would reset the connection and take the answer away from the client.
         if self.transport.can_write_eof():

@@ -1,10 +1,12 @@
 """What every request passes first: language, size of the body, who asks; and what every error passes last."""
 
+import asyncio
 import re
 from contextlib import suppress
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from registry.api.problems import WrongContentType, answer_problem, translate
@@ -22,6 +24,7 @@ from schemas.texts import LANGUAGES, choose_language
 API = "/api/v1/"
 MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_UPLOAD_BYTES = 1024 * 1024 * 1024
+BODY_SECONDS = 60.0  # without a byte of a body that was announced
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # Where values, documents and receipts of enterprises are read.
 _PRIVATE = re.compile(r"/api/v1/(identifiers|ranges|jobs|attachments|export)(/|$)")
@@ -149,17 +152,38 @@ def receive_at_most(limit: int, headers: Headers, receive: Receive) -> Receive:
     length = headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:
         raise TooLarge("body_too_large", limit=limit)
-    received = 0
+    received, receive_next = 0, receive_in_time(headers, receive)
 
     async def receive_within_limit() -> Message:
         nonlocal received
-        message = await receive()
+        message = await receive_next()
         received += len(message.get("body", b""))
         if received > limit:
             raise TooLarge("body_too_large", limit=limit)
         return message
 
     return receive_within_limit
+
+
+def receive_in_time(headers: Headers, receive: Receive) -> Receive:
+    """Raises ClientDisconnect for a body that stops coming; the lines of a stream may come when they will."""
+    if headers.get("content-type", "").lower().startswith("application/x-ndjson"):
+        return receive
+    has_more = True
+
+    async def receive_or_give_up() -> Message:
+        nonlocal has_more
+        if not has_more:  # waits for the client to leave
+            return await receive()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                message = await receive()
+        except TimeoutError:
+            raise ClientDisconnect from None
+        has_more = message.get("more_body", False)
+        return message
+
+    return receive_or_give_up
 
 
 async def _send_problem(error: Exception, language: str, send: Send) -> None:

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from registry.api.gate import receive_in_time
 from registry.api.problems import Defect, dump_json, translate
 from registry.api.state import RegistryState
 from registry.keys import authenticate
@@ -34,6 +35,7 @@ MAX_CALLERS, REMEMBER_SECONDS = 10_000, 1.0
 BASES = ("/identity/", "/identityv2/", "/snms/api/", "/api/identityv2/")
 # Older HTTP clients of Java read a body without a charset as Latin-1.
 MEDIA_TYPE = "application/json;charset=UTF-8"
+CLOSING = {"Connection": "close"}  # the rest of a body is not waited for
 _SLASHES = re.compile(r"//+")
 # They forbid something in the state of things, not to the caller.
 _STATES = frozenset({"prefix_not_enabled", "prefix_not_hosted"})
@@ -77,7 +79,7 @@ class SnmsEdge:
         if not f"{path}/".startswith(BASES):
             await self._app(scope, receive, send)
             return
-        response = await self._answer(Request(scope, receive), path)
+        response = await self._answer(Request(scope, receive_in_time(Headers(scope=scope), receive)), path)
         await response(scope, receive, send)
 
     async def _answer(self, request: Request, path: str) -> Response:
@@ -199,10 +201,10 @@ def answer(
 def answer_error(error: Exception) -> Response:
     """Whatever was raised; what is a defect of ours is written to the log and told without detail."""
     if isinstance(error, Refusal):
-        headers = {"Connection": "close"} if isinstance(error, BodyTooLarge) else None
+        headers = CLOSING if isinstance(error, BodyTooLarge) else None
         return answer(None, error.status, error.message, headers=headers)
     if isinstance(error, ClientDisconnect):
-        return answer(None, FAILED, texts.BODY_CUT_OFF)
+        return answer(None, FAILED, texts.BODY_CUT_OFF, headers=CLOSING)
     known = translate(error)
     status = get_status(known)
     message = texts.BUSY if status == INTERNAL else texts.say(known)

@@ -1,6 +1,7 @@
 """Heads that never end, come too slowly or are no HTTP at all: each is told so, and harms nobody else."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
 import orjson
@@ -8,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from registry import http_protocol
+from registry.api import gate
 from registry.http_protocol import MAX_HEAD_BYTES
 from tests.registry.api_world import PUMP, World, open_world
 
@@ -40,6 +42,38 @@ def read_refusal(answer: bytes) -> tuple[int, str]:
     document = orjson.loads(body)
     assert document["detail"] and document["remedy"] and document["status"] == int(head.split()[1])
     return document["status"], document["code"]
+
+
+POST = b"POST /identity/token HTTP/1.1\r\nHost: x\r\n"
+SHORT = '{"username": "泵厂", "password": "x"}'  # whose length was counted in characters
+
+
+@pytest.mark.parametrize(
+    ("sent", "answers"),
+    [
+        (POST + b"Content-Length: %d\r\n\r\n" % len(SHORT) + SHORT.encode(), ["有效的 JSON"]),
+        (GET + b"Connection: keep-alive\r\n\r\n\0", ['"status":"ok"']),
+        ((GET + b"\r\n") * 2 + b"nonsense\r\n\r\n", ['"status":"ok"'] * 2),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", ["request_malformed"]),
+    ],
+    ids=["short", "byte", "pipelined", "chunk"],
+)
+async def test_what_was_asked_is_answered_though_nonsense_follows(
+    world: World, sent: bytes, answers: list[str]
+) -> None:
+    for parts in ((sent,), (sent[:-3], sent[-3:])):
+        said = (await converse(world, *parts)).decode()
+        parts_said = re.split(r"HTTP/1\.1 (?=\d{3} )", said)[1:]
+        assert all(answer in part for answer, part in zip(answers, parts_said, strict=True)), said
+
+
+@pytest.mark.parametrize("path", ["/identity/token", "/api/v1/identifiers"])
+async def test_a_body_that_stops_coming_is_told_so(world: World, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a client that announces more bytes than it sends."""
+    monkeypatch.setattr(gate, "BODY_SECONDS", 0.1)
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {world.keys['pump']}\r\nConnection: close\r\n"
+    said = await converse(world, f"{head}Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{{}}".encode())
+    assert ("Content-Length" if path.startswith("/identity") else "body_cut_off") in said.decode()
 
 
 LARGE = b"X-Large: " + b"y" * MAX_HEAD_BYTES + b"\r\n\r\n"

@@ -36,7 +36,7 @@ async def run(command: list[str], source: str, settings: dict[str, str]) -> None
 async def test_the_examples_do_what_they_say(database_url: str, tmp_path: Path) -> None:
     async with open_world(database_url, tmp_path) as world:
         access_key, _, secret_key = world.keys["pump"].partition(".")
-        settings = {"SNMS": world.base, "PREFIX": PUMP, "USERNAME": access_key, "PASSWORD": secret_key}
+        settings = {"SNMS": world.base, "PREFIX": PUMP, "SNMS_USER": access_key, "SNMS_PASSWORD": secret_key}
         settings |= {"no_proxy": "127.0.0.1", "PYTHONIOENCODING": "utf-8"}
         shell = "\n".join(read_blocks(GUIDES[0], "sh"))
         await run(["bash", "-euo", "pipefail", "-c"], shell, settings)
