@@ -258,12 +258,12 @@ def _write_one(write: "Callable[[Desk], Awaitable[Located]]", as_json: bool, lab
     async def work() -> dict[str, Any]:
         async with open_desk(writing=not dry_run) as desk:
             located = await write(desk)
-            return await desk.format(located)
+            return await desk.format(located) | ({"dry_run": True} if dry_run else {})
 
     view = run(work())
     if as_json:
         print_json(view)
         return
     language = get_language()
-    print(say(LABELS[label], language, identifier=view["identifier"]))
+    print(say(LABELS["import_dry" if dry_run else label], language, identifier=view["identifier"]))
     print_record(view, language)

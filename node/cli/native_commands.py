@@ -13,6 +13,7 @@ from node.cli.identifier_commands import DryRun, Reason, ranges
 from node.wording import say
 from schemas.errors import NotFound
 from schemas.identifiers import shorten
+from schemas.texts.commands import LABELS as COMMANDS
 from schemas.texts.native import LABELS
 
 if TYPE_CHECKING:
@@ -129,13 +130,16 @@ def _change(first: str, work: Work, reason: str, as_json: bool, dry_run: bool) -
             rule = await get_rule(desk.conn, named.prefix)
             await work(desk, await get_range(desk.conn, rule, named.suffix, for_update=True), desk.act(reason))
             found = await get_range(desk.conn, rule, named.suffix)
-            return format_range_state(found, await desk.find_template(found.row["template_id"]), desk.public_url)
+            view = format_range_state(found, await desk.find_template(found.row["template_id"]), desk.public_url)
+            return view | ({"dry_run": True} if dry_run else {})
 
     view = run(write())
     if as_json:
         print_json(view)
     else:
         touched = view["members"] - view["own_records"]
+        if dry_run:
+            print(say(COMMANDS["import_dry"], get_language()))
         print(say(LABELS["range_state"], get_language(), **view | {"touched": touched}))
 
 

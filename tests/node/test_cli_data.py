@@ -196,7 +196,9 @@ def test_what_is_wrong_is_said_with_what_to_do(node: Node, arguments: list[objec
 def test_an_identifier_through_its_life(node: Node) -> None:
     name = "88.101.10/LIFE-1"
     values = ("product_code=LIFE", "product_name=豆腐", "produced_on=2024-06-04", "batch=1")
-    node.get("register", name, "--template", "batch-1", *(part for v in values for part in ("--value", v)))
+    new = ("register", name, "--template", "batch-1", *(part for v in values for part in ("--value", v)))
+    assert node.get(*new, "--dry-run")["dry_run"]
+    node.get(*new)
     assert node.get("update", name, "--value", "inspection=合格")["revision"] == 2
     assert node.get("freeze", name, "--notice", "召回")["notice"] == "召回"
     assert node.fail("update", name, "--value", "inspection=不合格")["code"] == "identifier_is_frozen"

@@ -27,7 +27,8 @@ def test_a_range_is_frozen_retired_and_restored_by_its_first_identifier(node: No
     values = [part for item in required for part in ("--value", f"{item}={samples.get(kinds[item], 'x')}")]
     made = ("--prefix", "88.101.10", "--template", "batch-1")
     node.get("range", "add", "SN0001", "SN0999", *made, *values)
-    assert node.get("range", "freeze", FIRST, "--notice", "recall", "--dry-run")["state"] == "frozen"
+    tried = node.get("range", "freeze", FIRST, "--notice", "recall", "--dry-run")
+    assert (tried["state"], tried["dry_run"]) == ("frozen", True)
     assert node.get("range", "freeze", FIRST, "--notice", "recall")["notice"] == "recall"
     assert node.get("range", "unfreeze", FIRST)["state"] == "live"
     assert node.get("range", "retire", FIRST, "--reason", "old")["state"] == "retired"
