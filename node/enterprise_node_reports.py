@@ -12,9 +12,9 @@ import orjson
 from asyncpg import Connection, Record
 
 from node.outbox import Report, enqueue
+from node.report_rows import find_event_day
 from node.store import enterprise_node_files as store
 from node.store import outbox as outbox_store
-from schemas.toplevel_tables import CURRENT
 
 FIRST_EVENT = 1 << 30  # parts of M3 below this are our own alarms'
 OWN_NODE = {"ownNode": True}
@@ -27,7 +27,8 @@ async def report_own_nodes(conn: Connection, prefixes: tuple[str, ...], now: dat
         for event in await store.fetch_untold_events(conn, node_prefix):
             async with conn.transaction():
                 number = FIRST_EVENT + event["number"]
-                await enqueue(conn, Report("M3", CURRENT, node_prefix, [make_event(event)], number, number), now)
+                row = make_event(event)
+                await enqueue(conn, Report("M3", find_event_day(row, now), node_prefix, [row], number, number), now)
                 await store.note_event_told(conn, event["number"], now)
             written += 1
         for part in await store.fetch_untold_master(conn, node_prefix):

@@ -30,9 +30,12 @@ _OPERATIONS = {ChangeKind.CREATED: 1, ChangeKind.RETIRED: 2, ChangeKind.CHANGED:
 
 @dataclass
 class _Part:
-    """Rows by secondary prefix, and how far in the log they reach."""
+    """Rows by secondary prefix, and how far in the log they reach.
 
-    rows: dict[str, list[Row]] = field(default_factory=dict)
+    By identifier and operation, since a row says how things are: of two changes of one identifier the last is told.
+    """
+
+    rows: dict[str, dict[tuple[str, int], Row]] = field(default_factory=dict)
     position: int = 0
     count: int = 0
 
@@ -50,7 +53,7 @@ async def report_master(conn: Connection, prefixes: tuple[str, ...], day: str, n
         part = await _collect(conn, prefixes, after, templates)
         async with conn.transaction():
             for prefix, rows in part.rows.items():
-                await _write(conn, prefix, day, rows, part.position, now)
+                await _write(conn, prefix, day, list(rows.values()), part.position, now)
             await outbox_store.set_mark(conn, MARK, f"{log_id}:{part.position}", now)
         total += part.count
         after = part.position
@@ -79,7 +82,7 @@ async def _collect(
             node_prefix = find_secondary_prefix(entry["prefix"] or "", prefixes)
             if node_prefix is not None:
                 rows = [row async for row in _read_entry(conn, entry, templates)]
-                part.rows.setdefault(node_prefix, []).extend(rows)
+                part.rows.setdefault(node_prefix, {}).update({(row["handle"], row["op"]): row for row in rows})
                 part.count += len(rows)
             if part.count >= ROWS_PER_PART:
                 break

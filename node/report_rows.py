@@ -9,7 +9,7 @@ from typing import Any, Literal
 import orjson
 from asyncpg import Record
 
-from schemas.days import ZONE
+from schemas.days import ZONE, get_day
 from schemas.enterprises import Verification, split_division
 from schemas.handle_bytes import MalformedMessage
 from schemas.handle_values import HTTP, TCP, UDP, decode_site, format_address
@@ -285,6 +285,11 @@ def make_own_monitor(said: str | None) -> Row:
     """What the enterprise's own node says of how it answered: columns of their own, beside what we measured."""
     found = {} if said is None else orjson.loads(said)
     return {f"node{name[0].upper()}{name[1:]}": found[name] for name in MONITOR_ITEMS if found.get(name) is not None}
+
+
+def find_event_day(row: Row, now: datetime) -> str:
+    """The period of an event: its day, or today where another clock is ahead of ours."""
+    return min(get_day(datetime.fromisoformat(row["at"])), get_day(now)).isoformat()
 
 
 # Alarms of these causes are faults of the network (1); all others are of the system (2).

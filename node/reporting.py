@@ -257,7 +257,7 @@ async def report_events(conn: Connection, reporter: Reporter, now: datetime) -> 
     since = datetime.fromisoformat(mark[0]) if mark else datetime(1970, 1, 1, tzinfo=UTC)
     alarms = await store.fetch_alarms(conn, since, ALARMS_PER_LOOK)
     reports = [
-        Report("M3", CURRENT, prefix, [row], number, number)
+        Report("M3", make.find_event_day(row, now), prefix, [row], number, number)
         for prefix in reporter.prefixes
         for alarm in alarms
         for number, row in make.list_events(alarm)

@@ -1,5 +1,6 @@
 """What passes between us and the top-level node beside reports: heartbeats, its tasks and decisions, comparisons."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from node.report_rows import make_route
 from node.reporting import REPORTS, Reporter, Written, report_day, report_monitoring
 from node.store import outbox as outbox_store
 from node.store import reports as store
+from node.store.outbox import Message
 from node.toplevel_client import Answer, Call, TopLevel, has_receipt
 from node.toplevel_keys import activate, find_active_id, find_new_key, get_signer, make_key, open_key
 from registry.prefixes import NodeRules, approve_prefix, refuse_prefix
@@ -32,7 +34,7 @@ from schemas.identifiers import parse_any_identifier
 from schemas.signatures import Algorithm, format_public_key
 from schemas.texts import format_message
 from schemas.toplevel_envelope import BASE_PATH, encode_canonical
-from schemas.toplevel_tables import CURRENT, TABLES, judge_period, reconcile
+from schemas.toplevel_tables import CURRENT, TABLES, Reconciled, Tally, judge_period
 
 if TYPE_CHECKING:
     import aiohttp
@@ -42,8 +44,11 @@ MAX_TASK_CHARACTERS = 10_000
 STATISTICS = ("T3", "T8")
 MONITORING = ("M1", "M2")
 DAILY = (*STATISTICS, *MONITORING)
+COMPARED_DAILY = (*DAILY, "T9", "M3")
+LARGE = ("T9",)  # compared once after its last part was answered, then only while it differs
+PARTS_PER_READ = 50
 MONTHLY = ("T5", "T10", "MR")
-STANDING = ("T1", "T2", "T4", "T6", "T7", "T11", "PREFIXES")  # states have a message each, and a receipt for it
+STANDING = ("T1", "T2", "T4", "T6", "T7", "T11", "PREFIXES", "STATE")
 _GROUPS = {"T1": "node", "T2": "node", "T6": "enterprises", "T7": "prefixes", "T4": "templates", "T11": "templates",
            "T5": "applications", "T10": "applications", "PREFIXES": "prefixes", "STATE": "prefixes",
            "M3": "events"}  # fmt: skip
@@ -327,7 +332,7 @@ async def apply_decisions(conn: Connection, link: Link, now: datetime) -> None:
 
 async def reconcile_day(conn: Connection, link: Link, day: str, now: datetime) -> bool:
     """Compare what we said of a day with what the top-level node has; whether all is equal that was accepted."""
-    return await _reconcile(conn, link, DAILY, day, now)
+    return await _reconcile(conn, link, COMPARED_DAILY, day, now)
 
 
 async def reconcile_month(conn: Connection, link: Link, month: str, now: datetime) -> bool:
@@ -344,20 +349,35 @@ async def _reconcile(conn: Connection, link: Link, tables: Sequence[str], period
     equal = True
     for prefix in link.reporter.prefixes:
         for table in tables:
-            messages = await outbox_store.fetch_latest_of(conn, table, period, prefix)
-            if not messages or any(message.state != "accepted" for message in messages):
+            about = (table, period, prefix)
+            if table in LARGE and await store.is_compared_since(conn, about):
                 continue
-            bodies = [(one, await outbox_store.fetch_body(conn, one.message_id)) for one in messages]
-            rows = [row for one, body in bodies if body is not None for row in decode_rows(one, body)]
-            if len(rows) < sum(one.row_count for one in messages):
-                continue  # told so long ago that what was told is not kept
-            ours = reconcile(table, rows)._asdict()
+            told = await _tally_told(conn, about)
+            if told is None:
+                continue
             answer = await link.toplevel.call(Call("GET", f"/recon/{table}?period={quote(period)}", prefix), now)
             if answer.status != 200 or answer.document is None:
                 return False
+            ours = told._asdict()
             theirs = {name: answer.document.get(name) for name in ours}
             same = ours == theirs
             equal = equal and same
             texts = orjson.dumps(ours).decode(), orjson.dumps(theirs).decode()
-            await store.store_reconciliation(conn, (table, period, prefix), *texts, same, now)
+            await store.store_reconciliation(conn, about, *texts, same, now)
     return equal
+
+
+async def _tally_told(conn: Connection, about: tuple[str, str, str]) -> Reconciled | None:
+    """What we told of table, period, prefix, read part by part; None unless all was accepted and is kept."""
+    tally, after = Tally(about[0]), 0
+    while told := await outbox_store.fetch_told(conn, about, after, PARTS_PER_READ):
+        for message, body in told:
+            if message.state != "accepted" or body is None:
+                return None
+            await asyncio.to_thread(_add_rows, tally, message, body)
+        after = told[-1][0].part
+    return tally.finish() if after else None
+
+
+def _add_rows(tally: Tally, message: Message, body: bytes) -> None:
+    tally.add(decode_rows(message, body))

@@ -6,7 +6,8 @@ the contract and the column at fault; its sentence is in `schemas.texts.toplevel
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from hashlib import sha256
@@ -393,7 +394,7 @@ TABLES: dict[str, Table] = {
               (Column("eventId", "text", True, 64), Column("type", ("异常", "恢复")), Column("at", "instant"),
                Column("class", (1, 2, 3, 4)), Column("cause", "text", False), Column("item", "text", False),
                Column("relatedEventId", "text", False, 64)),
-              (_check_recovery,)),
+              (_check_recovery,), daily=True),
         Table("MR", "POST", "/reports/monthly", 1, ("month",),
               (Column("month", "month"), Column("sla", "objects"), Column("average", "object"),
                Column("operating", "objects"), Column("maintenance", "objects", False),
@@ -487,16 +488,41 @@ class Reconciled(NamedTuple):
     root: str
 
 
-def reconcile(table_name: str, rows: Sequence[Row]) -> Reconciled:
-    """Order plays no part: the leaves are sorted."""
-    summed = SUMMED.get(table_name)
-    total = sum(row.get(summed, 1) for row in rows) if summed else 0
-    return Reconciled(len(rows), total, make_merkle_root([encode_canonical(row) for row in rows]))
+class Tally:
+    """Reconciles a table piece by piece: of each row its hash alone is kept. Order plays no part."""
+
+    def __init__(self, table_name: str) -> None:
+        self._summed = SUMMED.get(table_name)
+        self._sum, self._hashes = 0, array("B")
+
+    def add(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self._sum += row.get(self._summed, 1) if self._summed else 0
+            self._hashes.frombytes(_hash_leaf(encode_canonical(row)))
+
+    def finish(self) -> Reconciled:
+        hashes = self._hashes.tobytes()
+        leaves = [hashes[at : at + 32] for at in range(0, len(hashes), 32)]
+        return Reconciled(len(leaves), self._sum, _make_root(leaves))
 
 
-def make_merkle_root(leaves: Sequence[bytes]) -> str:
+def reconcile(table_name: str, rows: Iterable[Row]) -> Reconciled:
+    tally = Tally(table_name)
+    tally.add(rows)
+    return tally.finish()
+
+
+def make_merkle_root(leaves: Iterable[bytes]) -> str:
     """SHA-256 tree as of RFC 9162 §2.1.1 over the sorted leaf hashes, as hexadecimal digits."""
-    level = sorted(sha256(b"\0" + leaf).digest() for leaf in leaves)
+    return _make_root(map(_hash_leaf, leaves))
+
+
+def _hash_leaf(leaf: bytes) -> bytes:
+    return sha256(b"\0" + leaf).digest()
+
+
+def _make_root(hashes: Iterable[bytes]) -> str:
+    level = sorted(hashes)
     if not level:
         return sha256(b"").hexdigest()
     while len(level) > 1:

@@ -239,6 +239,20 @@ async def fetch_latest_of(conn: Connection, table_name: str, period: str, prefix
     return [_to_message(row) for row in rows]
 
 
+async def fetch_told(
+    conn: Connection, about: tuple[str, str, str], after_part: int, limit: int
+) -> list[tuple[Message, bytes | None]]:
+    """The newest revision of the next parts of a report, each with its body; `about`: table, period, prefix."""
+    rows = await conn.fetch(
+        f"SELECT DISTINCT ON (part) body, {COLUMNS} FROM outbox WHERE table_name = $1 AND period = $2"  # noqa: S608
+        " AND prefix = $3 AND part > $4 ORDER BY part, revision DESC LIMIT $5",
+        *about,
+        after_part,
+        limit,
+    )
+    return [(Message(**{name: row[name] for name in Message.__slots__}), row["body"]) for row in rows]
+
+
 async def fetch_refusals(conn: Connection, message_id: UUID) -> list[Refusal]:
     rows = await conn.fetch(
         "SELECT row_number, field, code, row_key, message FROM outbox_refusals WHERE message_id = $1"
@@ -288,7 +302,7 @@ async def forget_bodies(conn: Connection, before: datetime, limit: int = 100) ->
     await conn.execute(
         "UPDATE outbox SET body = NULL WHERE message_id IN (SELECT message_id FROM outbox o"
         " WHERE state IN ('accepted', 'replaced') AND body IS NOT NULL AND answered < $1"
-        " AND (period <> 'current' OR table_name = 'M3' OR EXISTS (SELECT FROM outbox l WHERE (l.table_name, l.period,"
+        " AND (period <> 'current' OR EXISTS (SELECT FROM outbox l WHERE (l.table_name, l.period,"
         " l.prefix, l.part) = (o.table_name, o.period, o.prefix, o.part) AND l.revision > o.revision)) LIMIT $2)",
         before,
         limit,

@@ -320,6 +320,17 @@ async def store_reconciliation(conn: Connection, key: tuple[str, str, str], ours
     )
 
 
+async def is_compared_since(conn: Connection, about: tuple[str, str, str]) -> bool:
+    """Whether table, period, prefix was the same above after the last answer to a message of it."""
+    found: bool = await conn.fetchval(
+        "SELECT EXISTS (SELECT FROM toplevel_reconciliations c WHERE (table_name, period, prefix) = ($1, $2, $3)"
+        " AND equal AND at > (SELECT max(answered) FROM outbox o WHERE (o.table_name, o.period, o.prefix)"
+        " = (c.table_name, c.period, c.prefix)))",
+        *about,
+    )
+    return found
+
+
 async def fetch_differing(conn: Connection, first: date) -> list[tuple[str, str, str]]:
     """(period, table, secondary prefix) of which the top-level node had something else when it was last asked."""
     rows = await conn.fetch(

@@ -69,7 +69,10 @@ async def test_a_message_is_the_same_whatever_algorithm_signs_it(above: Above) -
 
 
 TASKS: list[tuple[dict[str, Any], str, str]] = [
-    *(({"kind": "correction", "table": table}, "done", table) for table in ("PREFIXES", "STATE", "T7", "T2", "M3")),
+    *(({"kind": "correction", "table": table}, "done", table) for table in ("PREFIXES", "STATE", "T7", "T2")),
+    *(({"kind": "correction", "table": table, "period": YESTERDAY}, "done", table) for table in ("M1", "M3")),
+    ({"kind": "correction", "table": "T6H"}, "done", "go again"),
+    ({"kind": "correction", "table": "MR", "period": "2026-09"}, "done", "MR 2026-09"),
     ({"kind": "correction", "table": "T9", "period": YESTERDAY}, "done", "log of changes"),
     ({"kind": "correction", "table": "T9"}, "failed", "period"),
     ({"kind": "correction"}, "failed", "no table None"),

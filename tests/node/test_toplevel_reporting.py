@@ -262,7 +262,7 @@ async def test_firms_prefixes_and_routes_arrive_and_are_resolved(
     await store.forget_bodies(node, above.clock.now + timedelta(days=99))
     assert await reconcile_standing(node, await make_link(node, above), above.clock())
     compared = [row["table_name"] for row in await report_store.fetch_reconciliations(node)]
-    assert compared == ["PREFIXES", "T2", "T6", "T7"], "what stands is kept, and compared"
+    assert compared == ["PREFIXES", "STATE", "T2", "T6", "T7"], "what stands is kept, and compared"
     with above_store.transaction(above.book):
         signer = above.signer
         public = format_public_key("ED25519", above.private_key)
@@ -392,11 +392,14 @@ async def test_master_data_say_what_anyone_may_read_and_a_range_is_one_row(node:
     await append_change(
         node, ChangeKind.RANGE_CREATED, prefix_id, act, template_id=template_id, suffix_keys=["R"], members=3
     )
+    for _ in range(2):
+        await append_change(node, ChangeKind.CHANGED, prefix_id, act, template_id=template_id, suffix_keys=["SN1"])
     await number_changes(node)
-    assert await report_master(node, (PREFIX,), YESTERDAY, above.clock()) == 3
+    assert await report_master(node, (PREFIX,), YESTERDAY, above.clock()) == 5
     assert await report_master(node, (PREFIX,), YESTERDAY, above.clock()) == 0, "the log was read to its end"
     await send_all(node, above)
-    created, retired, ranged = above.rows("T9")
+    created, changed, retired, ranged = above.rows("T9")
+    assert (changed["handle"], changed["op"]) == ("88.101.1/SN1", 3), "twice in one day is told once"
     assert created == {"handle": "88.101.1/SN1", "created": "2026-11-21", "op": 1, "brand": "好泵",
                        "metadata": "88.101.1/META_pump-1"}  # fmt: skip
     assert (retired["handle"], retired["op"], "brand" in retired) == ("88.101.1/SN2", 2, False)
@@ -405,6 +408,14 @@ async def test_master_data_say_what_anyone_may_read_and_a_range_is_one_row(node:
     }  # fmt: skip
     assert [row["handle"] for row in expand(ranged)] == ["88.101.1/r007", "88.101.1/r008", "88.101.1/r009"]
     assert list(expand(created)) == [created]
+    link = await make_link(node, above)
+    above.clock.pass_(minutes=1)
+    for lost, equal in ((False, True), (True, True)):
+        if lost:  # what was the same is not read again every half hour
+            above.book.execute("DELETE FROM rows WHERE table_name = 'T9'")
+        assert await reconcile_day(node, link, YESTERDAY, above.clock()) is equal
+    await node.execute("DELETE FROM toplevel_reconciliations")
+    assert not await reconcile_day(node, link, YESTERDAY, above.clock())
 
 
 async def test_what_the_secondary_prefix_itself_holds_is_the_nodes_own_and_no_enterprises(
@@ -456,10 +467,12 @@ async def test_an_alarm_is_an_event_and_its_end_another_that_names_the_first(nod
     for _ in range(2):
         await report_events(node, REPORTER, above.clock())
     await send_all(node, above)
-    begun, ended = above.rows("M3", "current")
+    begun, ended = above.rows("M3", "2026-11-21")
     assert (begun["type"], begun["item"], begun["class"]) == ("异常", "disk_full /data", 2)
     assert (ended["type"], ended["relatedEventId"]) == ("恢复", begun["eventId"])
     assert ended["at"] > begun["at"]
+    assert await reconcile_day(node, await make_link(node, above), "2026-11-21", above.clock())
+    assert [row["table_name"] for row in await report_store.fetch_reconciliations(node)] == ["M3"]
 
 
 # The agent's steps ----------------------------------------------------------------------------------------------
