@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from asyncpg import Record
-from fastapi import APIRouter, Response
+from fastapi import Response
 from jinja2 import PackageLoader
 
 from node.alarms import Alarm, describe
@@ -14,6 +14,7 @@ from node.watching import RESTORED_FACT
 from registry.audit import note
 from registry.console.sections import Entry, Section
 from registry.console.visits import Posting, Visit, Visiting
+from registry.late_routes import LateRouter
 from registry.principals import Principal
 from schemas.errors import Forbidden, NotFound
 from schemas.texts.alarm_pages import PAGES
@@ -25,7 +26,7 @@ def _sees_alarms(principal: Principal) -> bool:
     return principal.kind in ("operator", "engineer")
 
 
-router = APIRouter(prefix="/alarms")
+router = LateRouter(prefix="/alarms")
 SECTION = Section(
     router, (Entry("/alarms", "alarms", "group_running", _sees_alarms),), PackageLoader("node", "pages"), PAGES
 )

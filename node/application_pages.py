@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from asyncpg import Connection
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from node.applications import (
     KINDS,
@@ -22,6 +22,7 @@ from node.store.applications import Application, Details
 from registry.console.identifier_pages import list_own_prefixes
 from registry.console.sections import Entry, Section
 from registry.console.visits import Form, Post, Posting, Problem, Visit, Visiting, find_number
+from registry.late_routes import LateRouter
 from registry.principals import Principal
 from schemas.errors import InvalidInput, ServiceError
 from schemas.texts.applications import PAGES
@@ -35,7 +36,7 @@ def _sees_all(principal: Principal) -> bool:
     return principal.sees_all
 
 
-router = APIRouter(prefix="/applications")
+router = LateRouter(prefix="/applications")
 SECTION = Section(
     router,
     (

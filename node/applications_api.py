@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from asyncpg import Connection
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from node.applications import (
     add_application,
@@ -18,10 +18,11 @@ from node.applications import (
 from node.store.applications import Application, Details, lock_applications
 from registry.api.calls import Answer, Changing, Reading, Writing
 from registry.api.etags import check_etag, make_etag
+from registry.late_routes import LateRouter
 from schemas.application_bodies import ApplicationBody, ApplicationList, NewApplication
 from schemas.application_bodies import Details as DetailsBody
 
-router = APIRouter(prefix="/api/v1/applications", tags=["applications"])
+router = LateRouter(prefix="/api/v1/applications", tags=["applications"])
 
 
 def read_details(body: DetailsBody) -> Details:

@@ -14,6 +14,7 @@ from node.store.connection_certificates import Certificate, fetch_certificates
 from registry.console.sections import Entry, Section, is_enterprise
 from registry.console.visits import Anybody, AnybodyPosting, Post, Posting, Visit, Visiting
 from registry.enterprises import get_enterprise_id
+from registry.late_routes import LateRouter
 from registry.principals import Principal
 from schemas.errors import Forbidden, InvalidInput, ServiceError, SetupError, Unavailable
 from schemas.texts.connection_certificates import PAGES
@@ -28,7 +29,7 @@ def _is_of_node(principal: Principal) -> bool:
 
 def make_certificate_section(office: Office) -> Section:
     """`/certificates` for those who issue, `/verify` for anybody."""
-    router = APIRouter()
+    router = LateRouter()
     _add_office(router, office)
     _add_counter(router)
     entries = (

@@ -16,6 +16,7 @@ from node.store.connection_certificates import fetch_certificates
 from registry.api.calls import Answer, Reading, Writing
 from registry.api.problems import dump_json
 from registry.api.state import RegistryState
+from registry.late_routes import LateRouter
 from schemas.connection_certificate_bodies import (
     CertificateBody,
     CertificateList,
@@ -30,7 +31,7 @@ PDF = "application/pdf"
 
 def make_certificates_router(office: Office) -> APIRouter:
     """`/api/v1/certificates`."""
-    router = APIRouter(prefix="/api/v1/certificates", tags=["certificates"])
+    router = LateRouter(prefix="/api/v1/certificates", tags=["certificates"])
 
     @router.post("", status_code=201, response_model=CertificateBody, summary="Issue a connection certificate")
     async def issue(call: Writing, body: NewCertificate) -> Response:
@@ -94,7 +95,7 @@ def answer_file(number: str, content: bytes) -> Response:
     return Response(content, 200, headers, PDF)
 
 
-verifying = APIRouter()
+verifying = LateRouter()
 
 
 @verifying.get(

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Annotated, Any
 
 from asyncpg import Connection
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from node.day_seals import ROW_MEASURES, ClosedRow, DayClose
 from node.definitions import name_column
@@ -17,10 +17,11 @@ from node.statistics_pages import parse_day
 from node.store.closing import fetch_closes, fetch_late_days, fetch_latest_rows, fetch_rows
 from registry.console.sections import Section
 from registry.console.visits import Visit, Visiting
+from registry.late_routes import LateRouter
 from schemas.days import get_day
 from schemas.errors import InvalidInput, NotFound
 
-router = APIRouter()
+router = LateRouter()
 SECTION = Section(router)
 Day = Annotated[str, Query(max_length=20)]
 DEFAULT_DAYS = 60

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import orjson
 from asyncpg import Record
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from node.enterprise_node_probes import NO_ANSWER, NOT_ITS_OWN, NOT_PUBLIC, OURSELVES, PROTOCOLS
 from node.enterprise_nodes import SILENT_AFTER
@@ -15,6 +15,7 @@ from node.statistics_pages import parse_day
 from node.store import enterprise_node_pages as store
 from registry.console.sections import Entry, Section
 from registry.console.visits import Visit, Visiting, find_number
+from registry.late_routes import LateRouter
 from registry.principals import Principal
 from schemas.days import ZONE, get_day
 from schemas.errors import NotFound
@@ -36,7 +37,7 @@ def _oversees(principal: Principal) -> bool:
     return principal.kind == "regulator"
 
 
-router = APIRouter()
+router = LateRouter()
 SECTION = Section(
     router,
     (

@@ -5,20 +5,21 @@ from typing import Any
 
 import orjson
 from asyncpg import Connection
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from node import enterprise_node_files as files
 from node import enterprise_nodes as nodes
 from node.enterprise_nodes import SignedCall
 from registry.api.gate import find_address
 from registry.api.state import RegistryState
+from registry.late_routes import LateRouter
 from registry.principals import Principal
 from schemas.errors import InvalidInput, ServiceError, TooLarge
 
 MAX_BODY_BYTES = 262_144
 MAX_LIST_BYTES = 2_097_152  # 500 templates
 
-router = APIRouter(prefix="/ent/v1", include_in_schema=False)
+router = LateRouter(prefix="/ent/v1", include_in_schema=False)
 Work = Callable[[Connection, Principal, bytes, Any], Awaitable[object]]
 Take = Callable[[Connection, Principal, dict[str, Any], Any], Awaitable[object]]
 

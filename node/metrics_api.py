@@ -10,6 +10,7 @@ from node.settings import RegistrySettings
 from registry.api.gate import find_address
 from registry.api.state import RegistryState
 from registry.keys import authenticate, split_bearer
+from registry.late_routes import LateRouter
 from registry.store import DATABASE_AWAY
 from schemas.errors import ServiceError, Unavailable
 
@@ -19,7 +20,7 @@ FORWARDED = ("x-forwarded-for", "forwarded", "x-real-ip", "via")
 
 
 def make_metrics_router(settings: RegistrySettings) -> APIRouter:
-    router = APIRouter()
+    router = LateRouter()
 
     @router.get("/metrics", include_in_schema=False)
     async def get_metrics(request: Request) -> Response:

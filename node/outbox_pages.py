@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import orjson
 from asyncpg import Connection, Record
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from node.certificates_api import answer_file
 from node.master_data import DAY_MARK
@@ -30,6 +30,7 @@ from node.toplevel_link import LINK
 from registry.console.frame import format_moment
 from registry.console.sections import Entry, Section
 from registry.console.visits import Post, Posting, Visit, Visiting
+from registry.late_routes import LateRouter
 from registry.principals import Principal
 from schemas.days import get_day, get_working_day, list_months
 from schemas.errors import Forbidden, InvalidInput, NotFound, ServiceError
@@ -53,7 +54,7 @@ def _sees_outbox(principal: Principal) -> bool:
     return principal.kind in ("operator", "engineer")
 
 
-router = APIRouter()
+router = LateRouter()
 SECTION = Section(router, (Entry("/outbox", "outbox", "group_running", _sees_outbox),), labels=PAGES)
 Text = Annotated[str, Query(max_length=4_096)]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from node.annex import FORMATS, Annex
 from node.charts import draw_progress
@@ -19,6 +19,7 @@ from node.plans_api import answer_annex, find_plan_limits, find_row, list_seen_p
 from node.statistics_pages import parse_day
 from registry.console.sections import Entry, Section
 from registry.console.visits import Post, Posting, Visit, Visiting
+from registry.late_routes import LateRouter
 from registry.principals import Principal
 from schemas.errors import InvalidInput, NotFound, ServiceError
 
@@ -29,7 +30,7 @@ def _sees_plans(principal: Principal) -> bool:
     return principal.kind not in ("enterprise", "partner")
 
 
-router = APIRouter()
+router = LateRouter()
 SECTION = Section(router, (Entry("/plans", "plans", "group_figures", _sees_plans),))
 Text = Annotated[str, Query(max_length=200)]
 

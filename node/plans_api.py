@@ -8,7 +8,7 @@ from datetime import date
 from typing import Annotated, Any, Literal
 
 from asyncpg import Connection
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 
 from node.annex import FORMATS, Annex, make_annex, name_annex
 from node.closing import find_status
@@ -20,13 +20,14 @@ from node.statistics import EVERYTHING, Limits
 from node.statistics_api import check_parameters, find_limits
 from node.store.plans import Plan, fetch_plans, fetch_targets
 from registry.api.calls import Answer, Call, PathText, Reading, Writing
+from registry.late_routes import LateRouter
 from registry.principals import Principal
 from schemas.days import get_day
 from schemas.errors import Forbidden, NotFound
 from schemas.identifiers import shorten
 from schemas.plan_bodies import EnteredFigure, LoadedPlan, NewFigure, NewPlan, PlanBody, PlanFirms, PlanList
 
-router = APIRouter(prefix="/api/v1/plans", tags=["plans"], dependencies=[Depends(check_parameters)])
+router = LateRouter(prefix="/api/v1/plans", tags=["plans"], dependencies=[Depends(check_parameters)])
 
 AsOf = Annotated[date | None, Query(description="As it stood at the end of that day; today if left out.")]
 Area = Annotated[str, Query(description="As the plan names it.", examples=["陈集镇"])]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.dependencies.models import Dependant
 
 from node.closing import find_status
@@ -20,6 +20,7 @@ from node.statistics_tables import Question, read_export, read_table
 from node.store.closing import fetch_closes, fetch_latest_rows, fetch_rows
 from registry.api.calls import Call, Reading
 from registry.api.problems import InvalidBody
+from registry.late_routes import LateRouter
 from registry.principals import Principal
 from schemas.days import get_day
 from schemas.enterprise_bodies import StatisticsRow
@@ -44,7 +45,7 @@ def check_parameters(request: Request) -> None:
         raise InvalidBody([("parameter_unknown", shorten(name, 60), details) for name in unknown])
 
 
-router = APIRouter(prefix="/api/v1/statistics", tags=["statistics"], dependencies=[Depends(check_parameters)])
+router = LateRouter(prefix="/api/v1/statistics", tags=["statistics"], dependencies=[Depends(check_parameters)])
 
 By = Literal["enterprise", "unit", "area", "industry", "tag", "template", "stage", "day"]
 From = Annotated[date | None, Query(alias="from", description="First day; since the beginning if left out.")]

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from jinja2 import PackageLoader
 
 from node.charts import draw_rank, draw_trend
@@ -18,6 +18,7 @@ from node.statistics_files import FORMATS, describe_check, describe_reason, make
 from node.statistics_tables import Question, Table, read_export, read_table
 from registry.console.sections import Entry, Section
 from registry.console.visits import Visit, Visiting
+from registry.late_routes import LateRouter
 from registry.principals import Principal
 from registry.store.placements import fetch_units
 from schemas.days import get_day
@@ -30,7 +31,7 @@ def _sees_figures(principal: Principal) -> bool:
     return principal.kind != "partner"
 
 
-router = APIRouter()
+router = LateRouter()
 SECTION = Section(
     router, (Entry("/statistics", "figures", "group_figures", _sees_figures),), PackageLoader("node", "pages"), PAGES
 )

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Annotated
 
 from asyncpg import Connection
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry.account_views import format_key
 from registry.api.calls import Answer, Changing, PathText, Reading, Writing
@@ -13,12 +13,13 @@ from registry.api.etags import check_etag, make_etag
 from registry.api.paging import MAX_PAGE, After, Limit, cut
 from registry.api.targets import check_texts, is_storable
 from registry.keys import KeyTerms, add_key, get_key, list_keys, revoke_key
+from registry.late_routes import LateRouter
 from registry.store.keys import KeyRow
 from schemas.account_bodies import KeyBody, KeyPage, NewKey, NewKeyBody
 from schemas.errors import InvalidInput, NotFound
 from schemas.identifiers import shorten
 
-router = APIRouter(prefix="/api/v1/keys", tags=["keys"])
+router = LateRouter(prefix="/api/v1/keys", tags=["keys"])
 
 
 @router.post("", status_code=201, response_model=NewKeyBody, summary="Make an access key")

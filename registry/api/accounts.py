@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asyncpg import Connection
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from registry.account_views import format_account
 from registry.accounts import (
@@ -21,11 +21,12 @@ from registry.api.calls import Answer, Changing, PathText, Reading, Writing
 from registry.api.etags import check_etag, make_etag
 from registry.api.sign_in import make_visit
 from registry.api.targets import check_texts
+from registry.late_routes import LateRouter
 from registry.passwords import make_password
 from registry.sign_in import Attempt, sign_in
 from schemas.account_bodies import AccountBody, AccountPage, NewAccountBody, NewPassword
 
-router = APIRouter(prefix="/api/v1/accounts", tags=["accounts"])
+router = LateRouter(prefix="/api/v1/accounts", tags=["accounts"])
 
 
 @router.post("", status_code=201, response_model=AccountBody, summary="Add an account")

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from starlette.datastructures import UploadFile
 from starlette.types import Message, Receive
 
@@ -12,12 +12,13 @@ from registry.api.idempotency import make_digest
 from registry.api.targets import check_texts
 from registry.attachments import Upload, get_attachment, keep_attachment, list_attachments, read_attachment
 from registry.enterprise_views import MAX_PAGE
+from registry.late_routes import LateRouter
 from registry.store.attachments import Attachment
 from schemas.attachments import KINDS, MAX_PDF_BYTES
 from schemas.enterprise_bodies import AttachmentBody, AttachmentPage
 from schemas.errors import InvalidInput, TooLarge
 
-router = APIRouter(prefix="/api/v1/attachments", tags=["attachments"])
+router = LateRouter(prefix="/api/v1/attachments", tags=["attachments"])
 
 MAX_REQUEST_BYTES = MAX_PDF_BYTES + 64 * 1024  # room for boundaries and the heads of the parts
 _FORM = {"required": True, "content": {"multipart/form-data": {

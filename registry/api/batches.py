@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from asyncpg import Connection
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry.api.calls import Answer, Writing
 from registry.api.targets import check_texts, get_rule_for_state, get_rule_for_writing, get_template_for_writing
 from registry.bulk import Wanted, refuse
 from registry.issuing import Draft, Outcome, Result, draft_record, issue
+from registry.late_routes import LateRouter
 from registry.streams import Errand, carry_out, read_change, read_suffix
 from schemas.bodies import Batch, BatchBody, BatchItem
 from schemas.errors import ServiceError
@@ -18,7 +19,7 @@ from schemas.native_bodies import Action, WriteBatch, WriteItem
 from schemas.templates import Template
 from schemas.texts import format_message, format_remedy
 
-router = APIRouter(prefix="/api/v1", tags=["identifiers"])
+router = LateRouter(prefix="/api/v1", tags=["identifiers"])
 
 
 @router.post("/identifiers/batch", response_model=BatchBody, summary="Register up to 10,000 identifiers")

@@ -3,18 +3,19 @@
 from typing import Any
 
 from asyncpg import Connection
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from registry.api.calls import Answer, Reading, Writing
 from registry.api.paging import MAX_PAGE, After, Limit, cut
 from registry.api.targets import check_texts
 from registry.areas import add_unit
+from registry.late_routes import LateRouter
 from registry.store.enterprises import fetch_tag_dictionary
 from registry.store.placements import Unit, fetch_units
 from schemas.enterprise_bodies import NewUnit, TagPage, UnitBody, UnitPage
 from schemas.industries import format_division
 
-router = APIRouter(prefix="/api/v1", tags=["enterprises"])
+router = LateRouter(prefix="/api/v1", tags=["enterprises"])
 
 
 @router.get("/units", response_model=UnitPage, summary="Units enterprises report under")

@@ -5,15 +5,16 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from jinja2 import Environment, Template
 
 from registry.api.calls import Reading
 from registry.api.openapi import list_operations, make_document
+from registry.late_routes import LateRouter
 from schemas.texts import TEXTS, format_message, format_remedy
 from schemas.texts.api_reference import translate
 
-router = APIRouter(include_in_schema=False)
+router = LateRouter(include_in_schema=False)
 
 # Nothing is loaded from anywhere: the page has its few lines of style in itself.
 _HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'", "X-Frame-Options": "DENY"}

@@ -9,7 +9,7 @@ from tempfile import NamedTemporaryFile
 from typing import Annotated, Any
 
 from asyncpg import Connection
-from fastapi import APIRouter, Body, File, Query, Response, UploadFile
+from fastapi import Body, File, Query, Response, UploadFile
 
 from registry import enterprises as decisions
 from registry.api.calls import Answer, Call, Changing, Reading, Writing, check_limit, make_file_digest
@@ -24,6 +24,7 @@ from registry.enterprise_views import (
     get_enterprise,
     list_enterprises,
 )
+from registry.late_routes import LateRouter
 from registry.principals import Order
 from registry.store.enterprises import fetch_enterprise
 from registry.store.listing import EnterpriseFilter
@@ -44,7 +45,7 @@ from schemas.enterprise_bodies import (
 from schemas.enterprises import EnterpriseState, Verification, parse_dossier
 from schemas.errors import InvalidInput, NotFound
 
-router = APIRouter(prefix="/api/v1/enterprises", tags=["enterprises"])
+router = LateRouter(prefix="/api/v1/enterprises", tags=["enterprises"])
 
 Document = Annotated[dict[str, Any], Body(examples=[DOSSIER_EXAMPLE])]
 LARGEST_ID = 2**31 - 1

@@ -3,16 +3,17 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from fastapi.responses import StreamingResponse
 
 from registry.api.calls import Reading
 from registry.api.enterprises import check_cursor
 from registry.api.targets import check_texts
 from registry.exports import Source, export_enterprise
+from registry.late_routes import LateRouter
 from schemas.errors import InvalidInput
 
-router = APIRouter(prefix="/api/v1", tags=["enterprises"])
+router = LateRouter(prefix="/api/v1", tags=["enterprises"])
 
 
 @router.get(

@@ -2,15 +2,16 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from registry.api.calls import JSON, Reading
 from registry.api.problems import dump_json, translate
+from registry.late_routes import LateRouter
 from registry.store.jobs import fetch_open_job_ids
 from schemas.bodies import HealthBody
 from schemas.errors import Unavailable
 
-router = APIRouter(tags=["node"])
+router = LateRouter(tags=["node"])
 
 
 @router.get("/health", response_model=HealthBody, summary="State of the registry")

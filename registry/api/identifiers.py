@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from asyncpg import Connection
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from starlette.convertors import Convertor, register_url_convertor
 
 from registry.api.calls import (
@@ -21,6 +21,7 @@ from registry.api.calls import (
 )
 from registry.api.targets import check_known_prefix, get_rule_for_state, get_rule_for_writing, get_template_for_writing
 from registry.api.views import Templates, format_history, format_located
+from registry.late_routes import LateRouter
 from registry.records import (
     Located,
     change,
@@ -62,7 +63,7 @@ class IdentifierConvertor(Convertor[str]):
 
 register_url_convertor("identifier", IdentifierConvertor())
 
-router = APIRouter(prefix="/api/v1", tags=["identifiers"])
+router = LateRouter(prefix="/api/v1", tags=["identifiers"])
 
 
 async def read_identifier(request: Request, identifier: str) -> Identifier:

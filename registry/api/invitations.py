@@ -3,15 +3,16 @@
 from typing import Any
 
 from asyncpg import Connection
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from registry.account_views import format_invitation
 from registry.api.calls import Answer, Reading, Writing
 from registry.api.targets import check_texts
 from registry.invitations import NewInvitation, format_link, invite, list_invitations, revoke_invitation
+from registry.late_routes import LateRouter
 from schemas.account_bodies import InvitationBody, InvitationPage, NewInvitationBody
 
-router = APIRouter(prefix="/api/v1/invitations", tags=["accounts"])
+router = LateRouter(prefix="/api/v1/invitations", tags=["accounts"])
 
 
 @router.post("", status_code=201, response_model=InvitationBody, summary="Invite somebody")

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 from asyncpg import Connection
-from fastapi import APIRouter, Form, Query, Response, UploadFile
+from fastapi import Form, Query, Response, UploadFile
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
@@ -24,6 +24,7 @@ from registry.api.views import Templates
 from registry.import_plan import ImportOptions
 from registry.issuing import Outcome
 from registry.jobs import create_import, get_job, write_job_receipt
+from registry.late_routes import LateRouter
 from registry.rows import parse_mapping
 from registry.store import ANSWER_SECONDS
 from registry.store.jobs import Job, cancel_job, fetch_jobs
@@ -32,7 +33,7 @@ from schemas.errors import Conflict, InvalidInput, NotFound
 from schemas.identifiers import shorten
 from schemas.texts import format_message, format_remedy
 
-router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
+router = LateRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
 MAX_PAGE = 1_000
 RECEIPT = "receipt-"  # names of files that are being sent begin with it

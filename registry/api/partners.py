@@ -3,15 +3,16 @@
 from typing import Annotated
 
 from asyncpg import Connection
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry.account_views import format_grant
 from registry.api.calls import Answer, PathText, Reading, Writing
 from registry.api.targets import check_known_prefix
+from registry.late_routes import LateRouter
 from registry.partners import list_partners, name_partner, revoke_partner
 from schemas.account_bodies import NewPartner, PartnerBody, PartnerPage
 
-router = APIRouter(prefix="/api/v1/partners", tags=["partners"])
+router = LateRouter(prefix="/api/v1/partners", tags=["partners"])
 
 
 @router.get("", response_model=PartnerPage, summary="List partners")

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from asyncpg import Connection
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry import prefixes as decisions
 from registry.api.calls import Answer, Changing, PathText, Reading, Writing, check_limit
@@ -11,6 +11,7 @@ from registry.api.enterprises import check_cursor
 from registry.api.etags import check_etag, make_etag
 from registry.api.targets import check_known_prefix, check_texts
 from registry.enterprise_views import MAX_PAGE, format_ownership, format_prefixes
+from registry.late_routes import LateRouter
 from registry.store.prefixes import PrefixRow, fetch_ownerships
 from schemas.enterprise_bodies import (
     Hosting,
@@ -23,7 +24,7 @@ from schemas.enterprise_bodies import (
 )
 from schemas.errors import InvalidInput
 
-router = APIRouter(prefix="/api/v1/prefixes", tags=["prefixes"])
+router = LateRouter(prefix="/api/v1/prefixes", tags=["prefixes"])
 
 
 def _show(row: PrefixRow, status: int = 200) -> Answer:

@@ -3,12 +3,13 @@
 from typing import Annotated, Any
 
 from asyncpg import Connection
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry.api.calls import Answer, Changing, Reading, Writing, check_limit
 from registry.api.etags import check_etag, make_etag
 from registry.api.paging import MAX_PAGE, Limit
 from registry.api.targets import check_texts
+from registry.late_routes import LateRouter
 from registry.problem_reports import count_waiting, decide, get_report, list_decisions, list_reports, reveal_contact
 from registry.store.problem_reports import ReportDecision as Decision
 from registry.store.problem_reports import ReportFilter, ReportRow
@@ -23,7 +24,7 @@ from schemas.problem_report_bodies import (
     ReportState,
 )
 
-router = APIRouter(prefix="/api/v1/problem-reports", tags=["problem reports"])
+router = LateRouter(prefix="/api/v1/problem-reports", tags=["problem reports"])
 
 
 def format_report(row: ReportRow) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from asyncpg import Connection
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 
 from registry.api.calls import (
     Answer,
@@ -26,6 +26,7 @@ from registry.api.targets import (
     is_storable,
 )
 from registry.api.views import Templates
+from registry.late_routes import LateRouter
 from registry.range_changes import (
     LocatedRange,
     change_range,
@@ -48,7 +49,7 @@ from schemas.native_bodies import RangeHistoryBody, RangeStateBody
 
 MAX_PAGE = 1_000
 
-router = APIRouter(prefix="/api/v1", tags=["ranges"])
+router = LateRouter(prefix="/api/v1", tags=["ranges"])
 
 
 @router.post("/ranges", status_code=201, response_model=RangeBody, summary="Register a range of serials")

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from asyncpg import Connection
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BeforeValidator
 
@@ -13,6 +13,7 @@ from registry.api.calls import Call, Reading, check_limit, decode_once, format_e
 from registry.api.problems import translate
 from registry.api.targets import check_answering, check_known_prefix, get_rule, get_viewer, is_storable
 from registry.api.views import Templates, format_located
+from registry.late_routes import LateRouter
 from registry.record_views import format_state
 from registry.records import Located, get_record_at, get_stored, to_record
 from registry.store.records import PrefixRule, fetch_page, find_prefix_rule
@@ -26,7 +27,7 @@ from schemas.viewing import Verdict, Viewer, answer_record
 
 MAX_PAGE = 1_000
 
-router = APIRouter(prefix="/api/v1", tags=["identifiers"])
+router = LateRouter(prefix="/api/v1", tags=["identifiers"])
 
 
 def _parse_instant(text: object) -> object:

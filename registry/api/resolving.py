@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asyncpg import Connection
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from registry.api.calls import Call, Reading
 from registry.api.reading import Count
 from registry.api.targets import check_answering, get_viewer, is_storable
 from registry.api.views import Templates
 from registry.issuing import find_members
+from registry.late_routes import LateRouter
 from registry.record_views import format_record
 from registry.records import Located, to_record
 from registry.store.records import PrefixRule, StoredRecord, fetch_prefix_rules, fetch_records
@@ -26,7 +27,7 @@ from schemas.viewing import Verdict, answer_record
 
 PER_TURN = 500  # other requests have their turn in between
 
-router = APIRouter(prefix="/api/v1", tags=["identifiers"])
+router = LateRouter(prefix="/api/v1", tags=["identifiers"])
 
 _OUTCOMES = {
     Verdict.FOUND: Outcome.FOUND,

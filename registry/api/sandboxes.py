@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from asyncpg import Connection
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry.api.calls import Answer, Reading, Writing, check_limit
 from registry.api.enterprises import check_cursor
+from registry.late_routes import LateRouter
 from registry.sandbox import find_next_reset, open_sandbox
 from registry.store.sandboxes import SandboxRow, fetch_sandboxes
 from schemas.errors import InvalidInput
@@ -16,7 +17,7 @@ from schemas.prefixes import PrefixState
 
 MAX_PAGE = 1_000
 
-router = APIRouter(prefix="/api/v1/sandboxes", tags=["prefixes"])
+router = LateRouter(prefix="/api/v1/sandboxes", tags=["prefixes"])
 
 
 @router.post("", status_code=201, response_model=SandboxBody, summary="Open a sandbox")

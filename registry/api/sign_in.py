@@ -3,16 +3,17 @@
 from uuid import UUID
 
 from asyncpg import Connection
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from registry.account_views import format_principal, format_session
 from registry.api.calls import Answer, Call, Reading, Writing
 from registry.api.problems import dump_json
+from registry.late_routes import LateRouter
 from registry.sign_in import Attempt, Visit, sign_in
 from registry.tokens import TOKEN_LIFETIME, end_session, issue_token, list_sessions
 from schemas.account_bodies import EndedBody, MeBody, SessionPage, SignIn, TokenBody
 
-router = APIRouter(prefix="/api/v1", tags=["accounts"])
+router = LateRouter(prefix="/api/v1", tags=["accounts"])
 
 
 def make_visit(call: Call) -> Visit:

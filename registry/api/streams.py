@@ -17,7 +17,7 @@ from typing import Annotated, Any, BinaryIO, Literal, cast
 import asyncpg
 import orjson
 from asyncpg import Connection
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from fastapi.responses import StreamingResponse
 
 from registry.api.calls import Writing, WritingCall
@@ -28,6 +28,7 @@ from registry.api.problems import WrongContentType, answer_problem, translate
 from registry.api.state import SERVER_SETTINGS
 from registry.api.targets import check_texts, get_rule_for_state, get_rule_for_writing, get_template_for_writing
 from registry.bulk import Wanted
+from registry.late_routes import LateRouter
 from registry.store import ANSWER_SECONDS
 from registry.store.records import PrefixRule
 from registry.store.streams import fetch_chunk, insert_stream, lock_stream, store_chunk
@@ -48,7 +49,7 @@ from registry.streams import (
 from schemas.errors import Conflict, InvalidInput, ServiceError, TooLarge
 from schemas.native_bodies import STREAM_TYPE, Action
 
-router = APIRouter(prefix="/api/v1", tags=["identifiers"])
+router = LateRouter(prefix="/api/v1", tags=["identifiers"])
 
 _LINES_IN = '{"suffix": "PUMP-0000001", "values": {"model": "WQ15"}}\n{"identifier": "88.101.5/PUMP-0000002"}\n'
 _LINES_OUT = (

@@ -3,17 +3,18 @@
 from typing import Annotated, Any
 
 from asyncpg import Connection
-from fastapi import APIRouter, Body, Response
+from fastapi import Body, Response
 
 from registry.api.calls import Answer, Changing, PathText, Reading, Writing
 from registry.api.etags import check_etag, make_etag
 from registry.api.paging import MAX_PAGE, After, Limit, cut
 from registry.api.targets import check_known_prefix, check_known_version, get_known_template
+from registry.late_routes import LateRouter
 from registry.templates import add_template, change_template, delete_template, list_templates, lock_template
 from schemas.bodies import TEMPLATE_EXAMPLE, DeletedBody, TemplateBody, TemplatePage
 from schemas.templates import Template, format_template
 
-router = APIRouter(prefix="/api/v1", tags=["templates"])
+router = LateRouter(prefix="/api/v1", tags=["templates"])
 
 Document = Annotated[dict[str, Any], Body(examples=[TEMPLATE_EXAMPLE])]
 Changes = Annotated[dict[str, Any], Body(examples=[{"enabled": False}])]

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from asyncpg import Connection
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry.accounts import (
     NewAccount,
@@ -18,6 +18,7 @@ from registry.accounts import (
 from registry.console.sections import Entry, Section
 from registry.console.visits import Post, Posting, Problem, Visit, Visiting, collect
 from registry.enterprises import get_enterprise_id
+from registry.late_routes import LateRouter
 from registry.passwords import make_password
 from registry.principals import ROLES, Principal
 from registry.store.placements import fetch_units
@@ -29,7 +30,7 @@ def _may(principal: Principal) -> bool:
     return principal.is_operator or (principal.kind == "enterprise" and principal.has_role("enterprise_admin"))
 
 
-router = APIRouter(prefix="/accounts")
+router = LateRouter(prefix="/accounts")
 SECTION = Section(router, (Entry("/accounts", "accounts", "group_people", _may),))
 
 Text = Annotated[str, Query(max_length=4_096)]

@@ -3,7 +3,7 @@
 from collections import defaultdict, deque
 from datetime import datetime, timedelta
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from registry.accounts import NewAccount, add_account
 from registry.console.dossier_form import merge_form
@@ -11,12 +11,13 @@ from registry.console.enterprise_pages import keep_files, read_dossier
 from registry.console.sections import Section
 from registry.console.visits import Anybody, AnybodyPosting, Post, Problem
 from registry.enterprises import apply
+from registry.late_routes import LateRouter
 from registry.prefixes import suggest_prefix
 from registry.principals import Order, Principal
 from registry.sign_in import group_address
 from schemas.errors import InvalidInput, ServiceError, SlowDown
 
-router = APIRouter(prefix="/apply")
+router = LateRouter(prefix="/apply")
 SECTION = Section(router)
 
 MOST_IN_AN_HOUR = 5  # applications from one address; a chamber of commerce uses the operator's file instead

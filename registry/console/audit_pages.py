@@ -2,19 +2,20 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry.api.targets import is_storable
 from registry.console.frame import ROOT
 from registry.console.sections import Entry, Section, is_operator
 from registry.console.visits import Problem, Visit, Visiting
+from registry.late_routes import LateRouter
 from registry.store.audit import AuditEntry, fetch_audit, fetch_ends
 from schemas.errors import InvalidInput
 from schemas.texts import TEXTS, format_message
 from schemas.texts.api_reference import translate
 from schemas.texts.audit import ACTIONS
 
-router = APIRouter(prefix="/audit")
+router = LateRouter(prefix="/audit")
 SECTION = Section(router, (Entry("/audit", "audit_trail", "group_running", is_operator),))
 
 Text = Annotated[str, Query(max_length=4_096)]

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from asyncpg import Connection
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry import enterprises as decisions
 from registry.areas import get_area
@@ -14,6 +14,7 @@ from registry.console.sections import Entry, Section, is_enterprise
 from registry.console.visits import Post, Posting, Problem, Visit, Visiting
 from registry.enterprise_views import EnterpriseDetail, format_detail, format_listed, get_enterprise, list_enterprises
 from registry.enterprises import reveal_personal
+from registry.late_routes import LateRouter
 from registry.prefixes import request_prefix
 from registry.principals import Order, Principal
 from registry.store.listing import EnterpriseFilter
@@ -21,7 +22,7 @@ from schemas.attachments import MAX_PDF_BYTES
 from schemas.enterprises import Dossier, EnterpriseState, parse_dossier, split_division
 from schemas.errors import Forbidden, InvalidInput, NotFound, ServiceError
 
-router = APIRouter()
+router = LateRouter()
 
 
 def _sees_firms(principal: Principal) -> bool:

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Annotated, Any
 
 from asyncpg import Connection
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry.api.attachments import make_download
 from registry.attachments import read_attachment
@@ -13,12 +13,13 @@ from registry.console.sections import Section
 from registry.console.visits import Post, Posting, Problem, Visit, Visiting
 from registry.enterprise_views import format_detail, get_enterprise
 from registry.enterprises import get_enterprise_id, move, set_tags, set_verification
+from registry.late_routes import LateRouter
 from registry.prefixes import transfer_prefix
 from registry.store.enterprises import fetch_tag_dictionary
 from schemas.enterprises import Verification
 from schemas.errors import InvalidInput, ServiceError
 
-router = APIRouter()
+router = LateRouter()
 SECTION = Section(router)
 
 Text = Annotated[str, Query(max_length=4_096)]

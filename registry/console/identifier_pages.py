@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from asyncpg import Connection
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry.api.targets import (
     check_known_prefix,
@@ -24,6 +24,7 @@ from registry.console.sections import Entry, Section, is_registrar
 from registry.console.start_pages import is_final
 from registry.console.visits import Post, Posting, Problem, Visit, Visiting, collect, find_number, needs
 from registry.freezes import find_held
+from registry.late_routes import LateRouter
 from registry.prefixes import list_prefixes
 from registry.ranges import RangeRequest, create_range
 from registry.record_views import format_record, format_revision
@@ -57,7 +58,7 @@ from schemas.records import RecordState
 from schemas.templates import Template
 from schemas.viewing import Viewer
 
-router = APIRouter(prefix="/identifiers")
+router = LateRouter(prefix="/identifiers")
 SECTION = Section(router, (Entry("/identifiers", "identifiers", "group_work", is_registrar),))
 
 PAGE_ROWS = 50

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from asyncpg import Connection
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry.api.jobs import get_own_job, get_receipt
 from registry.api.targets import get_rule_for_writing, get_template_for_writing
@@ -19,6 +19,7 @@ from registry.console.visits import Form, Posting, Problem, Visit, Visiting, col
 from registry.import_plan import ImportOptions
 from registry.issuing import Outcome
 from registry.jobs import create_import, find_upload, get_job
+from registry.late_routes import LateRouter
 from registry.rows import Problem as RowProblem
 from registry.rows import Refusal, format_refusal
 from registry.store.jobs import Job, cancel_job, fetch_jobs
@@ -29,7 +30,7 @@ from schemas.errors import Conflict, InvalidInput, ServiceError
 from schemas.prefixes import PrefixState
 from schemas.templates import Template
 
-router = APIRouter(prefix="/imports")
+router = LateRouter(prefix="/imports")
 SECTION = Section(router, (Entry("/imports", "imports", "group_work", is_registrar),))
 
 Text = Annotated[str, Query(max_length=4_096)]

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry.api.problems import get_status
 from registry.console.account_pages import ENTERPRISE_ROLES, read_enterprise_id
@@ -18,10 +18,11 @@ from registry.invitations import (
     open_invitation,
     revoke_invitation,
 )
+from registry.late_routes import LateRouter
 from registry.principals import ROLES
 from schemas.errors import InvalidInput, NotFound, ServiceError
 
-router = APIRouter()
+router = LateRouter()
 SECTION = Section(router)
 
 Text = Annotated[str, Query(max_length=4_096)]

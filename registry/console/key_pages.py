@@ -4,12 +4,13 @@ from datetime import date, datetime, time, timedelta
 from typing import Annotated
 
 from asyncpg import Connection
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry.console.account_pages import read_enterprise_id
 from registry.console.sections import Entry, Section
 from registry.console.visits import Post, Posting, Visit, Visiting
 from registry.keys import KeyTerms, add_key, list_keys, revoke_key
+from registry.late_routes import LateRouter
 from registry.principals import SCOPES, Principal
 from schemas.days import ZONE
 from schemas.errors import InvalidInput, ServiceError
@@ -20,7 +21,7 @@ def _may(principal: Principal) -> bool:
     return principal.kind in ("enterprise", "operator") and "manage" in principal.scopes
 
 
-router = APIRouter(prefix="/keys")
+router = LateRouter(prefix="/keys")
 SECTION = Section(router, (Entry("/keys", "access_keys", "group_people", _may),))
 
 Text = Annotated[str, Query(max_length=4_096)]

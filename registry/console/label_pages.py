@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from asyncpg import Connection
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry.api.jobs import get_own_job
 from registry.api.targets import get_rule
@@ -17,6 +17,7 @@ from registry.console.sections import Entry, Section, is_registrar
 from registry.console.start_pages import is_final
 from registry.console.visits import Problem, Visit, Visiting, collect
 from registry.issuing import find_members
+from registry.late_routes import LateRouter
 from registry.ranges import list_ranges
 from registry.record_views import format_record
 from registry.records import Located, get_stored
@@ -28,7 +29,7 @@ from schemas.ranges import format_member
 from schemas.records import RecordState
 from schemas.viewing import Viewer
 
-router = APIRouter(prefix="/labels")
+router = LateRouter(prefix="/labels")
 SECTION = Section(router, (Entry("/labels", "labels", "group_work", is_registrar),))
 
 Text = Annotated[str, Query(max_length=4_096)]

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from asyncpg import Connection
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry.api.health import find_version
 from registry.areas import add_unit
@@ -11,6 +11,7 @@ from registry.console.sections import Entry, Section
 from registry.console.start_pages import is_final
 from registry.console.visits import Post, Posting, Problem, Visit, Visiting, find_number
 from registry.enterprise_views import format_prefixes
+from registry.late_routes import LateRouter
 from registry.prefixes import (
     approve_prefix,
     change_prefix_state,
@@ -43,7 +44,7 @@ def _is_operator(principal: Principal) -> bool:
     return principal.is_operator
 
 
-router = APIRouter()
+router = LateRouter()
 SECTION = Section(
     router,
     (

@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry.console.identifier_pages import list_own_prefixes
 from registry.console.sections import Entry, Section
 from registry.console.visits import Posting, Problem, Visit, Visiting
+from registry.late_routes import LateRouter
 from registry.partners import list_partners, name_partner, revoke_partner
 from registry.principals import Principal
 from schemas.errors import ServiceError
@@ -16,7 +17,7 @@ def _may(principal: Principal) -> bool:
     return principal.kind == "enterprise" and "manage" in principal.scopes
 
 
-router = APIRouter(prefix="/partners")
+router = LateRouter(prefix="/partners")
 SECTION = Section(router, (Entry("/partners", "partners", "group_firm", _may),))
 
 Text = Annotated[str, Query(max_length=4_096)]

@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry.api.targets import is_storable
 from registry.console.sections import Entry, Section, is_registrar
 from registry.console.visits import Anybody, AnybodyPosting, Post, Posting, Problem, Visit, Visiting
+from registry.late_routes import LateRouter
 from registry.principals import Principal
 from registry.problem_reports import (
     KINDS,
@@ -28,7 +29,7 @@ from schemas.errors import Forbidden, NotFound, ServiceError
 from schemas.records import RecordState
 from schemas.texts.problem_reports import PROPOSED_NOTICES
 
-router = APIRouter()
+router = LateRouter()
 
 
 def _may(principal: Principal) -> bool:

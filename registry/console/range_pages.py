@@ -3,12 +3,13 @@
 from typing import Annotated, Any
 
 from asyncpg import Connection
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry.api.targets import check_known_prefix, get_rule, get_rule_for_state, get_rule_for_writing
 from registry.api.views import Templates
 from registry.console.sections import Section
 from registry.console.visits import Post, Posting, Problem, Visit, Visiting, find_number, needs
+from registry.late_routes import LateRouter
 from registry.range_changes import (
     LocatedRange,
     change_range,
@@ -30,7 +31,7 @@ from schemas.identifiers import parse_any_identifier
 from schemas.records import RecordState
 from schemas.templates import Template
 
-router = APIRouter(prefix="/ranges")
+router = LateRouter(prefix="/ranges")
 SECTION = Section(router)
 
 Text = Annotated[str, Query(max_length=4_096)]

@@ -7,17 +7,18 @@ from typing import Annotated
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import orjson
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry.api.problems import get_status
 from registry.api.reading import get_identifier
 from registry.console.codes import MAX_PHOTO_BYTES, read_photo
 from registry.console.sections import Entry, Section, is_anybody
 from registry.console.visits import Anybody, AnybodyPosting, Problem, Visit
+from registry.late_routes import LateRouter
 from schemas.errors import InvalidInput, Retired, ServiceError
 from schemas.identifiers import shorten
 
-router = APIRouter(prefix="/resolve")
+router = LateRouter(prefix="/resolve")
 SECTION = Section(router, (Entry("/resolve", "resolve", "group_work", is_anybody),))
 
 _IDENTIFIER = re.compile(r"(?:\d{1,10}(?:\.[0-9A-Za-z]{1,40}){1,5}|0\.NA)/.+", re.DOTALL)

@@ -2,17 +2,18 @@
 
 from base64 import b32decode, b32encode
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from registry.accounts import confirm_second_factor, get_account, give_up_second_factor
 from registry.console.codes import draw_code
 from registry.console.sections import Section
 from registry.console.visits import Post, Posting, Problem, Visit, Visiting
+from registry.late_routes import LateRouter
 from registry.sign_in import Attempt, sign_in
 from registry.totp import SECRET_BYTES, format_address, make_secret
 from schemas.errors import Conflict, Forbidden, InvalidInput, ServiceError
 
-router = APIRouter(prefix="/account/second-factor")
+router = LateRouter(prefix="/account/second-factor")
 SECTION = Section(router)
 
 

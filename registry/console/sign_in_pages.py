@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry.accounts import get_account, set_password
 from registry.api.problems import get_status
@@ -14,13 +14,14 @@ from registry.console.sections import Section
 from registry.console.security import SESSION_COOKIE, find_own_path
 from registry.console.visits import Anybody, AnybodyPosting, Post, Posting, Problem, Visit, Visiting, collect
 from registry.keys import is_limited
+from registry.late_routes import LateRouter
 from registry.principals import Order, Principal
 from registry.sign_in import Attempt, sign_in
 from registry.tokens import SESSION_LIFETIME, end_session, list_sessions, open_session
 from schemas.errors import Forbidden, InvalidInput, NotFound, ServiceError
 from schemas.sealing import SealBroken, seal, unseal
 
-router = APIRouter()
+router = LateRouter()
 SECTION = Section(router)
 
 Text = Annotated[str, Query(max_length=4_096)]

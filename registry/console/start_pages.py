@@ -3,12 +3,13 @@
 from typing import Any
 
 from asyncpg import Connection
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from registry.console.search import count_waiting
 from registry.console.sections import Entry, Section, is_anybody
 from registry.console.visits import Visit, Visiting
 from registry.enterprise_views import format_detail, get_enterprise, list_enterprises
+from registry.late_routes import LateRouter
 from registry.problem_reports import count_waiting as count_reports
 from registry.store.jobs import fetch_jobs
 from registry.store.listing import EnterpriseFilter
@@ -18,7 +19,7 @@ from registry.templates import list_templates
 from schemas.enterprises import EnterpriseState
 from schemas.industries import format_division
 
-router = APIRouter()
+router = LateRouter()
 SECTION = Section(router, (Entry("/", "start", "group_work", is_anybody),))
 
 SHOWN_JOBS = 5

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from registry.api.targets import get_known_template
 from registry.console.identifier_pages import choose_prefix, list_own_prefixes
@@ -11,11 +11,12 @@ from registry.console.sections import Entry, Section, is_registrar
 from registry.console.starters import list_starters
 from registry.console.uploads import describe_draft
 from registry.console.visits import Form, Post, Posting, Problem, Visit, Visiting
+from registry.late_routes import LateRouter
 from registry.templates import add_template, change_template, delete_template, list_templates
 from schemas.errors import InvalidInput, ServiceError
 from schemas.templates import DATA_TYPES, STAGES, Visibility, format_template
 
-router = APIRouter(prefix="/templates")
+router = LateRouter(prefix="/templates")
 SECTION = Section(router, (Entry("/templates", "templates", "group_work", is_registrar),))
 
 Text = Annotated[str, Query(max_length=4_096)]
