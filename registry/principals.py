@@ -124,8 +124,11 @@ class Principal:
 
 
 def find_viewer(principal: Principal | None, prefix: str) -> Viewer:
-    """What somebody may see of the values under a prefix, on every interface; None is anybody."""
-    if principal is None:
+    """What somebody may see of the values under a prefix, on every interface; None is anybody.
+
+    A key that may write and not read hears of its writes what anybody may.
+    """
+    if principal is None or "read" not in principal.scopes:
         return Viewer.PUBLIC
     if principal.sees_all or prefix in principal.prefixes:
         return Viewer.OWNER

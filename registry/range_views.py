@@ -33,15 +33,17 @@ def format_range(a_range: Range, prefix: str, template: str | None, public_url: 
     }
 
 
-def format_range_state(located: LocatedRange, template: Template | None, public_url: str) -> dict[str, Any]:
-    """A range as it stands, for its owner."""
+def format_range_state(
+    located: LocatedRange, template: Template | None, public_url: str, viewer: Viewer = Viewer.OWNER
+) -> dict[str, Any]:
+    """A range as it stands."""
     row = located.row
     _, values = unpack(row["packed"], int(row["changed"].timestamp()))
     record = Record(located.rule.prefix_id, "", row["template_id"], tuple(values), RecordState(row["state"]),
                     row["created"], row["changed"], row["revision"], row["note"])  # fmt: skip
     return {
         **format_range(located.range, located.rule.prefix, None, public_url),
-        **format_state(record, template, Viewer.OWNER),
+        **format_state(record, template, viewer),
         "created": format_instant(row["created"]),
         "own_records": located.own_records,
     }

@@ -23,6 +23,7 @@ from registry.api.targets import (
     get_rule_for_state,
     get_rule_for_writing,
     get_template_for_writing,
+    get_viewer,
     is_storable,
 )
 from registry.api.views import Templates
@@ -121,7 +122,8 @@ async def _change(call: WritingCall, first: Identifier, if_match: str | None, re
 
 async def _show(conn: Connection, call: WritingCall | Reading, located: LocatedRange) -> dict[str, Any]:
     template = await Templates(conn).find(located.row["template_id"])
-    return format_range_state(located, template, call.state.config.public_url)
+    viewer = get_viewer(call, located.rule.prefix)
+    return format_range_state(located, template, call.state.config.public_url, viewer)
 
 
 @router.get("/ranges/{first:identifier}/history", response_model=RangeHistoryBody, summary="Every revision of a range")

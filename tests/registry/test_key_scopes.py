@@ -108,3 +108,15 @@ async def test_a_key_that_may_do_everything_opens_the_console(world: World) -> N
     visitor = Visitor(world, "", headers={"Cookie": "idnode_visitor=" + "a" * 32})
     page = await visitor.post("/sign-in", {"user_name": access_key, "password": secret}, token=make_token("a" * 32))
     assert page.status == 303
+
+
+async def test_a_key_that_only_writes_reads_no_private_value_from_the_answers(world: World) -> None:
+    values = {"model": "A", "line": "7"}
+    one, range_ = f"{V1}/identifiers/{PUMP}/own", f"{V1}/ranges/{PUMP}%2FQ001"
+    await world.ask("POST", f"{V1}/identifiers", {"identifier": f"{PUMP}/own", "template": "pump-1", "values": values})
+    numbers = {"prefix": PUMP, "first": "Q001", "last": "Q009", "template": "pump-1", "values": values}
+    await world.ask("POST", f"{V1}/ranges", numbers)
+    for path in (one, range_):
+        for who, seen in (("write", ["model"]), ("pump", ["model", "line"])):
+            reply = await world.ask("PATCH", f"{path}?dry_run=true", {"values": {}}, who=who)
+            assert [value["type"] for value in reply.json["values"]] == seen, (path, who)
