@@ -241,13 +241,15 @@ def _list_site_routes(prefix: Record) -> list[Row]:
     return rows
 
 
-def make_prefix_request(prefix: Record) -> Row:
-    """A row of POST /prefixes."""
-    return {
+def make_prefix_request(prefix: Record, told: Sequence[str]) -> Row:
+    """A row of POST /prefixes. `told`: whose it was said to be before; the node above may still have any of them."""
+    former = [uscc for uscc in dict.fromkeys(told) if uscc != prefix["certificate_code"]]
+    row = {
         "prefix": prefix["prefix"],
         "uscc": prefix["certificate_code"],
         "encodingType": _ENCODINGS[prefix["scheme"]],
     }
+    return row | ({"formerUsccs": former} if former else {})
 
 
 def make_prefix_state(prefix: Record) -> Row:

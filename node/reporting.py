@@ -18,7 +18,7 @@ from asyncpg import Connection, Record
 from node import report_rows as make
 from node.applications import MARK as APPLICATIONS_MARK
 from node.applications import make_row
-from node.outbox import Report, enqueue
+from node.outbox import Report, decode_rows, enqueue
 from node.peaks import WHOLE_NODE
 from node.report_rows import Row, SourcePolicy
 from node.store import monitor_days as monitor
@@ -37,6 +37,7 @@ STATISTICS_PER_PART = 50  # with up to 1,000 sources each
 ROUTES_PER_PART = 100  # an enterprise may have ten servers before a part exceeds the 1,000 rows of the contract
 REQUESTS_PER_PART = 100
 TEMPLATES_PER_PART = 200
+PARTS_PER_READ = 50
 ALARMS_PER_LOOK = 500
 APPLICATIONS_PER_PART = 500
 MONITORED_PER_PART = 1_000
@@ -197,8 +198,10 @@ async def report_prefixes(conn: Connection, reporter: Reporter, now: datetime) -
     """Prefixes we approved, their states, and under what each can be reached (T7)."""
     written = Written()
     for prefix in reporter.prefixes:
-        found = await store.fetch_prefixes(conn, prefix)
-        requests = ((entry["prefix_id"], make.make_prefix_request(entry)) for entry in found)
+        found, told = await store.fetch_prefixes(conn, prefix), await _read_holders(conn, prefix)
+        requests = (
+            (entry["prefix_id"], make.make_prefix_request(entry, told.get(entry["prefix"], []))) for entry in found
+        )
         reports = await bucket(conn, "PREFIXES", prefix, requests, REQUESTS_PER_PART)
         reports += [
             Report("STATE", CURRENT, prefix, [make.make_prefix_state(entry)], entry["prefix_id"], entry["prefix_id"])
@@ -211,6 +214,18 @@ async def report_prefixes(conn: Connection, reporter: Reporter, now: datetime) -
         reports += await bucket(conn, "T7", prefix, numbered, ROUTES_PER_PART)
         written.add(await write(conn, reports, now))
     return written
+
+
+async def _read_holders(conn: Connection, prefix: str) -> dict[str, list[str]]:
+    """Enterprise prefix → codes of the enterprises it was told to be of, the last one told last."""
+    holders: dict[str, list[str]] = {}
+    after = 0
+    while told := await outbox_store.fetch_told(conn, ("PREFIXES", CURRENT, prefix), after, PARTS_PER_READ):
+        for message, body in told:
+            for row in decode_rows(message, body) if body is not None else ():
+                holders.setdefault(row["prefix"], []).extend([*row.get("formerUsccs", []), row["uscc"]])
+        after = told[-1][0].part
+    return holders
 
 
 async def report_node(conn: Connection, reporter: Reporter, now: datetime) -> Written:

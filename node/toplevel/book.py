@@ -235,6 +235,13 @@ def store_prefix(book: Book, shr_prefix: str, row: dict[str, Any]) -> None:
     )
 
 
+def release_prefixes(book: Book, rows: Sequence[dict[str, Any]]) -> None:
+    """Prefixes that are asked for no more: whoever asks next gets them, unless that was before."""
+    book.executemany(
+        "DELETE FROM prefixes WHERE prefix = ? AND uscc = ?", [(row["prefix"], row["uscc"]) for row in rows]
+    )
+
+
 def store_prefix_state(book: Book, prefix: str, state: int, reason: str) -> None:
     book.execute("UPDATE prefixes SET state = ?, reason = ? WHERE prefix = ?", (state, reason, prefix))
 

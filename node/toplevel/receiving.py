@@ -237,13 +237,13 @@ def _choose_status(table: Table, accepted: int, found: Sequence[tuple[int, Probl
 
 
 def _judge_holders(book: Book, table: Table, rows: list[Any], bad: set[int]) -> list[tuple[int, Problem]]:
-    """A prefix belongs to one enterprise; a state is of a prefix that was asked for."""
+    """A prefix belongs to one enterprise until it is told to be another's; a state is of one that was asked for."""
     found = []
     for number, row in enumerate(rows):
         if number in bad or table.name not in ("PREFIXES", "STATE"):
             continue
         holder = store.find_holder(book, row["prefix"])
-        if table.name == "PREFIXES" and holder not in (None, row["uscc"]):
+        if table.name == "PREFIXES" and holder not in (None, row["uscc"], *row.get("formerUsccs", ())):
             found.append((number, Problem("E404", "prefix")))
         if table.name == "STATE" and holder is None:
             raise CallRefused(404, (number, Problem("E601", "prefix")))
@@ -265,6 +265,9 @@ def _store_rows(book: Book, key: MessageKey, rev: int, what: tuple[Table, list[A
     table, rows, refused = what
     accepted = {format_row_key(table, row): row for at, row in enumerate(rows) if at not in refused}
     kept = [format_row_key(table, rows[at]) for at in refused if isinstance(rows[at], dict)]
+    if table.name == "PREFIXES":
+        before = store.fetch_part(book, table.name, key)
+        store.release_prefixes(book, [row for row in before if row["prefix"] not in (*accepted, *kept)])
     store.replace_rows(book, key, rev, accepted, kept)
 
 

@@ -35,9 +35,11 @@ from node.toplevel.score import score
 from node.toplevel_health import judge_reports
 from node.toplevel_keys import get_signer
 from node.toplevel_link import Link, reconcile_day, reconcile_standing
-from registry.prefixes import NodeRules
+from registry.prefixes import NodeRules, transfer_prefix
+from registry.principals import Order, Principal
 from registry.store.changes import Act, append_change, number_changes
 from schemas.changes import ChangeKind
+from schemas.days import get_day
 from schemas.errors import InvalidInput
 from schemas.records import pack_texts
 from schemas.sealing import KeyRing, make_key
@@ -274,6 +276,35 @@ async def test_firms_prefixes_and_routes_arrive_and_are_resolved(
     assert above.rows("T7", "current") == []
     async with above.session.get(f"http://127.0.0.1:{above.port}/api/handles/0.NA/88.101.2") as answer:
         assert answer.status == 404, "what is disabled here is not found above"
+
+
+async def test_a_prefix_that_passes_to_another_enterprise_is_its_above_too(node: Connection, above: Above) -> None:
+    firms = [row["enterprise_id"] for row in await node.fetch("SELECT enterprise_id FROM enterprises ORDER BY 1")]
+    firms.append(await node.fetchval(
+        "INSERT INTO enterprises (certificate_code, name, state, verification, created, changed)"
+        " VALUES ('91321302MA0000003T', '三厂', 3, 2, $1, $1) RETURNING enterprise_id", START,
+    ))  # fmt: skip
+    order = Order(Principal("operator", "user:o"), above.clock(), "merger")
+    await report_prefixes(node, REPORTER, above.clock())
+    await send_all(node, above)
+    for owner in (firms[1], firms[2]):  # the second before the first could be told
+        await transfer_prefix(node, order, "88.101.1", owner, get_day(order.at))
+        await report_prefixes(node, REPORTER, above.clock())
+    assert (await report_prefixes(node, REPORTER, above.clock())).messages == [], "told once"
+    await send_all(node, above)
+    assert above_store.find_holder(above.book, "88.101.1") == "91321302MA0000003T"
+    told = {row["prefix"]: row for row in above.rows("PREFIXES", "current")}
+    assert told["88.101.1"]["formerUsccs"] == [USCC[0], USCC[1]]
+    assert "formerUsccs" not in told["88.101.2"]
+    await transfer_prefix(node, order, "88.101.1", firms[0], get_day(order.at))
+    await report_prefixes(node, REPORTER, above.clock())
+    await send_all(node, above)
+    assert above_store.find_holder(above.book, "88.101.1") == USCC[0], "and back again"
+    assert (await store.fetch_standing(node)).refused == 0
+    await node.execute("UPDATE prefix_owners SET to_day = $1", DAY + timedelta(days=1))
+    await report_prefixes(node, REPORTER, above.clock())
+    await send_all(node, above)
+    assert above_store.find_holder(above.book, "88.101.1") is None, "who has it no more holds it up for nobody"
 
 
 async def test_what_the_nightly_list_of_hashes_finds_is_told_again(node: Connection, above: Above) -> None:
