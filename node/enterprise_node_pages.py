@@ -115,14 +115,16 @@ async def show_node(visit: Visiting, prefix: str, day: Text = "") -> Response:
         since = node["since"] or date.min
         period, key = (max(last - timedelta(days=SHOWN_DAYS - 1), since), last), node["prefix_id"]
         begin = datetime.combine(max(since, date(1970, 1, 2)), time(), ZONE)
-        days = [_show_day(row) for row in await store.fetch_days(conn, key, period) if _says_anything(row)]
+        days = [_show_day(row) for row in await store.fetch_days(conn, key, period)]
         monitors = [dict(row) | {"said": orjson.loads(row["document"])}
                     for row in await store.fetch_monitors(conn, key, period)]  # fmt: skip
         events = [_show_event(row) for row in await store.fetch_events(conn, key, begin, SHOWN_EVENTS)]
         templates = [orjson.loads(row["document"]) for row in await store.fetch_templates(conn, key)]
         parts = await store.fetch_parts(conn, key, last) if last >= since else []
     return visit.page(
-        "enterprise_node.html", node=_show(visit, node), day=last, days=days, monitors=monitors, events=events,
+        "enterprise_node.html", node=_show(visit, node), day=last, monitors=monitors, events=events,
+        days=[row for row in days if row["revision"] is not None or any(row[name] for name in _OF_DAYS)],
+        files=[row for row in days if any(row[name] is not None for name in _OF_FILES)],
         templates=templates, parts=parts, days_shown=SHOWN_DAYS, most_events=SHOWN_EVENTS,
         may_fetch=_may_fetch(principal, prefix),
     )  # fmt: skip
@@ -138,8 +140,8 @@ async def _get_node(conn: Any, principal: Principal, prefix: str) -> Record:
     return node
 
 
-def _says_anything(row: Record) -> bool:
-    return any(value for name, value in row.items() if name not in ("day", "total_before")) or row["revision"] == 0
+_OF_DAYS = ("registered_new", "resolutions")
+_OF_FILES = ("resolve_lines", "register_lines", "master_rows")
 
 
 def _show_day(row: Record) -> dict[str, Any]:

@@ -98,13 +98,14 @@ async def forget(conn: Connection, today: date, kept: timedelta) -> None:
     )
     for table in ("enterprise_node_master", "enterprise_node_days"):
         await conn.execute(f"DELETE FROM {table} WHERE day < $1", today - kept)  # noqa: S608 - a name of this line
-    await conn.execute("DELETE FROM enterprise_node_events WHERE at < $1", today - kept)
+    await conn.execute("DELETE FROM enterprise_node_events WHERE at < $1::date", today - kept)
+    await conn.execute("DELETE FROM enterprise_node_nonces WHERE at < $1::date", today)
 
 
 # What goes up ---------------------------------------------------------------------------------------------------
 
 
-async def fetch_untold_master(conn: Connection, node_prefix: str, limit: int = 20) -> list[Record]:
+async def fetch_untold_master(conn: Connection, node_prefix: str, limit: int = 50) -> list[Record]:
     """Parts below a secondary prefix of which the present revision has not been told, oldest first."""
     return await conn.fetch(
         "SELECT prefix_id, day, part, revision, told_part FROM enterprise_node_master m JOIN prefixes x"  # noqa: S608

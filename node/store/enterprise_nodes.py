@@ -9,8 +9,10 @@ NONCES_KEPT = timedelta(minutes=10)
 
 
 async def take_nonce(conn: Connection, access_key: str, nonce: str, now: datetime) -> bool:
-    """Remember a nonce; False if it was seen within ten minutes."""
-    await conn.execute("DELETE FROM enterprise_node_nonces WHERE at < $1", now - NONCES_KEPT)
+    """Remember a nonce; False if it was seen within ten minutes. What other keys left goes once a day (`forget`)."""
+    await conn.execute(
+        "DELETE FROM enterprise_node_nonces WHERE access_key = $1 AND at < $2", access_key, now - NONCES_KEPT
+    )
     done: str = await conn.execute(
         "INSERT INTO enterprise_node_nonces VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", access_key, nonce, now
     )

@@ -52,9 +52,13 @@ PAGES: dict[str, tuple[str, str]] = {
     ),
     "own_days": ("每日自报数字", "Day by day"),
     "own_days_text": (
-        "截至统计日的 {days} 天：企业节点自报的数字，旁边是我方计数。日志行数由收到的日志清点，可与自报解析量对照。",
-        "Of the {days} days until this one: what the node reports, and beside it what we counted. Log lines are counted"
-        " from the logs it sent, and can be held against the resolutions it reports.",
+        "截至统计日的 {days} 天：企业节点自报的数字，旁边是我方计数。",
+        "Of the {days} days until this one: what the node reports, and beside it what we counted.",
+    ),
+    "own_files": ("日志和主数据", "Logs and master data"),
+    "own_files_text": (
+        "由收到的文件逐行清点，可与自报解析量对照。",
+        "Counted line by line from the files it sent, to be held against the resolutions it reports.",
     ),
     "own_days_none": ("这段时间没有数字。", "There are no figures of these days."),
     "own_day": ("日期", "Day"),
@@ -94,7 +98,7 @@ PAGES: dict[str, tuple[str, str]] = {
     "own_event_id": ("编号", "Id"),
     "own_event_up": ("上报", "Upwards"),
     "own_event_up_told": ("已放入发件箱", "in the outbox"),
-    "own_event_up_waits": ("待放入发件箱", "goes within a minute"),
+    "own_event_up_waits": ("待放入发件箱", "goes soon"),
     "own_event_up_lacks": ("等待其异常事件", "waits for its fault"),
     "own_templates": ("元数据模板", "Templates"),
     "own_templates_text": (
@@ -118,7 +122,7 @@ PAGES: dict[str, tuple[str, str]] = {
     "own_part_size": ("大小", "Size"),
     "own_part_received": ("收到", "Received"),
     "own_part_up_told": ("已上报", "in the outbox"),
-    "own_part_up_waits": ("待上报", "goes within a minute"),
+    "own_part_up_waits": ("待上报", "goes soon"),
     "own_part_up_never": ("不上报：前缀由本节点托管", "stays: the prefix was hosted here"),
     "own_part_up_log": ("日志不上报", "logs stay here"),
     "own_part_fetch": ("下载", "Download"),
