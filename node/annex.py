@@ -14,7 +14,7 @@ from node.definitions import DEFINITIONS, define_counters
 from node.plan_progress import Group, PlanView, Progress, find_counter
 from node.plan_views import name_indicator, name_measure, name_source, say_yes
 from node.plans import MEASURED
-from node.statistics_files import describe_status, guard_formula
+from node.statistics_files import describe_status, format_time, guard_formula
 from node.wording import say
 from schemas.texts.plans import LABELS
 from schemas.texts.statistics import LABELS as FIGURE_LABELS
@@ -127,7 +127,7 @@ def list_notes(annex: Annex, language: str) -> list[list[Cell]]:
     notes: list[list[Cell]] = [
         [say(LABELS["plan"], language), view.plan.name],
         [say(LABELS["of_day"], language), view.as_of.isoformat()],
-        [say(FIGURE_LABELS["as_of"], language), annex.read_at.isoformat(timespec="seconds")],
+        [say(FIGURE_LABELS["as_of"], language), format_time(annex.read_at)],
         [say(FIGURE_LABELS["status"], language), describe_status(annex.status, language)],
     ]
     notes += [[say(FIGURE_LABELS["seal"], language), f"{s['node_prefix']} {s['day']} r{s['revision']}", s["seal"]]

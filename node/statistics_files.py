@@ -8,11 +8,15 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from node.definitions import DEFINITIONS, define_counters, name_column
 from node.statistics_tables import Table
 from node.wording import say
+from schemas.days import ZONE
+from schemas.templates import STAGES
+from schemas.texts.figure_pages import PAGES
 from schemas.texts.statistics import LABELS
 
 FORMATS = {
@@ -24,6 +28,8 @@ FORMATS = {
 # What spreadsheets take for the beginning of a formula, also in the width of Chinese signs.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _BOM = "\ufeff"
+_WORDS = {("standing", state): PAGES[f"standing_{state}"] for state in ("connected", "suspended", "departed")}
+_WORDS |= {("stage", stage): PAGES[f"fig_stage_{stage}"] for stage in STAGES}
 
 
 def make_file(table: Table, file_format: str, language: str, days: Table | None = None) -> bytes:
@@ -64,7 +70,7 @@ def list_facts(table: Table, language: str) -> list[tuple[str, ...]]:
     first = question.first.isoformat() if question.first else say(LABELS["since_beginning"], language)
     notes: list[tuple[str, ...]] = [
         (say(LABELS["period"], language), first, question.last.isoformat()),
-        (say(LABELS["as_of"], language), table.as_of.isoformat(timespec="seconds")),
+        (say(LABELS["as_of"], language), format_time(table.as_of)),
         (say(LABELS["status"], language), describe_status(status, language)),
         (say(LABELS["sealed_until"], language), status["sealed_until"] or "–"),
     ]
@@ -118,9 +124,20 @@ def list_rows(table: Table, language: str) -> Iterator[list[Any]]:
     """Heading, rows and the row of sums; numbers are numbers, what is not known is empty."""
     yield [_head(column, language) for column in table.columns]
     for row in table.rows:
-        yield ["" if row[column] is None else row[column] for column in table.columns]
+        yield [_say_cell(column, row[column], language) for column in table.columns]
     named = len(table.columns) - len(table.figure_columns)
     yield [say(LABELS["sum"], language), *[""] * (named - 1), *(table.sums[name] for name in table.figure_columns)]
+
+
+def _say_cell(column: str, value: Any, language: str) -> Any:
+    """States and stages in words, as on the page; JSON has their names."""
+    text = _WORDS.get((column, value))
+    return "" if value is None else value if text is None else say(text, language)
+
+
+def format_time(at: datetime) -> str:
+    """At UTC+8, as the days of the figures are."""
+    return at.astimezone(ZONE).isoformat(timespec="seconds")
 
 
 def _head(column: str, language: str) -> str:

@@ -141,7 +141,9 @@ async def test_every_file_names_definition_period_time_seal_and_check(
 ) -> None:
     table = await read(conn, last=date(2024, 6, 2))
     text = read_text(make_file(table, file_format, language, await read(conn, "day")), file_format)
-    for named in ("2024-06-01", "2024-06-02", "2024-06-05T00:00:00", table.status["seals"][0]["seal"], "late"):
+    as_of = "2024-06-05T00:00:00+00:00" if file_format == "json" else "2024-06-05T08:00:00+08:00"
+    assert ("已接入" if file_format != "json" and language == "zh" else "connected") in text
+    for named in ("2024-06-01", "2024-06-02", as_of, table.status["seals"][0]["seal"], "late"):
         assert named in text, named
     definitions = [one["definition"] for one in define_counters(language) if one["counter"] in table.figure_columns]
     if file_format == "pdf":  # its lines are broken where they end
