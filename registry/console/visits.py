@@ -105,12 +105,20 @@ class Visit(Call):
     def describe(self, error: ServiceError) -> Problem:
         details = {name: _show(value) for name, value in error.details.items()}
         at = error.field or ""
-        named = self.say(at) if self.frame.find_label(at) else at  # as the form calls it, not the program
+        named = self._name_field(at)
         return Problem(
             at,
             format_message(error.code, self.language, field=named, **details),
             format_remedy(error.code, self.language, field=named, **details),
         )
+
+    def _name_field(self, at: str) -> str:
+        """As the form calls it, not the program: of `items[0].type` the word for `type` and the number of its row."""
+        row, _, name = at.rpartition("].")
+        number = find_number(row.rpartition("[")[2])
+        if not self.frame.find_label(name):
+            return at
+        return self.say(name) if number is None else f"{self.say(name)} {number + 1}"
 
     def explain(self, error: ServiceError, fields: Mapping[str, str] | None = None) -> dict[str, Problem]:
         """Field of the form → what is wrong with it. `fields`: what an error calls a field → what the form does.

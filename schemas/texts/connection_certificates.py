@@ -84,6 +84,7 @@ PAGES: dict[str, tuple[str, str]] = {
     "cert_download": ("下载 PDF", "Download PDF"),
     "cert_check": ("查验", "Verify"),
     "cert_revoke": ("撤销", "Revoke"),
+    "cert_revoke_title": ("撤销接入证明", "Revoke a certificate"),
     "cert_revoke_text": (
         "撤销后查验页面显示“已撤销”及原因；已下载的文件不会消失。",
         "The page that verifies it will say “revoked”, with the reason. Files that were downloaded do not vanish.",

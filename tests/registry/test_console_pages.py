@@ -238,6 +238,7 @@ async def test_the_template_editor_keeps_rows_and_says_what_is_wrong(console: Co
     assert 'value="乙"' in less.text
     assert 'value="甲"' not in less.text
     wrong = await pump.post("/templates/save", base | {"action": "save", "i.1.type": "not a type!"})
+    assert "“Type 2” is wrong" in wrong.shown, "as the form calls it"
     assert wrong.status == 400
     assert 'name="i.1.type" value="not a type!"' in wrong.text
     assert wrong.text.count('aria-invalid="true"') == 1
