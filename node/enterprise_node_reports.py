@@ -5,7 +5,7 @@ own of T8 and M2.
 """
 
 import gzip
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -13,11 +13,34 @@ from asyncpg import Connection, Record
 
 from node.outbox import Report, enqueue
 from node.report_rows import find_event_day
+from node.reporting import Reporter, Written, report_day, report_monitoring
 from node.store import enterprise_node_files as store
 from node.store import outbox as outbox_store
+from node.store.reports import is_closed
+from schemas.days import get_day
 
 FIRST_EVENT = 1 << 30  # parts of M3 below this are our own alarms'
 OWN_NODE = {"ownNode": True}
+FIGURES_MARK = "own_figures"
+LATE_DAYS = timedelta(days=31)  # figures of older days are kept and shown, but go up no more
+COMMITTED_AFTER = timedelta(minutes=1)  # no transaction of ours lasts longer
+
+
+async def report_late_figures(conn: Connection, reporter: Reporter, now: datetime) -> Written:
+    """T8 and M2 again of days that went up before the nodes had told theirs: only parts that changed are sent."""
+    written, today, until = Written(), get_day(now), now - COMMITTED_AFTER
+    mark = await outbox_store.find_mark(conn, FIGURES_MARK)
+    since = datetime.fromisoformat(mark[0]) if mark else now - LATE_DAYS
+    for day in await store.fetch_told_days(conn, "enterprise_node_days", (since, until), (today - LATE_DAYS, today)):
+        if all([await is_closed(conn, prefix, day) for prefix in reporter.prefixes]):
+            written.add(await report_day(conn, reporter, day, now))
+    for day in await store.fetch_told_days(
+        conn, "enterprise_node_monitors", (since, until), (today - LATE_DAYS, today)
+    ):
+        if await outbox_store.fetch_contents(conn, "M1", day.isoformat(), reporter.prefixes[0]):
+            written.add(await report_monitoring(conn, reporter, day, now))
+    await outbox_store.set_mark(conn, FIGURES_MARK, until.isoformat(), now)
+    return written
 
 
 async def report_own_nodes(conn: Connection, prefixes: tuple[str, ...], now: datetime) -> int:

@@ -11,7 +11,7 @@ import asyncpg
 from asyncpg import Connection
 
 from node.applications import find_reported_month
-from node.enterprise_node_reports import report_own_nodes
+from node.enterprise_node_reports import report_late_figures, report_own_nodes
 from node.hash_list import repair_differing, report_hashes
 from node.master_data import DAY_MARK, report_master
 from node.monthly_report import SENT_ON, report_month
@@ -288,6 +288,7 @@ SCHEDULE: tuple[tuple[str, float, Work], ...] = (
     ("days", 60, _days),
     ("master", 600, _master),
     ("own_nodes", 60, lambda conn, link, now: report_own_nodes(conn, link.reporter.prefixes, now)),
+    ("own_figures", 600, lambda conn, link, now: report_late_figures(conn, link.reporter, now)),
     ("hashes", 600, _hashes),
     ("applications", 600, _applications),
     ("monitoring", 600, _monitoring),

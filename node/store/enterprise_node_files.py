@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from asyncpg import Connection, Record
 
@@ -103,6 +103,20 @@ async def forget(conn: Connection, today: date, kept: timedelta) -> None:
 
 
 # What goes up ---------------------------------------------------------------------------------------------------
+
+
+async def fetch_told_days(
+    conn: Connection, table: Literal["enterprise_node_days", "enterprise_node_monitors"],
+    received: tuple[datetime, datetime], days: tuple[date, date],
+) -> list[date]:  # fmt: skip
+    """Days, the last not among them, of which figures were received within a time, the end not in it."""
+    rows = await conn.fetch(
+        f"SELECT DISTINCT day FROM {table} WHERE received >= $1 AND received < $2 AND day >= $3 AND day < $4"  # noqa: S608
+        " ORDER BY day",
+        *received,
+        *days,
+    )
+    return [row["day"] for row in rows]
 
 
 async def fetch_untold_master(conn: Connection, node_prefix: str, limit: int = 50) -> list[Record]:

@@ -19,9 +19,10 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from node.closing import close_day
 from node.enterprise_node_files import read_lines
 from node.enterprise_node_probes import PROBED_AGAIN_AFTER, probe, probe_routes
-from node.enterprise_node_reports import report_own_nodes
+from node.enterprise_node_reports import report_late_figures, report_own_nodes
 from node.enterprise_nodes import KEPT, make_signature
 from node.enterprise_nodes_api import router
 from node.outbox import decode_rows
@@ -395,6 +396,30 @@ async def test_what_a_node_tells_goes_up_marked_as_its_own(registry: Registry) -
     assert [row["handle"] for rows in (sent[key] for key in sent if key[0] == "T11") for row in rows] == [
         TEMPLATE["handle"]
     ]
+
+
+async def test_figures_that_come_after_the_day_went_up_follow(registry: Registry) -> None:
+    await registry.say("attach", {"prefix": PREFIX})
+    now, day = datetime.now(UTC), date.fromisoformat(YESTERDAY)
+    reporter = Reporter(("88.101",), ("203.0.113.1", {"tcp": 2641}))
+    async with registry.pool.acquire() as conn:
+        await conn.execute("UPDATE prefixes SET enabled_on = $1 WHERE prefix = $2", day, PREFIX)
+        await conn.execute("UPDATE prefixes SET created = $1", now - timedelta(days=1))
+        await close_day(conn, ("88.101",), day, now, incomplete=True)
+        await report_day(conn, reporter, day, now)
+        await report_monitoring(conn, reporter, day, now)
+        assert await registry.say("stats", make_day(regNew=8, rev=9)) == 200
+        said = {"prefix": PREFIX, "day": YESTERDAY, "rev": 9, "maxQps": 77, "maxQpsAt": f"{YESTERDAY}T12:00:00+08:00"}
+        assert await registry.say("monitor", said) == 200
+        later = now + timedelta(minutes=10)
+        assert len((await report_late_figures(conn, reporter, later)).messages) == 2
+        assert (await report_late_figures(conn, reporter, later)).messages == []
+        sent = {}
+        for table in ("T8", "M2"):
+            message = (await outbox_store.fetch_messages(conn, table_name=table))[0]
+            rows = decode_rows(message, await outbox_store.fetch_body(conn, message.message_id) or b"")
+            sent[table] = next(row for row in rows if row["prefix"] == PREFIX)
+        assert (sent["T8"]["nodeRegNew"], sent["M2"]["nodeMaxQps"]) == (8, 77)
 
 
 async def test_nobody_reports_days_on_which_the_prefix_was_anothers(registry: Registry) -> None:
