@@ -1,7 +1,9 @@
 """A command line of `idnode` in this process: everything but the start of an interpreter."""
 
 import io
+import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +13,33 @@ from pathlib import Path
 import pytest
 
 from node.cli import run_command
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def read_reference(name: str) -> dict[str, frozenset[str]]:
+    """Command → the members that a table of the reference promises of its JSON."""
+    promised: dict[str, frozenset[str]] = {}
+    for row in (DOCS / name).read_text(encoding="utf-8").splitlines():
+        if row.startswith("| `"):
+            _, commands, _, members, _ = row.split("|")
+            plain = re.split("[;；]", re.sub(r"\(.*?\)|（.*?）", "", members))[0]
+            promised |= dict.fromkeys(re.findall("`(.+?)`", commands), frozenset(re.findall("`(.+?)`", plain)))
+    return promised
+
+
+PROMISED = read_reference("cli.md")
+
+
+def check_promise(arguments: list[str], printed: str) -> None:
+    """Whatever a test asks for as JSON is what the reference says."""
+    names = (" ".join(arguments[:words]) for words in (3, 2, 1))
+    promised = next((PROMISED[name] for name in names if name in PROMISED), None)
+    if promised is None or "--at" in arguments:
+        return
+    document = json.loads(printed)
+    for one in document[:1] if isinstance(document, list) else [document]:
+        assert promised <= one.keys(), (arguments, promised - one.keys())
 
 
 def run_here(
@@ -29,4 +58,6 @@ def run_here(
         patch.chdir(directory)
         patch.setattr("sys.stdin", io.StringIO(given))
         status = thread.submit(run_command, arguments).result()
+    if "--json" in arguments and status == 0:
+        check_promise(arguments, out.getvalue())
     return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.node.command_line import PROMISED, read_reference
 from tests.node.test_cli_data import DATA, Node
 
 FIRST = "88.101.10/SN0001"
@@ -44,6 +45,11 @@ def test_a_sandbox_is_opened_listed_and_emptied(node: Node) -> None:
     node.get("template", "add", DATA / "batches-tofu-works.template.json", "--prefix", made["prefix"])
     assert node.get("sandbox", "reset") == [{"prefix": made["prefix"], "deleted": 1}]
     assert node.fail("sandbox", "reset", "--enterprise", "88.101.9")["code"] == "sandbox_none"
+
+
+def test_both_languages_promise_the_same_of_every_command() -> None:
+    assert read_reference("cli.zh-CN.md") == PROMISED
+    assert len(PROMISED) > 30
 
 
 def test_a_backup_that_is_to_be_verified_must_be_named(node: Node) -> None:
