@@ -15,8 +15,9 @@ from node.store import outbox as store
 from node.store.outbox import Outcome, Refusal
 from node.toplevel_link import LINK
 from registry.accounts import NewAccount
-from schemas.days import get_day
+from schemas.days import get_day, get_working_day, list_months
 from schemas.texts.outbox_pages import PAGES
+from schemas.toplevel_form import File
 from tests.node.toplevel_world import make_firm_row
 from tests.registry.console_world import PASSWORD, Console, add_visitor, open_console
 from tests.registry.people import make_uscc
@@ -192,6 +193,30 @@ async def test_the_page_says_whether_the_node_above_answers(
             await store.set_mark(conn, LINK, trouble, at)
             await store.set_mark(conn, f"{LINK}_ok", "", at)
     assert said in (await console["operator"].get("/outbox")).shown
+
+
+async def test_the_monthly_report_is_asked_for_and_its_sheet_is_there_to_read(console: Console) -> None:
+    operator, month = console["operator"], list_months(TODAY.isoformat()[:7], 2)[0]
+    page = await operator.get("/outbox")
+    due = get_working_day(month, 10)
+    assert f"The monthly report of {month} was not sent yet; it is due by {due}" in page.shown
+    sheet = File(f"MR-88.101-{month}.pdf", "application/pdf", b"%PDF-1.3 sheet")
+    row = {"month": month, "remarks": "<i>all well</i>"}
+    async with console.world.state.connect() as conn, conn.transaction():
+        await enqueue(conn, Report("MR", month, "88.101", [row], file=sheet), NOW)
+    page = await operator.get("/outbox")
+    assert "was not sent yet" not in page.shown
+    assert f"MR The monthly report · {month} 88.101 waits" in page.shown
+    number = (await find(console, "MR")).number
+    page = await operator.get(f"/outbox/{number}")
+    assert "Download the sheet" in page.shown
+    assert "&lt;i&gt;all well" in page.text
+    found = await operator.get(f"/outbox/{number}/file")
+    assert (found.status, found.text) == (200, "%PDF-1.3 sheet")
+    assert sheet.name in found.headers["Content-Disposition"]
+    assert (await operator.get(f"/outbox/{(await find(console, 'T8')).number}/file")).status == 404
+    assert (await console["engineer"].get(f"/outbox/{number}/file")).status == 403
+    assert "Download" not in (await console["engineer"].get(f"/outbox/{number}")).shown
 
 
 def test_every_word_is_said_somewhere() -> None:
