@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 import asyncpg
 import pytest
 import pytest_asyncio
+from argon2 import PasswordHasher
 from hypothesis import settings
 
+from registry import passwords
 from tests import database
 
 # While thousands of tests are collected nothing becomes garbage: looking for it takes a quarter of the time.
@@ -16,6 +18,10 @@ gc.set_threshold(20_000, 50, 1_000)
 # A slow machine refutes no law.
 settings.register_profile("suite", max_examples=60, deadline=None)
 settings.load_profile("suite")
+
+# Guessing is dear on purpose; who may sign in does not depend on how dear. Processes that tests start pay in full.
+passwords._HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+passwords._NOBODY = passwords._HASHER.hash("")
 
 
 def pytest_collection_finish() -> None:
