@@ -216,7 +216,8 @@ def test_while_the_database_is_away_what_is_known_is_answered(
         "SELECT coalesce(sum(answers), 0)::int8 FROM resolution_counts JOIN prefixes USING (prefix_id)"
         f" WHERE outcome = {int(Outcome.UNAVAILABLE)} AND prefix = '{firm.prefix}'"
     )
-    wait_until(lambda: world.fetch_value(refused) >= 6)  # "not now" is an answer, too, and counted where it belongs
+    # "Not now" is an answer, too, and counted where it belongs.
+    wait_until(lambda: world.fetch_value(refused) >= 6, 0.2)
 
 
 def check_known(firm: Firm, workers: Any, known: str) -> None:
@@ -232,7 +233,7 @@ def check_stale(workers: Any, known: str) -> None:
         assert all(answer.status == 200 for answer in answers)
         return all(a.headers.get("warning", "").startswith("110 ") and a.headers.get("age") for a in answers)
 
-    wait_until(says_so)
+    wait_until(says_so, 0.1)
 
 
 def check_not_now(firm: Firm, *identifiers: str) -> None:
@@ -265,9 +266,9 @@ def check_recovered(firm: Firm, workers: Any, unknown: str, existing: str) -> No
         answers = [client.ask(locate(existing)) for client in workers.http.values()]
         return set(codes) == {1} and not any("warning" in answer.headers for answer in answers)
 
-    wait_until(is_back)
+    wait_until(is_back, 0.1)
     wait_until(lambda: {code for code, _, _ in workers.ask(unknown).values()} == {100})
-    wait_until(lambda: firm.try_register(unknown)[0] == 201)
+    wait_until(lambda: firm.try_register(unknown)[0] == 201, 0.1)
     wait_until(lambda: {code for code, _, _ in workers.ask(unknown).values()} == {1})
 
 
@@ -364,7 +365,7 @@ def test_answers_go_on_when_the_log_may_not_grow(outside: Firm) -> None:
         missing = check_resumed(outside, client, identifier)
     assert 0 < missing < asked
     world.wait_for_stats(outside.prefix, resolutions=counted + outside.asked - missing)
-    wait_until(lambda: sum_gaps(world) == gaps + missing)
+    wait_until(lambda: sum_gaps(world) == gaps + missing, 0.2)
     assert world.examine()["gaps"] == "warning"
     print(f"\n{outside.asked} asked, {missing} could not be logged")
 
@@ -391,7 +392,7 @@ def test_answers_go_on_when_the_logs_disk_is_full(outside: Firm, log_dir: Path) 
         missing = sum(map(count_missing, workers.http.values())) - before
     assert 0 < missing <= asked + 3
     world.wait_for_stats(outside.prefix, resolutions=counted + outside.asked - missing)
-    wait_until(lambda: sum_gaps(world) == gaps + missing)
+    wait_until(lambda: sum_gaps(world) == gaps + missing, 0.2)
     print(f"\n{outside.asked} asked, {missing} could not be logged")
 
 

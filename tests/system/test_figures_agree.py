@@ -30,12 +30,12 @@ def test_an_approved_enterprise_resolves_only_after_the_decision_from_above(node
     node.command("toplevel", "behave", "decide=hand")
     node.add_enterprise(WAITING)
     identifier = f"{WAITING}/first"
-    wait_until(lambda: node.fetch_value(KNOWN_ABOVE))
+    wait_until(lambda: node.fetch_value(KNOWN_ABOVE), 0.2)
     assert not register(node, identifier), "approved here, known above, and not decided"
     assert node.resolve(identifier).document["responseCode"] != 1
     decided = node.run("toplevel", "decide", WAITING, "approved")
     assert decided.returncode == 0, decided.stderr
-    wait_until(lambda: register(node, identifier))
+    wait_until(lambda: register(node, identifier), 0.2)
     wait_until(lambda: node.resolve(identifier).document["responseCode"] == 1)
     node.command("toplevel", "behave")
 

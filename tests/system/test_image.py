@@ -14,7 +14,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -187,9 +187,10 @@ def test_the_image_runs_as_an_ordinary_user_and_is_healthy(builder: Builder) -> 
     assert not is_healthy(), "nothing runs yet"
     with subprocess.Popen(stage.commands["CMD"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **run) as node:
         try:
+            port = int(ports["IDNODE_RESOLVER_HTTP_PORT"])
+            wait_until(lambda: node.poll() is not None or is_open(port))
             wait_until(lambda: node.poll() is not None or is_healthy(), 0.5)
             assert node.poll() is None, node.stdout and node.stdout.read()
-            port = int(ports["IDNODE_RESOLVER_HTTP_PORT"])
             with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as client:
                 client.sendall(b"GET /api/handles/88.101/none HTTP/1.0\r\n\r\n")
                 assert b'"responseCode":100' in client.makefile("rb").read()
@@ -200,6 +201,16 @@ def test_the_image_runs_as_an_ordinary_user_and_is_healthy(builder: Builder) -> 
             with suppress(subprocess.TimeoutExpired):
                 node.communicate(timeout=PATIENCE_SECONDS)
             node.kill()
+
+
+def is_open(port: int) -> bool:
+    """Once it is, a question waits for the first worker: cheaper than asking again and again how all are."""
+    with closing(socket.socket()) as client:
+        client.settimeout(PATIENCE_SECONDS)
+        if client.connect_ex(("127.0.0.1", port)) != 0:
+            return False
+        client.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+        return client.recv(1) != b""
 
 
 # Compose ----------------------------------------------------------------------------------------------------------

@@ -190,7 +190,7 @@ def wait_for_answers(scene: Scene) -> None:
                 scene.asked_loaded.count(code)
             return set(codes) == {100}
 
-        wait_until(looks_up)
+        wait_until(looks_up, 0.1)
 
 
 BUSIEST = (
@@ -258,7 +258,7 @@ def test_an_owner_is_known_again_as_soon_as_the_registry_is_back_and_nobody_else
             assert shown["model"] == "WQ15" and "line" not in shown
             return client.ask(locate(identifier), "GET", mine).status == 200
 
-        wait_until(is_back)
+        wait_until(is_back, 0.1)
         assert client.ask(locate(identifier), "GET", mine).values["line"] == "L1"
     world.wait_for_successor("registry", before)
 
@@ -306,7 +306,7 @@ def test_a_batch_of_the_published_interface_survives_a_kill_of_the_registry(worl
         first = ask_snms(world, method, place, body)
         killer.join()
         world.wait_for_successor("registry", before)
-        second = wait_until(partial(ask_snms, world, method, place, body))
+        second = wait_until(partial(ask_snms, world, method, place, body), 0.2)
         said = {row["msg"] for row in second}
         assert len(said) == 1 and said <= {"success", landed}, "a batch is one transaction"
         assert first is None or said == {landed}, "what was answered has landed"
