@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from tests.browser.walking import find_browser
 from tests.resolver.rows import PUMP, add_owner, add_prefix, add_record, add_template, empty_tables
 
 ROOT = Path(__file__).parents[2]
@@ -67,10 +67,8 @@ def answers(base: str) -> bool:
 
 async def open_page(url: str, profile: Path, language: str = "zh-CN") -> tuple[str, str]:
     """The page as the browser built it, and what it complained of."""
-    browser = shutil.which("chromium")
-    assert browser, "chromium is missing: apt-get install chromium"
     process = await asyncio.create_subprocess_exec(
-        browser, *FLAGS, f"--user-data-dir={profile}", f"--accept-lang={language}", "--dump-dom", url,
+        find_browser(), *FLAGS, f"--user-data-dir={profile}", f"--accept-lang={language}", "--dump-dom", url,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     async with asyncio.timeout(60):
