@@ -21,6 +21,7 @@ from schemas.texts import LANGUAGES, choose_language
 
 MAX_FORM_BYTES = 2 * 1024 * 1024
 MAX_UPLOAD_BYTES = 256 * 1024 * 1024
+MAX_STRANGERS_BYTES = 32 * 1024 * 1024  # a dossier with its pictures, a photograph: on disk before it is looked at
 PRIVATE = ("/identifiers/one", "/identifiers/act", "/identifiers/change", "/imports/")  # values of enterprises
 YEAR_SECONDS = 31_536_000
 
@@ -53,7 +54,7 @@ class ConsoleGate:
                 check_origin(headers)
             visit = await open_visit(request, self._state, language, self._frame)
             scope["state"].update(visit=visit, language=language)
-            await self._app(scope, limit_body(headers, receive), finish)
+            await self._app(scope, limit_body(headers, visit, receive), finish)
         except Exception as error:
             if started:
                 raise
@@ -98,10 +99,11 @@ def add_headers(message: MutableMapping[str, Any], visit: Visit, asked_language:
         headers.append("Set-Cookie", visit.format_cookie(LANGUAGE_COOKIE, asked_language, YEAR_SECONDS))
 
 
-def limit_body(headers: Headers, receive: Receive) -> Receive:
-    """Forms are small; files come as multipart. Raises TooLarge, announced or not."""
-    is_upload = headers.get("content-type", "").lower().startswith("multipart/form-data")
-    limit = MAX_UPLOAD_BYTES if is_upload else MAX_FORM_BYTES
+def limit_body(headers: Headers, visit: Visit, receive: Receive) -> Receive:
+    """Forms are small; files come as multipart, large ones from who is known. Raises TooLarge, announced or not."""
+    limit = MAX_FORM_BYTES
+    if headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        limit = MAX_STRANGERS_BYTES if visit.principal is None else MAX_UPLOAD_BYTES
     return receive_at_most(limit, headers, receive)
 
 

@@ -169,7 +169,8 @@ def list_post_routes(console: Console) -> list[str]:
 
 FOREIGN: tuple[tuple[str | None, dict[str, str]], ...] = (
     ("", {}), (None, {"Origin": "https://evil.example"}), ("wrong", {}), (None, {"Origin": "null"}),
-    (None, {"Sec-Fetch-Site": "cross-site"}), (None, {"Sec-Fetch-Site": "same-site"}),
+    (None, {"Sec-Fetch-Site": "cross-site"}), (None, {"Sec-Fetch-Site": "same-site"}), ("é", {}),
+    (None, {"Origin": "http://["}),
 )  # fmt: skip
 
 
