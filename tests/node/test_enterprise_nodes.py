@@ -5,7 +5,7 @@ import gzip
 import socket
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
@@ -21,7 +21,7 @@ import pytest_asyncio
 
 from node.closing import close_day
 from node.enterprise_node_files import read_lines
-from node.enterprise_node_probes import PROBED_AGAIN_AFTER, probe, probe_routes
+from node.enterprise_node_probes import PROBED_AGAIN_AFTER, probe_routes
 from node.enterprise_node_reports import report_late_figures, report_own_nodes
 from node.enterprise_nodes import KEPT, make_signature
 from node.enterprise_nodes_api import router
@@ -516,40 +516,6 @@ async def test_behind_nat_the_address_outside_is_probed(registry: Registry) -> N
     assert stored == "203.0.113.4"
 
 
-async def test_who_answers_a_byte_now_and_then_holds_no_prober(monkeypatch: pytest.MonkeyPatch) -> None:
-    stop = asyncio.Event()
-
-    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while not stop.is_set():
-            writer.write(b"\0")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), 0.02)
-        writer.close()
-
-    monkeypatch.setattr("node.enterprise_node_probes.PROBE_SECONDS", 0.3)
-    server = await asyncio.start_server(drip, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    assert await probe(PREFIX, {"ip": "127.0.0.1", "tcp": port}, private_too=True) == "tcp: no answer"
-    assert await probe(PREFIX, {"ip": "127.0.0.1", "http": port}, private_too=True) == "http: no answer"
-    stop.set()
-    server.close()
-
-
-async def test_a_probe_follows_nobody_elsewhere() -> None:
-    asked: list[str] = []
-
-    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append((await reader.readline()).decode())
-        writer.write(b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n")
-        writer.close()
-
-    server = await asyncio.start_server(redirect, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    assert await probe(PREFIX, {"ip": "127.0.0.1", "http": port}, private_too=True) == ""
-    assert asked == [f"GET /{PREFIX}/ping-handle HTTP/1.1\r\n"]
-    server.close()
-
-
 BAD_ROUTES = [
     {"ip": "router.local", "tcp": 1},
     {"ip": "203.0.113.1"},
@@ -572,15 +538,6 @@ async def test_a_route_is_an_address_with_ports(registry: Registry) -> None:
     await registry.say("attach", {"prefix": PREFIX})
     for route in BAD_ROUTES:
         assert await registry.say("route", {"prefix": PREFIX, "route": route}, method="PUT") == 400, route
-
-
-@pytest.mark.parametrize(
-    "address", ["127.0.0.1", "10.0.0.1", "192.168.1.1", "169.254.169.254", "::1", "fd00::1", "::ffff:10.0.0.1",
-                "64:ff9b::7f00:1", "0.0.0.0", "100.64.0.1", "224.0.0.1"],
-)  # fmt: skip
-async def test_no_private_address_is_ever_asked(address: str) -> None:
-    trouble = await probe(PREFIX, {"ip": address, "tcp": 1, "http": 2, "udp": 3}, private_too=False)
-    assert trouble == "not an address of the public internet"
 
 
 async def test_what_is_old_is_forgotten_logs_after_half_a_year(registry: Registry) -> None:
