@@ -7,11 +7,12 @@ import re
 from asyncio import TimerHandle
 from typing import Any
 
+import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from registry.api.problems import MEDIA_TYPE, dump_json
-from schemas.http_heads import check_host, encode_line
+from schemas.http_heads import check_host, encode_line, format_without_offer
 from schemas.texts import format_message, format_remedy
 
 MAX_HEAD_BYTES = 32_768
@@ -19,7 +20,6 @@ HEAD_SECONDS = 20.0
 IDLE_SECONDS = 75.0  # before a first request; uvicorn itself waits as long for the next one
 LINGER_SECONDS = 2.0  # for a refused client to read why
 _BLANK = re.compile(rb"[\r\n]*")
-_UPGRADE = b"upgrade:"
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -30,8 +30,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self._language = language
         self._in_head = self._is_refused = False
         self._in_line = True  # the first one of a request, or before it
-        self._starts_line = False
-        self._held = b""
         self._head_bytes = 0  # as the parser found them
         self._later_bytes = 0  # that came after the read the head began in
         self._deadline: TimerHandle | None = None
@@ -49,18 +47,16 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._in_head:
             self._later_bytes += len(data)
-        data, self._held = self._held + data, b""
         start = 0
         while start < len(data) and not self._is_refused:
             end = data.find(b"\r\n\r\n", start) + 4 if self._in_line and not self._in_head else 0
-            if end > 4 and (head := data[start:end]).isascii() and b"\nupgrade:" not in head.lower():
-                super().data_received(head)  # whole, and nothing in it to be read otherwise
+            if end > 4 and (head := data[start:end]).isascii():
+                self._feed(head)  # whole, and nothing in it to be read otherwise
                 start = end
             elif self._in_line or self._in_head:
                 start = self._feed_line(data, start)
             else:
-                super().data_received(data[start:])
-                self._starts_line = data.endswith(b"\n")
+                self._feed(data[start:])
                 break
         if self._in_head and self._later_bytes > MAX_HEAD_BYTES:
             self._refuse(431, "head_too_large")
@@ -68,9 +64,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _feed_line(self, data: bytes, start: int) -> int:
         """The parser gets a line of a head, or what has come of it; returns where the next one begins.
 
-        Clients that put `handle=88.101.5/泵-1` into an address as it is mean its bytes, percent-encoded. Java's client
-        offers another protocol (`Upgrade: h2c`) with every request: nobody has to take that up (RFC 9110 section 7.8),
-        but the parser would give up the body for it, so it reads another name.
+        Clients that put `handle=88.101.5/泵-1` into an address as it is mean its bytes, percent-encoded.
         """
         if not self._in_head and data[start] in b"\r\n":
             start = _BLANK.match(data, start).end()  # type: ignore[union-attr]  # it always matches
@@ -78,18 +72,32 @@ class BoundedProtocol(HttpToolsProtocol):
                 return start
         end = data.find(b"\n", start) + 1 or len(data)
         line = data[start:end]
-        if self._in_line:
-            line = encode_line(line)
-        elif self._starts_line and _UPGRADE.startswith(line[: len(_UPGRADE)].lower()):
-            if len(line) < len(_UPGRADE):
-                self._held = line  # until it is known what it becomes
-                return end
-            line = b"x-" + line
-        self._starts_line = line.endswith(b"\n")
-        super().data_received(line)
-        if self._starts_line and self._in_head:
+        self._feed(encode_line(line) if self._in_line else line)
+        if line.endswith(b"\n") and self._in_head:
             self._in_line = False
         return end
+
+    def _feed(self, data: bytes) -> None:
+        """The parser gets everything, heads that offer another protocol twice."""
+        self._unset_keepalive_if_required()
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserError:
+                self.send_400_response("")
+                return
+            except httptools.HttpParserUpgrade as offer:
+                if not self._is_offer():
+                    self.cycle.keep_alive = False  # what follows CONNECT is not read
+                    return
+                method, version = self.parser.get_method(), self.parser.get_http_version()
+                data = format_without_offer(method, self.url, version, self.headers) + data[offer.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)  # the old one may have ended with that request
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def _is_offer(self) -> bool:
+        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -109,10 +117,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = self._in_line = False
         self._clear_deadline()
         check_host(self.headers, self.parser.get_http_version())
-        super().on_headers_complete()
+        if not self._is_offer():
+            super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        super().on_message_complete()
+        if not self._is_offer():  # else it comes again without it
+            super().on_message_complete()
         self._in_line = True
 
     def _add_to_head(self, size: int) -> None:

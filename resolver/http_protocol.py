@@ -21,7 +21,7 @@ from resolver.cache import Entry, RecordCache
 from resolver.http_app import VARY, HttpSite, format_stale
 from resolver.http_request import Traits, is_plain, pack_address
 from resolver.reply import JSON_TYPE, Reply, make_plain
-from schemas.http_heads import check_host, encode_line
+from schemas.http_heads import check_host, encode_line, format_without_offer
 from schemas.resolution_log import Outcome, Transport
 
 MAX_HEAD_BYTES = 16_384
@@ -273,19 +273,13 @@ class ResolverProtocol(HttpToolsProtocol):
                 if not self._is_offer():
                     self.cycle.keep_alive = False  # what follows CONNECT is not read
                     return
-                data = self._format_head() + data[offer.args[0] :]
+                method, version = self.parser.get_method(), self.parser.get_http_version()
+                data = format_without_offer(method, self.url, version, self.headers) + data[offer.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)  # the old one may have ended with that request
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
 
     def _is_offer(self) -> bool:
         return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
-
-    def _format_head(self) -> bytes:
-        """The head just read without its offer of another protocol, which nobody has to take up (RFC 9110, 7.8).
-
-        Java's client offers HTTP/2 with its first requests, curl if told. For such a one the parser gives up the body.
-        """
-        line = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
-        headers = [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
-        return b"\r\n".join((line, *headers, b"\r\n"))
 
     def _remember(self, data: bytes) -> None:
         """`data` was one whole request: judge its header block, if it has one that a short way could know."""

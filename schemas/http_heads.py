@@ -20,3 +20,13 @@ def check_host(headers: Iterable[tuple[bytes, bytes]], version: str) -> None:
 def encode_line(line: bytes) -> bytes:
     """Percent-encode what a client that does not encode put into its request line; parsers take ASCII only."""
     return _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], line)
+
+
+def format_without_offer(method: bytes, url: bytes, version: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """A head without its offer of another protocol, which nobody has to take up (RFC 9110 section 7.8).
+
+    Java's client offers HTTP/2 with its first requests, curl if told. The parser gives up the body of such a request:
+    it is given this instead. Names are in lower case.
+    """
+    line = b"%b %b HTTP/%b" % (method, url, version.encode())
+    return b"\r\n".join((line, *(b"%b: %b" % header for header in headers if header[0] != b"upgrade"), b"\r\n"))

@@ -155,11 +155,14 @@ JAVA = b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAoAAA
 async def test_a_body_is_read_as_it_was_sent_whatever_the_client_offers(
     world: World, head: bytes, body: bytes, step: int
 ) -> None:
-    """Twice on a connection, and the second time as HTTP/1.0; however it is cut."""
+    """Three times on a connection, and the last time as HTTP/1.0; however it is cut."""
     if b"chunked" not in head:
         head += b"Content-Length: %d\r\n" % len(body)
     head += f"authorization: {world.keys['pump']}\r\n".encode()
     call = b"DELETE /identityv2/data/batchDelete/ HTTP/1."
     sent = [call + version + head + b"\r\n" + body for version in (b"1\r\nhost: x\r\n", b"0\r\n")]
+    sent[:1] *= 2
+    if step > len(sent[0]):
+        sent = [b"".join(sent)]  # in one read, as pipelined requests come
     answer = await converse(world, *[asked[at : at + step] for asked in sent for at in range(0, len(asked), step)])
-    assert answer.count(f'{{"handle":"{PUMP}/泵-1","code":-2,"msg":"标识不存在"}}'.encode()) == 2, answer
+    assert answer.count(f'{{"handle":"{PUMP}/泵-1","code":-2,"msg":"标识不存在"}}'.encode()) == 3, answer

@@ -647,6 +647,9 @@ async def test_an_offer_of_another_protocol_is_passed_over(site: Site) -> None:
     assert [[v["index"] for v in answers[i].json["values"]] for i in (3, 5)] == [[2000]] * 2
     await client.send(get * 100)
     assert {(await client.read()).status for _ in range(100)} == {200}
+    old = site.connect()
+    await old.send(post.replace(b"HTTP/1.1", b"HTTP/1.0"))
+    assert [v["index"] for v in (await old.read()).json["values"]] == [2000] and await old.is_closed()
     await client.send(b"CONNECT /88.101.5/pump-1 HTTP/1.1\r\nHost: x\r\n\r\n" + get)
     assert (await client.read()).status == 501 and await client.is_closed()
 
