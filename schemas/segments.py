@@ -159,10 +159,18 @@ class SegmentWriter:
         """
         while True:
             await asyncio.sleep(WATCH_SECONDS)
+            if self._segment is None or self._lost_us or self._closed:
+                continue
             try:
-                await asyncio.to_thread(self._try_disk)
+                descriptor = os.dup(self._segment.descriptor)  # the segment may be finished meanwhile
+            except OSError:  # none is left, which says nothing about the disk
+                continue
+            try:
+                await asyncio.to_thread(os.fdatasync, descriptor)
             except OSError as error:
                 self._give_up_segments(error)
+            finally:
+                os.close(descriptor)
 
     def close(self) -> None:
         """Finish the segment. A writer that is killed instead loses nothing; its last segment just stays longer."""
@@ -177,12 +185,6 @@ class SegmentWriter:
             _log.error("%d answers are missing in the log, and no gap could be noted", self._missing_unnoted)
         self._segment = self._spare = None
         self._at = self._limit = 0
-
-    def _try_disk(self) -> None:
-        """Raise OSError if the present segment does not reach the disk any more."""
-        segment = self._segment
-        if segment is not None and not self._lost_us and not self._closed:
-            os.fdatasync(segment.descriptor)
 
     def _give_up_segments(self, error: OSError) -> None:
         """From now on answers are counted in memory, until a new segment can be made, in which the gap is noted."""
