@@ -144,12 +144,12 @@ async def run_import(
         await restart_job(conn, job_id, datetime.now(UTC))
         job = await get_job(conn, job_id)
     try:
-        rule, template = await get_job_target(conn, job)
+        _, template = await get_job_target(conn, job)
         check_enabled(template)
         upload = find_upload(jobs_dir, job_id)
         table, plan = open_plan(upload, template, options, job.file_name)
         await begin_job(conn, job_id, table.rows_estimate, _summarise(table, plan), datetime.now(UTC))
-        runner = _Runner(conn, rule, template, options)
+        runner = _Runner(conn, options)
         async with open_source(upload, template, options, job.file_name, job.last_row) as source:
             await runner.run(job, source, report)
         state, error = "cancelled" if runner.cancelled else "done", None
@@ -181,9 +181,8 @@ def _format_error(error: ServiceError) -> dict[str, Any]:
 class _Runner:
     """Chunks of one job on one connection."""
 
-    def __init__(self, conn: Connection, rule: PrefixRule, template: Template, options: ImportOptions) -> None:
-        self._conn, self._rule, self._options = conn, rule, options
-        self._template_id = template.template_id
+    def __init__(self, conn: Connection, options: ImportOptions) -> None:
+        self._conn, self._options = conn, options
         self.cancelled = False
 
     async def run(self, job: Job, source: RowSource, report: Callable[[Job], None]) -> None:
@@ -197,26 +196,30 @@ class _Runner:
             size = max(FRAME_ROWS, size // 2) if took > CHUNK_SECONDS else min(MAX_CHUNK_ROWS, size * 2)
 
     async def _commit(self, job: Job, chunk: int, entries: list[Entry]) -> Job:
-        """One chunk in one transaction; unchanged, and nothing written, if the job was cancelled meanwhile."""
+        """One chunk in one transaction; unchanged, and nothing written, if the job was cancelled meanwhile.
+
+        Raises Forbidden or Conflict from the moment on when nothing may be registered by it any more.
+        """
         async with self._conn.transaction():
             current = await find_job(self._conn, job.job_id)
             if current is None or not current.is_open:
                 self.cancelled = True
                 return job
-            outcomes = await self._write(job, entries)
+            rule, template = await get_job_target(self._conn, job)
+            check_enabled(template)
+            outcomes = await self._write(job, rule, entries)
             job = _advance(job, outcomes)
             await store_chunk(self._conn, job, chunk, _pack_outcomes(outcomes), datetime.now(UTC))
         return job
 
-    async def _write(self, job: Job, entries: Sequence[Entry]) -> list[tuple[Any, ...]]:
+    async def _write(self, job: Job, rule: PrefixRule, entries: Sequence[Entry]) -> list[tuple[Any, ...]]:
         """Issue (or preview) the good rows; the outcome of every row in order."""
-        template_id = self._template_id
-        drafts = [Draft(entry[1], template_id, entry[2]) for entry in entries if entry[1] is not None]
+        drafts = [Draft(entry[1], job.template_id, entry[2]) for entry in entries if entry[1] is not None]
         if self._options.dry_run:
-            results = await preview(self._conn, self._rule, drafts, update=self._options.update)
+            results = await preview(self._conn, rule, drafts, update=self._options.update)
         else:
             act = Act(job.actor, datetime.now(UTC), f"job {job.job_id}")
-            results = await issue(self._conn, self._rule, drafts, act, update=self._options.update)
+            results = await issue(self._conn, rule, drafts, act, update=self._options.update)
         answers: Iterator[Result] = iter(results)
         return [
             _describe(entry[0], entry[1], next(answers))

@@ -259,6 +259,23 @@ async def test_a_cancelled_job_stops_and_keeps_what_is_done(
     assert count == job.counts["registered"] == job.rows_done
 
 
+async def test_a_job_ends_when_its_prefix_is_stopped_and_keeps_what_is_done(conn: Connection, tmp_path: Path) -> None:
+    """Here with its first chunk, so that the second is the first to be refused."""
+    target = await make_target(conn, "88.101.59", DATA / "products-pump-works.template.json")
+    await conn.execute(
+        "CREATE FUNCTION pg_temp.stop() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN UPDATE prefixes SET state = 0 WHERE prefix = '88.101.59'; RETURN NULL; END $$"
+    )
+    await conn.execute("CREATE TRIGGER stop AFTER INSERT ON job_chunks EXECUTE FUNCTION pg_temp.stop()")
+    table = tmp_path / "many.csv"
+    table.write_text("\n".join([HEADER, *(f"N{n},{REST}" for n in range(6_000))]), encoding="utf-8")
+    job = await run(conn, tmp_path, target, table, ImportOptions(identifier_column="产品编码"))
+    await conn.execute("DROP TRIGGER stop ON job_chunks")
+    assert (job.state, job.error and job.error["code"]) == ("failed", "prefix_not_enabled")
+    count = await conn.fetchval("SELECT count(*) FROM records WHERE prefix_id = $1", target[0].prefix_id)
+    assert 0 < count == job.counts["registered"] == job.rows_done < 6_000
+
+
 async def test_two_processes_never_run_one_job(conn: Connection, database_url: str, tmp_path: Path) -> None:
     target = await make_target(conn, "88.101.57", DATA / "products-pump-works.template.json")
     job_id = await queue(conn, tmp_path, target, DATA / "products-pump-works.csv",
