@@ -14,7 +14,7 @@ from registry.console.visits import Post, Posting, Problem, Visit, Visiting
 from registry.enterprise_views import format_detail, get_enterprise
 from registry.enterprises import get_enterprise_id, move, set_tags, set_verification
 from registry.late_routes import LateRouter
-from registry.prefixes import transfer_prefix
+from registry.prefixes import get_prefix, transfer_prefix
 from registry.store.enterprises import fetch_tag_dictionary
 from schemas.enterprises import Verification
 from schemas.errors import InvalidInput, ServiceError
@@ -57,6 +57,8 @@ async def manage(post: Posting, enterprise_id: int) -> Response:
     """One form at a time; who may do what is decided by the decisions."""
     post.get_principal().check_sees_enterprise(enterprise_id)
     try:
+        if post.form["what"] == "transfer" and post.form["confirmed"] != "yes":
+            return await _ask_transfer(post, enterprise_id)
         async with post.write() as conn:
             await _do(conn, post, enterprise_id, post.form["what"])
     except ServiceError as error:
@@ -64,6 +66,20 @@ async def manage(post: Posting, enterprise_id: int) -> Response:
             post, enterprise_id, post.form.to_dict(), post.explain(error, {"enterprise": "enterprise_id"})
         )
     return post.redirect(f"/enterprises/{enterprise_id}", "firm_managed")
+
+
+async def _ask_transfer(post: Post, enterprise_id: int) -> Response:
+    """Names whose prefix passes to whom; nothing is done yet. Raises Forbidden, NotFound."""
+    principal = post.get_principal()
+    principal.check_operator()
+    async with post.connect() as conn:
+        row = await get_prefix(conn, principal, post.form["prefix"])
+        giver = await get_enterprise(conn, principal, enterprise_id)
+        receiver = await get_enterprise(conn, principal, await get_enterprise_id(conn, post.form["enterprise_id"]))
+    return post.page(
+        "enterprise_transfer.html", prefix=row.prefix, firm=format_detail(giver, post.language),
+        receiver=format_detail(receiver, post.language),
+    )  # fmt: skip
 
 
 async def _do(conn: Connection, post: Post, enterprise_id: int, what: str) -> None:

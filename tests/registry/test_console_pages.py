@@ -20,7 +20,7 @@ from registry.console.resolve_pages import parse_scan
 from registry.console.security import make_token
 from schemas.errors import InvalidInput
 from schemas.texts.console import LABELS
-from tests.registry.api_world import PUBLIC_URL, PUMP
+from tests.registry.api_world import PUBLIC_URL, PUMP, TOFU
 from tests.registry.console_world import PASSWORD, ROOT, Console, Visitor, add_visitor, open_console
 from tests.registry.people import make_uscc
 
@@ -327,10 +327,14 @@ async def test_the_node_verifies_moves_and_tags_a_firm(console: Console) -> None
         ({"what": "move", "area": "nowhere"}, "area"),
         ({"what": "tags", "tags": "no equals sign"}, "tags"),
         ({"what": "transfer", "prefix": PUMP, "enterprise_id": "x"}, "enterprise_id"),
+        ({"what": "transfer", "confirmed": "yes", "prefix": PUMP, "enterprise_id": "x"}, "enterprise_id"),
     ):
         refused = await operator.post(page, fields)
         assert refused.status == 400
         assert re.search(rf'name="{field}"[^>]*aria-invalid="true"', refused.text), field
+    asked = await operator.post(page, {"what": "transfer", "prefix": PUMP, "enterprise_id": TOFU})
+    assert "Firm 901" in asked.shown and "Firm 902" in asked.shown and 'name="confirmed" value="yes"' in asked.text
+    assert (await console["pump"].get(f"/prefixes/one?prefix={PUMP}")).status == 200, "it is still theirs"
     assert (await operator.post(page, {"what": "verification", "result": "pass"})).status == 303
     assert (await operator.post(page, {"what": "tags", "tags": "industrial_chain=高端装备"})).status == 303
     assert (await operator.post(page, {"what": "move", "area": "321302", "industry": "C/34/344/3442"})).status == 303
