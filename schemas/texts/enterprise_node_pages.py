@@ -68,7 +68,10 @@ PAGES: dict[str, tuple[str, str]] = {
     "own_log_register": ("注册日志行", "Registration log"),
     "own_master": ("主数据 增 / 改 / 删", "Master data: new / changed / deleted"),
     "own_revision": ("修订 {revision}", "revision {revision}"),
-    "own_total_breaks": ("与前一日累计不连续", "does not follow from the day before"),
+    "own_total_breaks": ("与前一日不连续", "does not add up"),
+    "own_total_breaks_text": (
+        "累计应等于前一日累计加当日新增。", "The total should be that of the day before and what was new on this one.",
+    ),
     "own_log_differs": ("与自报不符", "differs from what it reports"),
     "own_monitors": ("应答时延与峰值", "How it answers"),
     "own_monitors_text": (

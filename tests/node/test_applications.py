@@ -241,7 +241,7 @@ async def test_the_pages_of_nodes_have_their_figures_beside_ours(console: Consol
     assert "Its port tcp does not answer." in both
     assert "99,999" in both
     one = await console["pump"].get(f"/nodes/{PUMP}")
-    for said in ("99,999", "4,321 differs from what it reports", "8,888 does not follow", "101 / 0 / 0", "12.5 / 80",
+    for said in ("99,999", "4,321 differs from what it reports", "8,888 does not add up", "101 / 0 / 0", "12.5 / 80",
                  "fault, over attack <b>", "waits for its fault", "META_own", "revision 4", "logs stay here",
                  "stays: the prefix was hosted here"):  # fmt: skip
         assert said in one.shown, said
