@@ -13,7 +13,7 @@ from node.store.plans import Target
 from registry.areas import add_unit, get_area
 from registry.identifier_rule import parse_moment
 from registry.principals import Order
-from registry.tables import TableOptions, Wanted, open_table
+from registry.tables import FileRefused, TableOptions, Wanted, open_table
 from registry.tables.headers import match_key
 from schemas.errors import InvalidInput, ServiceError, TooLarge
 from schemas.identifiers import shorten
@@ -55,10 +55,15 @@ class Refusal:
 
 
 def read_plan_file(path: Path, name: str = "") -> list[Line]:
-    """CSV or a spreadsheet; raises FileRefused, InvalidInput for a missing column, TooLarge."""
+    """CSV or a spreadsheet; raises FileRefused, InvalidInput for a missing header or column, TooLarge."""
     known = frozenset(match_key(alias) for aliases in COLUMNS.values() for alias in aliases)
     needed = {column: frozenset(map(match_key, COLUMNS[column])) for column in _NEEDED}
-    table = open_table(path, Wanted(known, needed), TableOptions(), name)
+    try:
+        table = open_table(path, Wanted(known, needed), TableOptions(), name)
+    except FileRefused as error:
+        if error.code == "file_header_not_found":  # its remedies are those of other files
+            raise InvalidInput("plan_header_not_found", field="file") from error
+        raise
     keys = [match_key(column) for column in table.columns]
     places: dict[str, int] = {}
     for column, aliases in COLUMNS.items():

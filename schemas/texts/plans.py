@@ -91,6 +91,14 @@ TEXTS: dict[str, Text] = {
         "请至少给出一行目标。",
         "Give at least one row.",
     ),
+    "plan_header_not_found": Text(
+        "没有找到表头：前 50 行中没有计划的列名。",
+        "No header was found: none of the first 50 rows has the columns of a plan.",
+        "需要的列：area、indicator、comparison、unit、period_start、deadline、target，见 docs/statistics.zh-CN.md；"
+        "文本文件应以半角逗号、分号或制表符分隔，编码为 UTF-8 或 GB18030。",
+        "Needed are area, indicator, comparison, unit, period_start, deadline, target, as in docs/statistics.md; in a"
+        " text file commas, semicolons or tabs part the columns, and it is UTF-8 or GB18030.",
+    ),
     "plan_file_column": Text(
         "第 {row} 行的表头缺少“{column}”列。",
         "The header in row {row} has no column “{column}”.",

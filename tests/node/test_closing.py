@@ -315,6 +315,9 @@ FORGERIES = [
     ("DELETE FROM day_closes WHERE day = '2024-06-03' AND node_prefix = '88.101'", ["end_missing", "rows_unsealed"]),
     ("DELETE FROM day_closes WHERE node_prefix = '88.101'", ["end_missing", *["rows_unsealed"] * 3]),
     ("DELETE FROM seal_ends WHERE node_prefix = '88.101'", ["end_missing"]),
+    ("UPDATE day_closes a SET seal = b.seal, closed_at = b.closed_at FROM day_closes b WHERE a.node_prefix = '88.101'"
+     " AND b.node_prefix = '88.101' AND a.day >= '2024-06-02' AND b.day >= '2024-06-02' AND a.day <> b.day",
+     ["link_broken", "end_missing", "seal_broken", "seal_broken"]),
     ("UPDATE resolution_days SET resolutions = 29 WHERE day = '2024-06-02'", ["difference"]),
     ("DELETE FROM registration_counts WHERE day = '2024-06-02'", ["difference"]),
 ]  # fmt: skip

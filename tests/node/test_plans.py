@@ -187,6 +187,14 @@ async def test_entries_that_cannot_be_are_refused(connection: asyncpg.Connection
         await enter_figure(connection, firm, NAME, Figure("陈集镇", "benchmark_sites", 1))
 
 
+def test_a_file_that_is_no_plan_is_told_the_columns_of_one(tmp_path: Path) -> None:
+    file = tmp_path / "other.csv"
+    file.write_text("code,name\n1,2\n")
+    with pytest.raises(InvalidInput) as found:
+        read_plan_file(file)
+    assert found.value.code == "plan_header_not_found"
+
+
 BAD = [
     ({"area": "Atlantis"}, "area", "plan_area"),
     ({"area": ""}, "area", "plan_row_short"),
