@@ -4,15 +4,13 @@ The calls of enterprises and prefixes have tables of their own in test_snms_ente
 """
 
 import copy
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from tests.registry.api_world import World
-from tests.registry.snms_world import DATA, TEMPLATE, V3, V5, VERSION, ask, make_item, open_snms_world
+from tests.registry.snms_world import DATA, TEMPLATE, V3, V5, VERSION, ask, make_item
 
 MISSING = object()
 NUL, SURROGATE = "a\0b", b'"\\ud800"'
@@ -104,10 +102,9 @@ def has(body: Any, path: str) -> bool:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with open_snms_world(database_url, Path(tmp_path_factory.mktemp("registry"))) as made:
-        assert (await ask(made, "POST", DATA, make_item("present"))).status == 1
-        yield made
+async def world(snms_world: World) -> World:
+    assert (await ask(snms_world, "POST", DATA, make_item("present"))).status == 1
+    return snms_world
 
 
 CASES = [

@@ -5,8 +5,7 @@ import logging
 import re
 import socket
 import struct
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -15,7 +14,7 @@ import pytest_asyncio
 from yarl import URL
 
 from tests.registry.api_world import PUMP, TOFU, World
-from tests.registry.snms_world import DATA, VERSION, Said, add_owner, ask, make_item, open_snms_world, read_texts
+from tests.registry.snms_world import DATA, VERSION, Said, add_owner, ask, make_item, read_texts
 
 CREATE, UPDATE, DELETE = f"{DATA}/batchCreate", f"{DATA}/batchUpdate", f"{DATA}/batchDelete"
 CALLS = (("POST", CREATE), ("PUT", UPDATE), ("DELETE", DELETE))
@@ -23,10 +22,9 @@ SECOND = "88.101.31"
 
 
 @pytest_asyncio.fixture(scope="module")
-async def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with open_snms_world(database_url, Path(tmp_path_factory.mktemp("registry"))) as made:
-        await add_owner(made, "second", 931, SECOND)
-        yield made
+async def world(snms_world: World) -> World:
+    await add_owner(snms_world, "second", 931, SECOND)
+    return snms_world
 
 
 def name(*suffixes: str) -> list[str]:

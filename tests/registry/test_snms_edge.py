@@ -1,30 +1,26 @@
 """The envelope, the token and the habits of clients in the field, whatever the call is."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import asyncpg
 import orjson
 import pytest
-import pytest_asyncio
 
 from registry.snms import texts
 from registry.snms.calls import SnmsCall, parse_body, read_query
 from registry.snms.edge import Route, SnmsEdge, answer_error, merge_routes, normalise_path, read_token
 from registry.snms.fields import Fields, Refusal
 from schemas.errors import Conflict, Forbidden, NotFound, ServiceError, Unauthenticated, Unavailable
-from tests.registry.api_world import World, open_world
+from tests.registry.api_world import World
 from tests.registry.snms_world import ask
 
 
-@pytest_asyncio.fixture(scope="module")
-async def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with open_world(database_url, Path(tmp_path_factory.mktemp("registry"))) as made:
-        yield made
+@pytest.fixture(scope="module")
+def world(snms_world: World) -> World:
+    return snms_world
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -25,7 +23,6 @@ from tests.registry.snms_world import (
     ask,
     make_item,
     make_value,
-    open_snms_world,
     read_texts,
 )
 
@@ -34,21 +31,20 @@ STOPPED, ELSEWHERE = "88.101.21", "88.101.22"
 
 
 @pytest_asyncio.fixture(scope="module")
-async def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with open_snms_world(database_url, Path(tmp_path_factory.mktemp("registry"))) as made:
-        await add_owner(made, "stopped", 921, STOPPED)
-        await add_owner(made, "elsewhere", 922, ELSEWHERE)
-        for prefix in (STOPPED, ELSEWHERE):
-            item = make_item("before", prefix=prefix)
-            assert (await ask(made, "POST", DATA, item, who="operator")).status == 1
-        async with made.state.pool.acquire() as conn:
-            await change_prefix_state(conn, order(CLERK, "a test"), STOPPED, "stopped")
-            await host_prefix(conn, order(CLERK), ELSEWHERE, make_site("192.0.2.7", {"tcp": 2641}))
-        disabled = TEMPLATE["items"][1] | {"state": 0}  # type: ignore[index]
-        assert (await ask(made, "POST", V5, TEMPLATE | {"version": "half"})).status == 1
-        assert (await ask(made, "PUT", V5, TEMPLATE | {"version": "half", "items": [disabled]})).status == 1
-        assert (await ask(made, "POST", DATA, make_item("taken"))).status == 1
-        yield made
+async def world(snms_world: World) -> World:
+    await add_owner(snms_world, "stopped", 921, STOPPED)
+    await add_owner(snms_world, "elsewhere", 922, ELSEWHERE)
+    for prefix in (STOPPED, ELSEWHERE):
+        item = make_item("before", prefix=prefix)
+        assert (await ask(snms_world, "POST", DATA, item, who="operator")).status == 1
+    async with snms_world.state.pool.acquire() as conn:
+        await change_prefix_state(conn, order(CLERK, "a test"), STOPPED, "stopped")
+        await host_prefix(conn, order(CLERK), ELSEWHERE, make_site("192.0.2.7", {"tcp": 2641}))
+    disabled = TEMPLATE["items"][1] | {"state": 0}  # type: ignore[index]
+    assert (await ask(snms_world, "POST", V5, TEMPLATE | {"version": "half"})).status == 1
+    assert (await ask(snms_world, "PUT", V5, TEMPLATE | {"version": "half", "items": [disabled]})).status == 1
+    assert (await ask(snms_world, "POST", DATA, make_item("taken"))).status == 1
+    return snms_world
 
 
 def make(suffix: str, *value: Any, prefix: str = PUMP, version: str = VERSION) -> dict[str, Any]:

@@ -214,6 +214,12 @@ async def test_a_user_is_registered_by_the_administrator_and_can_sign_in_before_
         assert (await world.ask("GET", f"/api/v1/{path}", who="nobody", headers=native)).status == 403
 
 
+@pytest_asyncio.fixture(scope="module")
+async def registered(world: World) -> None:
+    await register(world)
+
+
+@pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize(
     ("more", "says"),
     [
@@ -237,6 +243,5 @@ async def test_a_user_is_registered_by_the_administrator_and_can_sign_in_before_
     ids=str,
 )
 async def test_a_user_who_cannot_be_registered_is_refused(world: World, more: dict[str, Any], says: str) -> None:
-    await register(world)
     said = await register(world, **more)
     assert (said.status, says in said.message) == (-2, True), said.message

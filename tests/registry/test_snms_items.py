@@ -17,11 +17,9 @@ from tests.registry.issuing_world import DOCUMENT
 from tests.registry.snms_world import make_item, make_value
 
 PUMP = bind_template(parse_template(DOCUMENT, "88.101.5"), "88.101.5", 7)
-JSON = st.recursive(
+LEAVES = (
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=12,
+    | st.text(max_size=8) | st.sampled_from(["string", "88.101.5/x", "model", "2000", 2000, 1000, "pump-1"])
 )  # fmt: skip
 NAMES = st.sampled_from(["handle", "templateVersion", "value", "index", "type", "data", "format", "vlaue", "auth"])
 TEMPLATE_NAMES = st.sampled_from([
@@ -29,9 +27,9 @@ TEMPLATE_NAMES = st.sampled_from([
     "minLength", "maxLength",
 ])  # fmt: skip
 NEAR = st.recursive(
-    JSON | st.sampled_from(["string", "88.101.5/x", "model", "2000", 2000, 1000, "pump-1"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=6),
-    max_leaves=20,
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES | st.text(max_size=8), inner, max_size=6),
+    max_leaves=12,
 )
 
 

@@ -1,24 +1,20 @@
 """Templates by the published interface, v3 and v5: what they take, what they refuse, and that /api/v1 has the same."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from registry.console.starters import list_starters
 from tests.registry.api_world import PUMP, TOFU, World
-from tests.registry.snms_world import DATA, TEMPLATE, V3, V5, Said, ask, make_value, open_snms_world, read_texts
+from tests.registry.snms_world import DATA, TEMPLATE, V3, V5, Said, ask, make_value, read_texts
 
 V1 = "/api/v1"
 ITEM = TEMPLATE["items"][0]  # type: ignore[index]
 
 
-@pytest_asyncio.fixture(scope="module")
-async def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with open_snms_world(database_url, Path(tmp_path_factory.mktemp("registry"))) as made:
-        yield made
+@pytest.fixture(scope="module")
+def world(snms_world: World) -> World:
+    return snms_world
 
 
 def make(version: str, *items: Any, **more: Any) -> dict[str, Any]:
