@@ -18,11 +18,11 @@ from node.reporting import Reporter, Written, get_month, read_operator
 from node.store import monthly_reports as store
 from node.store import outbox as outbox_store
 from node.store.monitor_days import fetch_months
-from schemas.days import get_working_day, list_months
+from schemas.days import list_months
 from schemas.errors import InvalidInput
 from schemas.texts import format_message
 from schemas.toplevel_form import File
-from schemas.toplevel_tables import REPORT_DUE, REPORT_TYPES, REPORTED_MONTHS, TABLES, judge_row
+from schemas.toplevel_tables import REPORT_TYPES, REPORTED_MONTHS, TABLES, judge_row
 
 SENT_ON = 8  # the working day on which a report that nobody sent goes as it is: two are left for what goes wrong
 GIVEN = ("maintenance", "emergencies", "remarks", "registrationHours")
@@ -35,12 +35,6 @@ def get_bounds(month: str) -> tuple[date, date]:
     except ValueError:
         raise InvalidInput("month_malformed", field="month", text=month[:40]) from None
     return first, first.replace(day=monthrange(first.year, first.month)[1])
-
-
-def find_overdue_month(today: date) -> str:
-    """The last month whose report must be there."""
-    before, last = list_months(today.isoformat()[:7], 3)[:2]
-    return last if today > get_working_day(last, REPORT_DUE) else before
 
 
 async def read_months(conn: Connection, prefix: str, last: str) -> tuple[list[Row], Row]:

@@ -14,7 +14,6 @@ from asyncpg import Connection
 from node.alarms import Condition
 from node.clock import ask_time_server
 from node.metrics import get_size_bytes, list_places
-from node.monthly_report import find_overdue_month
 from node.plausible_time import find_stored_doubt
 from node.segment_files import get_free_bytes, is_read_only
 from node.segment_keeping import choose_reserve_bytes
@@ -25,7 +24,7 @@ from node.store.reports import COMPARED, fetch_differing
 from node.tls import read_end
 from schemas.days import get_day, get_working_day
 from schemas.process_stats import FRESH_SECONDS
-from schemas.toplevel_tables import REPORT_DUE
+from schemas.toplevel_tables import REPORT_DUE, find_overdue_month
 
 AWAY_SECONDS = 10.0
 WINDOW_SECONDS = 300.0  # for the share of misses

@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from typing import Any, Literal, NamedTuple
 
 from schemas.certificates import check_uscc
-from schemas.days import get_day, list_months
+from schemas.days import get_day, get_working_day, list_months
 from schemas.errors import InvalidInput
 from schemas.templates import MAX_TEXT_CHARACTERS
 from schemas.toplevel_envelope import encode_canonical
@@ -473,6 +473,12 @@ def judge_period(table: Table, period: object, today: date) -> Problem | None:
 def format_row_key(table: Table, row: Row) -> str:
     """What tells the row apart within its table and period."""
     return "|".join(str(row.get(name, "")) for name in table.key)
+
+
+def find_overdue_month(today: date) -> str:
+    """The last month whose report must be there."""
+    before, last = list_months(today.isoformat()[:7], 3)[:2]
+    return last if today > get_working_day(last, REPORT_DUE) else before
 
 
 # Reconciliation -------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ import pytest_asyncio
 
 from node.handle_client import ask
 from node.toplevel import book as store
+from node.toplevel import receiving
 from node.toplevel.resolving import Datagrams, Streams
 from node.toplevel_client import Answer, Call
 from schemas.days import get_day, list_months
@@ -142,7 +143,9 @@ def test_a_row_that_keeps_all_rules_is_accepted(table: str, row: dict[str, Any])
     assert judge_row(TABLES[table], row, PREFIX, YESTERDAY) == []
 
 
-async def test_messages_that_break_the_envelope_are_refused_whole(above: Above) -> None:
+async def test_messages_that_break_the_envelope_are_refused_whole(
+    above: Above, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good = make_firm_row(1)
     assert read_code(await say(above, "T8", good, period="2026-11-31")) == (400, "E107", "period")
     assert read_code(await say(above, "T8", good | {"day": "2026-11-22"}, period="2026-11-22")) == (
@@ -156,8 +159,8 @@ async def test_messages_that_break_the_envelope_are_refused_whole(above: Above) 
     assert read_code(await above.toplevel.call(wrong_path, START)) == (400, "E105", "table")
     garbage = Call("POST", "/stats/node", PREFIX, b"[1")
     assert read_code(await above.toplevel.call(garbage, START)) == (400, "E104", "rows")
-    packed = await asyncio.to_thread(gzip.compress, bytes(270_000_000), 1)
-    bomb = Call("POST", "/master", PREFIX, packed, encoding="gzip")
+    monkeypatch.setattr(receiving, "MAX_UNPACKED_BYTES", 1_000_000)
+    bomb = Call("POST", "/master", PREFIX, gzip.compress(bytes(1_000_001)), encoding="gzip")
     assert read_code(await above.toplevel.call(bomb, START)) == (400, "E104", "rows")
     nowhere = Call("POST", "/nowhere", PREFIX, b"{}")
     assert read_code(await above.toplevel.call(nowhere, START)) == (404, "E601", "path")
