@@ -70,7 +70,7 @@ from registry.store.streams import delete_old_streams
 from registry.tokens import forget_old_sessions
 from schemas.errors import Unavailable
 from schemas.process_stats import PUBLISH_SECONDS
-from schemas.segments import SegmentWriter
+from schemas.segments import WATCH_SECONDS, SegmentWriter
 
 __all__ = ["RegistryConfig", "RegistryState", "create_app", "serve_registry"]
 
@@ -144,7 +144,7 @@ async def serve_registry(
                 asyncio.create_task(run_jobs(config.database_url, config.jobs_dir, state.job_added)),
                 asyncio.create_task(clear_old_things(state)),
                 asyncio.create_task(keep_numbering(state.connect)),
-                asyncio.create_task(segments.watch()),
+                asyncio.create_task(watch_log(segments)),
                 asyncio.create_task(publish_stats(state)),
                 asyncio.create_task(keep_counts(state)),
             ]
@@ -173,6 +173,16 @@ class _Server(uvicorn.Server):
         if self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
         self.should_exit = True
+
+
+async def watch_log(segments: SegmentWriter) -> None:
+    """See whether the disk still takes what is logged, until cancelled."""
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        try:
+            await asyncio.to_thread(segments.begin_sync())
+        except OSError as error:
+            segments.give_up(error)
 
 
 async def publish_stats(state: RegistryState) -> None:

@@ -46,7 +46,7 @@ from schemas.handle_values import (
 )
 from schemas.link_place import LinkPlace
 from schemas.process_stats import StatsFile
-from schemas.segments import SegmentWriter
+from schemas.segments import WATCH_SECONDS, SegmentWriter
 
 CONNECTIONS = 2  # that ask for misses; a third one follows the change log
 SHUTDOWN_SECONDS = 10
@@ -126,7 +126,7 @@ async def serve_worker(config: WorkerConfig, ready: asyncio.Event | None = None)
         link = RegistryLink(config.link, config.link_tls) if config.link else None
         if link is not None:
             stack.push_async_callback(link.close)
-        for task in (log.watch(), follower.run(), *(filler.run() for filler in fillers)):
+        for task in (_watch(log), follower.run(), *(filler.run() for filler in fillers)):
             await stack.enter_async_context(_run(task))
         with contextlib.suppress(TimeoutError):  # without a database it serves too: "not now"
             await asyncio.wait_for(follower.caught_up.wait(), FIRST_POLL_SECONDS)
@@ -201,6 +201,15 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Any:
         yield
+
+
+async def _watch(log: SegmentWriter) -> None:
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        try:
+            await asyncio.to_thread(log.begin_sync())
+        except OSError as error:
+            log.give_up(error)
 
 
 async def _tick(short: ShortCut) -> None:

@@ -4,7 +4,6 @@ A segment is allocated in full before its first record: writing to a hole of a s
 disk is full. (Copy-on-write file systems cannot promise this; keep the log on ext4, XFS or tmpfs.)
 """
 
-import asyncio
 import errno
 import fcntl
 import logging
@@ -15,6 +14,7 @@ import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from time import time_ns
 
@@ -152,25 +152,30 @@ class SegmentWriter:
         self._words[at >> 2] = body_bytes
         self._at = end
 
-    async def watch(self) -> None:
-        """Until cancelled: look whether the disk still takes what is logged, since writing to memory never fails.
+    def begin_sync(self) -> Callable[[], None]:
+        """What raises OSError, in any thread, if the present segment does not reach the disk; `give_up` is told then.
 
-        A file system that an error made read-only keeps the mapping as it is, and forgets it with the next start.
+        To be done every WATCH_SECONDS, since writing to memory never fails: a file system that an error made read-only
+        keeps the mapping as it is, and forgets it with the next start.
         """
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            if self._segment is None or self._lost_us or self._closed:
-                continue
-            try:
-                descriptor = os.dup(self._segment.descriptor)  # the segment may be finished meanwhile
-            except OSError:  # none is left, which says nothing about the disk
-                continue
-            try:
-                await asyncio.to_thread(os.fdatasync, descriptor)
-            except OSError as error:
-                self._give_up_segments(error)
-            finally:
-                os.close(descriptor)
+        if self._segment is None or self._lost_us or self._closed:
+            return _sync_nothing
+        try:
+            descriptor = os.dup(self._segment.descriptor)  # the segment may be finished meanwhile
+        except OSError:  # none is left, which says nothing about the disk
+            return _sync_nothing
+        return partial(_sync, descriptor)
+
+    def give_up(self, error: OSError) -> None:
+        """From now on answers are counted in memory, until a new segment can be made, in which the gap is noted."""
+        if self._closed or self._lost_us:
+            return
+        _log.error("the resolution log cannot be written, answers are only counted: %s", error)
+        self._lost_us = self._failed_us = time_ns() // 1000
+        self._limit = 0
+        if self._spare is not None:
+            self._spare.finish(HEADER_BYTES)
+            self._spare = None
 
     def close(self) -> None:
         """Finish the segment. A writer that is killed instead loses nothing; its last segment just stays longer."""
@@ -185,17 +190,6 @@ class SegmentWriter:
             _log.error("%d answers are missing in the log, and no gap could be noted", self._missing_unnoted)
         self._segment = self._spare = None
         self._at = self._limit = 0
-
-    def _give_up_segments(self, error: OSError) -> None:
-        """From now on answers are counted in memory, until a new segment can be made, in which the gap is noted."""
-        if self._closed or self._lost_us:
-            return
-        _log.error("the resolution log cannot be written, answers are only counted: %s", error)
-        self._lost_us = self._failed_us = time_ns() // 1000
-        self._limit = 0
-        if self._spare is not None:
-            self._spare.finish(HEADER_BYTES)
-            self._spare = None
 
     def _make_room(self, size: int) -> bool:
         """Room for `size` bytes more at `_at`; False if the record must be dropped, which is noted."""
@@ -265,3 +259,14 @@ class SegmentWriter:
                 if error.errno not in NO_ROOM:
                     raise
         return _Segment(self._directory, header, self._sizes[-1])
+
+
+def _sync(descriptor: int) -> None:
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_nothing() -> None:
+    pass

@@ -1,6 +1,5 @@
 """What was appended survives a killed process; a full disk costs answers of the log, which are counted, not errors."""
 
-import asyncio
 import os
 import random
 import signal
@@ -247,27 +246,22 @@ def test_answers_that_do_not_reach_the_disk_are_counted_and_noted_when_it_takes_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Writing to a mapping never fails, so the disk is asked: here by a descriptor that cannot be synchronised."""
-    monkeypatch.setattr("schemas.segments.WATCH_SECONDS", 0.01)
     writer = SegmentWriter(tmp_path, "resolver-0", SMALL)
     append(writer, b"before")
-    segment = writer._segment
-    assert segment is not None
-
-    async def break_disk() -> None:
-        watching = asyncio.create_task(writer.watch())
-        pipe = os.pipe()
-        os.dup2(pipe[1], segment.descriptor)
-        while not writer._lost_us:
-            await asyncio.sleep(0.01)
-        for number in range(5):
-            append(writer, b"during %d" % number)
-        monkeypatch.setattr("schemas.segments.RETRY_US", 0)  # as if a second had passed
-        append(writer, b"after")
-        watching.cancel()
-        os.close(pipe[0])
-        os.close(pipe[1])
-
-    asyncio.run(break_disk())
+    writer.begin_sync()()
+    assert writer._segment is not None
+    pipe = os.pipe()
+    os.dup2(pipe[1], writer._segment.descriptor)
+    with pytest.raises(OSError) as refused:
+        writer.begin_sync()()
+    writer.give_up(refused.value)
+    for number in range(5):
+        append(writer, b"during %d" % number)
+    monkeypatch.setattr("schemas.segments.RETRY_US", 0)  # as if a second had passed
+    append(writer, b"after")
+    writer.begin_sync()()
+    for end in pipe:
+        os.close(end)
     writer.close()
     answers, (gap,), _ = read(tmp_path)
     assert [answer.identifier for answer in answers] == [b"before", b"after"]
