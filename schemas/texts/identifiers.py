@@ -120,8 +120,9 @@ TEXTS: dict[str, Text] = {
     "identifier_differs": Text(
         "标识 {identifier} 已存在且内容不同，未作改动。",
         "The identifier {identifier} exists with other values and was left alone.",
-        "若要以文件内容为准，请再次导入并选择“更新已存在的标识”（命令行为 --update）。",
-        "To take the values of the file, import it again and choose to update what exists (--update in a shell).",
+        "若要以新内容为准：文件请再次导入并选择“更新已存在的标识”（命令行 --update）；接口请用 batch/update 或 PATCH。",
+        "To take the new values, import the file again and choose to update what exists (--update in a shell), or call"
+        " batch/update or PATCH.",
     ),
     "successor_is_itself": Text(
         "标识 {identifier} 不能是自己的后继。",

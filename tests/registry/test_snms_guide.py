@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from tests.registry.api_world import PUMP, open_world
+from tests.registry.api_world import PUMP, World
 
 DOCS = Path(__file__).parents[2] / "docs"
 GUIDES = (DOCS / "snms.md", DOCS / "snms.zh-CN.md")
@@ -33,15 +33,14 @@ async def run(command: list[str], source: str, settings: dict[str, str]) -> None
         at = found + len(text)
 
 
-async def test_the_examples_do_what_they_say(database_url: str, tmp_path: Path) -> None:
-    async with open_world(database_url, tmp_path) as world:
-        access_key, _, secret_key = world.keys["pump"].partition(".")
-        settings = {"SNMS": world.base, "PREFIX": PUMP, "SNMS_USER": access_key, "SNMS_PASSWORD": secret_key}
-        settings |= {"no_proxy": "127.0.0.1", "PYTHONIOENCODING": "utf-8"}
-        shell = "\n".join(read_blocks(GUIDES[0], "sh"))
-        await run(["bash", "-euo", "pipefail", "-c"], shell, settings)
-        for source in read_blocks(GUIDES[0], "python"):
-            await run([sys.executable, "-c"], source, settings)
+async def test_the_examples_do_what_they_say(snms_world: World) -> None:
+    access_key, _, secret_key = snms_world.keys["pump"].partition(".")
+    settings = {"SNMS": snms_world.base, "PREFIX": PUMP, "SNMS_USER": access_key, "SNMS_PASSWORD": secret_key}
+    settings |= {"no_proxy": "127.0.0.1", "PYTHONIOENCODING": "utf-8"}
+    shell = "\n".join(read_blocks(GUIDES[0], "sh"))
+    await run(["bash", "-euo", "pipefail", "-c"], shell, settings)
+    for source in read_blocks(GUIDES[0], "python"):
+        await run([sys.executable, "-c"], source, settings)
 
 
 def test_both_languages_show_the_same_examples() -> None:

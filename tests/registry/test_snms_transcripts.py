@@ -1,7 +1,6 @@
 """Requests and responses transcribed from the published contract, replayed word for word (tests/vectors/snms)."""
 
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest_asyncio
 
 from registry.accounts import NewAccount, add_account
 from registry.keys import KeyTerms, add_key
-from tests.registry.api_world import World, open_world
+from tests.registry.api_world import World
 from tests.registry.people import CLERK, RULES, add_firm, order
 from tests.registry.snms_world import ask
 
@@ -23,18 +22,17 @@ PASSWORD = "a pump works' own word"
 
 
 @pytest_asyncio.fixture(scope="module")
-async def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with open_world(database_url, Path(tmp_path_factory.mktemp("registry"))) as made:
-        async with made.state.pool.acquire() as conn:
-            firm = await add_firm(conn, 907, PREFIX)
-            ring = RULES.key_ring
-            for name in NAMES:
-                account = NewAccount(name, ["enterprise_admin"], PASSWORD, enterprise_id=firm.enterprise_id,
-                                     may_sign_in_hashed=True)  # fmt: skip
-                await add_account(conn, ring, order(CLERK), account)
-            key = await add_key(conn, order(CLERK), firm.enterprise_id, "MES", KeyTerms(key_ring=ring))
-        made.keys["firm"] = ".".join(key)
-        yield made
+async def world(snms_world: World) -> World:
+    async with snms_world.state.pool.acquire() as conn:
+        firm = await add_firm(conn, 907, PREFIX)
+        ring = RULES.key_ring
+        for name in NAMES:
+            account = NewAccount(name, ["enterprise_admin"], PASSWORD, enterprise_id=firm.enterprise_id,
+                                 may_sign_in_hashed=True)  # fmt: skip
+            await add_account(conn, ring, order(CLERK), account)
+        key = await add_key(conn, order(CLERK), firm.enterprise_id, "MES", KeyTerms(key_ring=ring))
+    snms_world.keys["firm"] = ".".join(key)
+    return snms_world
 
 
 def fill(text: str, world: World) -> str:
