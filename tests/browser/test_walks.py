@@ -16,7 +16,10 @@ import pytest_asyncio
 import zxingcpp
 from PIL import Image
 
-from schemas.days import get_day
+from node.outbox import Report, enqueue
+from node.store.outbox import Outcome, Refusal, set_mark, store_outcome
+from node.toplevel_link import LINK
+from schemas.days import get_day, get_start
 from tests.browser.judging import Judge, find_serious, prepare
 from tests.browser.walking import DATA, LANGUAGES, NARROW, PASSWORD, PUBLIC_URL, TOFU, Person, Town, open_town
 from tests.registry.pictures import make_png
@@ -315,6 +318,7 @@ async def test_the_operator_sees_what_is_wrong_and_who_may_do_what(town: Town, o
     conn = await asyncpg.connect(town.world.dsn)
     fact = {"taken": "2026-03-01T10:00:00+08:00", "restored": "2026-03-02T08:00:00+08:00"}
     await conn.execute("INSERT INTO node_facts (name, value) VALUES ('restored', $1)", json.dumps(fact))
+    await report_upwards(conn)
     await conn.close()
     await operator.press_menu("alarms")
     await reload_until(operator, fact["taken"], is_there=True)
@@ -333,6 +337,9 @@ async def test_the_operator_sees_what_is_wrong_and_who_may_do_what(town: Town, o
     await operator.picture("statistics")
     await operator.press_menu("audit_trail")
     await operator.picture("audit")
+    await operator.open("/outbox")
+    await operator.sees(operator.say("outbox_refuses", count=1))
+    await operator.picture("reports-upwards")
     await operator.press_menu("certs")
     await operator.fill(enterprise=TOFU)
     await operator.press("cert_issue")
@@ -340,6 +347,24 @@ async def test_the_operator_sees_what_is_wrong_and_who_may_do_what(town: Town, o
     await operator.picture("certificates")
     await operator.open("/")
     await operator.picture("node-start")
+
+
+async def report_upwards(conn: asyncpg.Connection) -> None:
+    """What a node above would have answered in two weeks: all taken but a row of yesterday."""
+    now = datetime.now(UTC)
+    today = get_day(now)
+    for mark in (LINK, f"{LINK}_ok"):
+        await set_mark(conn, mark, "", now)
+    for ago in range(14, 0, -1):
+        day = today - timedelta(days=ago)
+        at = get_start(day) + timedelta(days=1, minutes=20)
+        for table in ("T3", "T8", "T9"):
+            refused = (Refusal(0, "prefix", "E102", TOFU, "unknown"),) if (ago, table) == (1, "T8") else ()
+            said = Outcome("refused" if refused else "accepted", at, at, 200, f"r-{day}", refusals=refused)
+            async with conn.transaction():
+                message_id = await enqueue(conn, Report(table, str(day), "88.101", [{"prefix": TOFU}]), at)
+                assert message_id is not None
+                await store_outcome(conn, message_id, said)
 
 
 PALE = "<main><p class=%s style='color:#ccc'>示例</p></main><style>@media (%s-width:600px){.seen{display:none}}</style>"

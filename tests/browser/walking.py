@@ -30,6 +30,7 @@ from schemas.texts.alarm_pages import PAGES as ALARMS
 from schemas.texts.connection_certificates import PAGES as CERTIFICATES
 from schemas.texts.console import LABELS
 from schemas.texts.figure_pages import PAGES as FIGURES
+from schemas.texts.outbox_pages import PAGES as OUTBOX
 from tests import database
 from tests.system.accounts import use_own
 from tests.system.world import World, run_world
@@ -47,7 +48,7 @@ PUBLIC_URL = "https://id.example.cn"
 TOFU = "88.101.10"  # of the demonstration, with its products
 PAST_DAYS = 30
 PATIENCE_MS = 60_000  # a machine that is busy with other things
-WORDS = LABELS | FIGURES | ALARMS | CERTIFICATES
+WORDS = LABELS | FIGURES | ALARMS | CERTIFICATES | OUTBOX
 
 
 @dataclass(slots=True)
