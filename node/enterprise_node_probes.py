@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import orjson
@@ -30,6 +30,10 @@ _ANSWERS = {
     ResponseCode.SUCCESS, ResponseCode.HANDLE_NOT_FOUND, ResponseCode.VALUES_NOT_FOUND,
     ResponseCode.AUTHENTICATION_NEEDED,
 }  # fmt: skip
+# Where the operator may let nodes be; never the neighbours on a link, among them the hosts of rented machines.
+_PRIVATE = tuple(map(ip_network, (
+    "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "fc00::/7", "::1/128",
+)))  # fmt: skip
 Place = tuple[str, Mapping[str, int]]
 
 
@@ -87,7 +91,7 @@ async def probe(prefix: str, route: Mapping[str, Any], private_too: bool) -> str
     from resolver.public_network import is_public
 
     address = str(route["ip"])
-    if not private_too and not is_public(address):
+    if not is_public(address) and not (private_too and any(ip_address(address) in network for network in _PRIVATE)):
         return NOT_PUBLIC
     for name in PROTOCOLS:
         if route.get(name):

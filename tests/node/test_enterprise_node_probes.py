@@ -85,3 +85,6 @@ async def test_no_private_address_is_ever_asked() -> None:
     for address in PRIVATE:
         trouble = await probe(PREFIX, {"ip": address, "tcp": 1, "http": 2, "udp": 3}, private_too=False)
         assert trouble == "not an address of the public internet", address
+    for address in ("169.254.169.254", "0.0.0.0", "fe80::1", "::ffff:10.0.0.1", "224.0.0.1"):
+        trouble = await probe(PREFIX, {"ip": address, "tcp": 1}, private_too=True)
+        assert trouble == "not an address of the public internet", address
