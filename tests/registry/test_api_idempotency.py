@@ -55,6 +55,16 @@ async def test_another_request_under_the_same_key_is_refused(world: World) -> No
     assert (await world.ask("GET", f"{V1}/identifiers/{PUMP}/z")).status == 404
 
 
+async def test_what_one_operator_was_shown_is_not_repeated_for_another(world: World, pool: asyncpg.Pool) -> None:
+    """A look at personal data is noted of each who looks."""
+    path, reason = f"{V1}/enterprises/{world.firms['pump'].enterprise_id}/personal", {"reason": "call them"}
+    for who in ("operator", "reviewer", "reviewer"):
+        shown = await world.ask("POST", path, reason, who=who, headers={"Idempotency-Key": "look"})
+        assert shown.status == 200
+    actors = await pool.fetch("SELECT actor FROM audit_pending WHERE action LIKE 'POST /enterprises/%/personal'")
+    assert len(actors) == len({row["actor"] for row in actors}) == 2
+
+
 async def test_the_same_body_for_another_identifier_is_another_request(world: World) -> None:
     for suffix in ("t1", "t2"):
         await create(world, f"make-{suffix}", body(suffix))
