@@ -45,7 +45,7 @@ class Face:
     def clean(self, text: str) -> str:
         """Signs the font does not have are told by their numbers: a box says nothing."""
         known = self.font.face.charToGlyph
-        if all(ord(sign) in known for sign in text):
+        if known.keys() >= {*map(ord, text)}:
             return text
         return "".join(s if ord(s) in known else " " if s.isspace() else f"[U+{ord(s):04X}]" for s in text)
 
@@ -158,12 +158,14 @@ class Paper:
         self._canvas._code.append(_say_colour(colour))
 
     def show(self, x: float, y: float, lines: Sequence[str], size: float = SIZE) -> None:
-        """One text object, in the colour that is set. Six times as fast as the canvas' own."""
+        """One text object, in the colour that is set. Many times as fast as the canvas' own."""
+        self._canvas._code.append(f"BT 1 0 0 1 {x:.2f} {y:.2f} Tm {self.say_lines(lines, size)} ET")
+
+    def say_lines(self, lines: Sequence[str], size: float) -> str:
+        """The operators that show one line below the other."""
         if len(lines) == 1:
-            moves = self._encode(lines[0], size)
-        else:
-            moves = f" 0 {-LEADING:.2f} Td ".join([self._encode(line, size) for line in lines])
-        self._canvas._code.append(f"BT 1 0 0 1 {x:.2f} {y:.2f} Tm {moves} ET")
+            return self._encode(lines[0], size)
+        return f" 0 {-LEADING:.2f} Td ".join([self._encode(line, size) for line in lines])
 
     def _encode(self, text: str, size: float) -> str:
         """Operators that show a line; a font of many signs is embedded in several parts, each with a name.
@@ -317,6 +319,7 @@ class _Table:
     cells: Cells
     widths: Sequence[float]
     begun: bool = False
+    _places: dict[tuple[int, float], str] = field(default_factory=dict)  # they repeat
 
     def draw(self, row: Sequence[tuple[str, float]], kind: str) -> None:
         lines = self._break(row)
@@ -339,13 +342,19 @@ class _Table:
         if background is not None:
             paper.box((MARGIN, paper.y - height, sum(self.widths), height), background)
         paper.fill(0xFFFFFF if kind == "head" else INK)
-        x, y = MARGIN, paper.y - LEADING + 0.8
-        for (text, wide), lines, width, is_number in zip(row, cells, self.widths, self.cells.numeric, strict=True):
+        y, code = f"{paper.y - LEADING + 0.8:.2f}", paper.canvas._code
+        for at, ((text, wide), lines) in enumerate(zip(row, cells, strict=True)):
             if text:
-                right = is_number and len(lines) == 1
-                paper.show(x + width - PAD - wide if right else x + PAD, y, lines)
-            x += width
+                x = self._place(at, wide if self.cells.numeric[at] and len(lines) == 1 else 0.0)
+                code.append(f"BT 1 0 0 1 {x} {y} Tm {paper.say_lines(lines, SIZE)} ET")
         paper.y -= height
+
+    def _place(self, at: int, wide: float) -> str:
+        """Where a text of a column begins: a number so wide, or any other text (0)."""
+        if (at, wide) not in self._places:
+            left = MARGIN + sum(self.widths[:at])
+            self._places[at, wide] = f"{left + self.widths[at] - PAD - wide if wide else left + PAD:.2f}"
+        return self._places[at, wide]
 
 
 def fit_columns(cells: Cells, room: float) -> list[float]:

@@ -1,17 +1,15 @@
 """A table of figures as a PDF: what it is of, trend and rank, the table with its sums, the definitions."""
 
-from datetime import datetime
 from typing import Any
 
 from node.charts import draw_rank, draw_trend
 from node.definitions import name_column
 from node.pdf_font import load_font
-from node.pdf_paper import CHART_HEIGHT, MARGIN, Cell, Face, Paper, choose_size, lay_out
+from node.pdf_paper import CHART_HEIGHT, MARGIN, Face, Paper, choose_size, lay_out
 from node.statistics import AT_END
 from node.statistics_files import list_definitions, list_facts, list_rows
 from node.statistics_tables import Table
 from node.wording import say
-from schemas.days import ZONE
 from schemas.texts.figure_pages import PAGES
 from schemas.texts.statistics import LABELS
 
@@ -23,7 +21,7 @@ def make_pdf(table: Table, days: Table | None, language: str) -> bytes:
     """`days`: the same by day, if the table is not. Raises Unavailable where there is no font."""
     font = load_font()
     days = table if table.question.by == "day" else days
-    rows = [[_cell(cell) for cell in row] for row in list_rows(table, language)]
+    rows = list(list_rows(table, language))
     title = name_table(table, language)
     cells = lay_out(Face(font), rows)
     paper = Paper(font, title, language, choose_size(cells))
@@ -45,12 +43,6 @@ def name_table(table: Table, language: str) -> str:
     first = table.question.first.isoformat() if table.question.first else say(LABELS["since_beginning"], language)
     name = say(PAGES[f"by_{grouped}"], language)
     return say(LABELS["pdf_title"], language, by=name, first=first, last=table.question.last)
-
-
-def _cell(cell: Any) -> Cell:
-    if isinstance(cell, datetime):
-        return cell.astimezone(ZONE).isoformat(timespec="minutes")
-    return cell if isinstance(cell, int) else str(cell)
 
 
 def _draw_charts(paper: Paper, table: Table, days: Table | None, measure: str, language: str) -> None:
