@@ -1,22 +1,22 @@
 """The published interface on lists by page, and on prefixes: where their identifiers are kept."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from schemas.handle_values import TCP, UDP, decode_site, format_address
-from tests.registry.api_world import PUMP, World, open_world
+from tests.registry.api_world import PUMP, World
 from tests.registry.snms_applications import V3, apply, find_id, make_application, sign_in
 from tests.registry.snms_world import DATA, TEMPLATE, V5, ask, make_item, make_value
 
 
 @pytest_asyncio.fixture(scope="module")
-async def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with open_world(database_url, Path(tmp_path_factory.mktemp("registry"))) as made:
-        yield made
+async def world(snms_world: World) -> AsyncIterator[World]:
+    yield snms_world
+    here = {"proxyServerId": 1, "entPrefixConfig": {"entPrefix": PUMP}}
+    assert (await ask(snms_world, "POST", "/snms/api/ent/config", here)).status == 1
 
 
 async def test_the_operators_own_firm_registers_under_the_two_segments_of_the_node(world: World) -> None:
