@@ -56,7 +56,7 @@ async def test_looks_at_pages_of_others_and_refused_attempts_are_told_of(console
     told = await read_new(console)
     assert [(entry[1], entry[2], entry[3]) for entry in told] == [
         ("GET /console", "/console/identifiers/one", "ok"),
-        ("GET /console", "/console/areas", "403"),
+        ("GET /console", "/console/areas", "operator_only"),
     ]
 
 
