@@ -348,8 +348,11 @@ async def test_a_place_that_is_none_for_a_backup_is_refused(
     assert refused.value.code == code
 
 
-@pytest.mark.parametrize("stops", [OSError(errno.ENOSPC, "No space left on device"), asyncio.CancelledError()])
-@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize(
+    ("stops", "is_there"),
+    [(OSError(errno.ENOSPC, "No space left on device"), False), (asyncio.CancelledError(), True)],
+    ids=["full", "stopped"],
+)
 async def test_a_backup_that_fails_or_is_stopped_leaves_nothing_behind(
     stops: BaseException, is_there: bool, conn: asyncpg.Connection, settings: NodeSettings, place: Path
 ) -> None:
