@@ -240,11 +240,11 @@ async def test_a_figure_is_entered_on_the_page_with_its_author(console: Console)
 
 async def test_a_bad_file_is_refused_row_by_row(console: Console) -> None:
     bad = PLAN.replace("城北镇,bench", "无此镇,bench").encode()
-    page = await console["operator"].post("/plans", {"name": "bad"}, files={"file": ("t.csv", bad)})
+    page = await console["operator"].post("/plans", {"name": "worthless"}, files={"file": ("t.csv", bad)})
     assert page.status == 400
     assert "3 area “无此镇” is neither a division nor a town or park" in page.shown
-    empty = await console["operator"].post("/plans", {"name": "bad"}, files={"file": ("t.csv", b"")})
-    assert (empty.status, "bad" in (await console["operator"].get("/plans")).shown) == (400, False)
+    empty = await console["operator"].post("/plans", {"name": "worthless"}, files={"file": ("t.csv", b"")})
+    assert (empty.status, "worthless" in (await console["operator"].get("/plans")).shown) == (400, False)
     again = await console["operator"].post("/plans", {"name": "五年"}, files={"file": ("t.csv", PLAN.encode())})
     assert again.location.endswith("done=plan_unchanged")
 
