@@ -48,7 +48,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class RangeRequest:
-    """First and last suffix as written, and the values its members share, by type."""
+    """First and last as written, with the prefix or without, and the values its members share, by type."""
 
     first: str
     last: str
@@ -60,12 +60,13 @@ async def create_range(
     conn: Connection, rule: PrefixRule, template: Template, request: RangeRequest, act: Act
 ) -> Range:
     """Issue all serials from first to last; raises InvalidInput, or Conflict where any of them is issued already."""
-    head, width, first, last = parse_range(request.first, request.last, request.checked)
+    first_suffix, last_suffix = (text.removeprefix(f"{rule.prefix}/") for text in (request.first, request.last))
+    head, width, first, last = parse_range(first_suffix, last_suffix, request.checked)
     created = Range(head, width, first, last, request.checked)
     if created.members > MAX_MEMBERS:
         raise InvalidInput("range_too_large", field="last", count=created.members, limit=MAX_MEMBERS)
     check_enabled(template)
-    draft = pack_draft(template.template_id, request.first, template.check_values(request.texts))
+    draft = pack_draft(template.template_id, first_suffix, template.check_values(request.texts))
     check_may_issue(rule)
     await lock_for_range(conn, rule.prefix_id)
     for row in await fetch_ranges(conn, rule.prefix_id):

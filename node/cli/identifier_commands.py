@@ -187,7 +187,7 @@ def add_range(
     from registry.ranges import RangeRequest, create_range
     from registry.records import get_rule
 
-    request = RangeRequest(_strip(first, prefix), _strip(last, prefix), parse_values(value), check)
+    request = RangeRequest(first, last, parse_values(value), check)
 
     async def write() -> dict[str, Any]:
         async with open_desk(writing=True) as desk:
@@ -206,10 +206,6 @@ def add_range(
         print_json(made)
     else:
         print(say(LABELS["range_added"], get_language(), **made))
-
-
-def _strip(suffix: str, prefix: str) -> str:
-    return suffix.removeprefix(f"{prefix}/")
 
 
 def list_ranges(prefix: Annotated[str, typer.Option("--prefix", metavar="P")], as_json: AsJson = False) -> None:

@@ -231,7 +231,8 @@ async def create_identifier(post: Posting) -> Response:
                 made = await create_range(conn, rule, template, request, act)
                 name = f"{prefix}/{made.format_first()}"
             else:
-                wanted = parse_new_identifier(f"{prefix}/{post.form['suffix']}")
+                own = f"{prefix}/"  # whoever pastes a whole identifier means that one
+                wanted = parse_new_identifier(own + post.form["suffix"].removeprefix(own))
                 name = (await register(conn, rule, template, wanted.suffix, texts, act)).identifier
     except ServiceError as error:
         problems = post.explain(error, fields)

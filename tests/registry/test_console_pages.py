@@ -90,6 +90,12 @@ async def register(visitor: Visitor, suffix: str, model: str = "WQ15") -> str:
     return f"{PUMP}/{suffix}"
 
 
+async def test_a_whole_identifier_that_is_pasted_keeps_its_prefix_once(console: Console) -> None:
+    fields = {"prefix": PUMP, "template": "pump-1", "suffix": f"{PUMP}/PASTED-1", "v.model": "WQ15"}
+    added = await console["pump"].post("/identifiers/new", fields)
+    assert f"identifier={PUMP}%2FPASTED-1&" in added.headers["location"]
+
+
 def test_every_word_is_there_and_every_word_is_used() -> None:
     source = "\n".join(path.read_text(encoding="utf-8") for kind in ("*.html", "*.py") for path in CONSOLE.rglob(kind))
     said = set(re.findall(r"say\(\s*['\"]([a-z0-9_]+)['\"]\s*[,)]", source)) - {"key"}

@@ -36,6 +36,12 @@ async def test_ten_million_serials_are_one_row_and_one_change(world: World) -> N
     assert await world[0].fetchval("SELECT members FROM changes_pending") == 10_000_000
 
 
+async def test_ends_named_with_their_prefix_are_the_same_range(world: World) -> None:
+    own = world[1].prefix
+    assert await make(world, f"{own}/SN00000001", f"{own}/SN00000003") == 3
+    assert await world[0].fetchval("SELECT head FROM ranges") == "SN"
+
+
 @pytest.mark.parametrize("last", ["\U0010ffff", "\ud7ff"])  # there is no character right behind them
 async def test_what_stands_behind_a_thousand_other_identifiers_is_seen(world: World, last: str) -> None:
     conn, rule, template = world
