@@ -12,7 +12,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from registry.api.problems import MEDIA_TYPE, dump_json
-from schemas.http_heads import check_host, encode_line, format_without_offer
+from schemas.http_heads import check_host, encode_line, feed, is_offer
 from schemas.texts import format_message, format_remedy
 
 MAX_HEAD_BYTES = 32_768
@@ -78,26 +78,11 @@ class BoundedProtocol(HttpToolsProtocol):
         return end
 
     def _feed(self, data: bytes) -> None:
-        """The parser gets everything, heads that offer another protocol twice."""
         self._unset_keepalive_if_required()
-        while data:
-            try:
-                self.parser.feed_data(data)
-                return
-            except httptools.HttpParserError:
-                self.send_400_response("")
-                return
-            except httptools.HttpParserUpgrade as offer:
-                if not self._is_offer():
-                    self.cycle.keep_alive = False  # what follows CONNECT is not read
-                    return
-                method, version = self.parser.get_method(), self.parser.get_http_version()
-                data = format_without_offer(method, self.url, version, self.headers) + data[offer.args[0] :]
-                self.parser = httptools.HttpRequestParser(self)  # the old one may have ended with that request
-                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-
-    def _is_offer(self) -> bool:
-        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
+        try:
+            feed(self, data)
+        except httptools.HttpParserError:
+            self.send_400_response("")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -117,11 +102,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = self._in_line = False
         self._clear_deadline()
         check_host(self.headers, self.parser.get_http_version())
-        if not self._is_offer():
+        if not is_offer(self.parser):
             super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        if not self._is_offer():  # else it comes again without it
+        if not is_offer(self.parser):  # else it comes again without it
             super().on_message_complete()
         self._in_line = True
 

@@ -21,7 +21,7 @@ from resolver.cache import Entry, RecordCache
 from resolver.http_app import VARY, HttpSite, format_stale
 from resolver.http_request import Traits, is_plain, pack_address
 from resolver.reply import JSON_TYPE, Reply, make_plain
-from schemas.http_heads import check_host, encode_line, format_without_offer
+from schemas.http_heads import check_host, encode_line, feed, is_offer
 from schemas.resolution_log import Outcome, Transport
 
 MAX_HEAD_BYTES = 16_384
@@ -242,7 +242,7 @@ class ResolverProtocol(HttpToolsProtocol):
             data = encode_request_line(data)
         self._unset_keepalive_if_required()
         try:
-            self._feed(data)
+            feed(self, data)
         except httptools.HttpParserInvalidMethodError:
             if _METHOD.match(data):
                 self._refuse(501, "Unknown method")
@@ -262,24 +262,6 @@ class ResolverProtocol(HttpToolsProtocol):
                 self._refuse_head()
             elif was_idle and self._begun == begun + 1 and not self._in_message:
                 self._remember(data)
-
-    def _feed(self, data: bytes) -> None:
-        """The parser gets everything, heads that offer another protocol twice."""
-        while data:
-            try:
-                self.parser.feed_data(data)
-                return
-            except httptools.HttpParserUpgrade as offer:
-                if not self._is_offer():
-                    self.cycle.keep_alive = False  # what follows CONNECT is not read
-                    return
-                method, version = self.parser.get_method(), self.parser.get_http_version()
-                data = format_without_offer(method, self.url, version, self.headers) + data[offer.args[0] :]
-                self.parser = httptools.HttpRequestParser(self)  # the old one may have ended with that request
-                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-
-    def _is_offer(self) -> bool:
-        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
 
     def _remember(self, data: bytes) -> None:
         """`data` was one whole request: judge its header block, if it has one that a short way could know."""
@@ -343,12 +325,12 @@ class ResolverProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         check_host(self.headers, self.parser.get_http_version())
-        if not self._is_offer():
+        if not is_offer(self.parser):
             super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self._in_message = False
-        if self._is_offer():  # comes again without it
+        if is_offer(self.parser):  # comes again without it
             return
         self._short.reads.release(self)
         super().on_message_complete()

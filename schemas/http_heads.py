@@ -2,6 +2,9 @@
 
 import re
 from collections.abc import Iterable
+from typing import Any
+
+import httptools
 
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
@@ -22,11 +25,32 @@ def encode_line(line: bytes) -> bytes:
     return _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], line)
 
 
-def format_without_offer(method: bytes, url: bytes, version: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """A head without its offer of another protocol, which nobody has to take up (RFC 9110 section 7.8).
+def is_offer(parser: Any) -> bool:
+    """Whether the request being read offers another protocol, which nobody has to take up (RFC 9110 section 7.8)."""
+    return bool(parser.should_upgrade()) and parser.get_method() != b"CONNECT"
+
+
+def feed(protocol: Any, data: bytes) -> None:
+    """The parser of uvicorn's HttpToolsProtocol gets everything; raises httptools.HttpParserError.
 
     Java's client offers HTTP/2 with its first requests, curl if told. The parser gives up the body of such a request:
-    it is given this instead. Names are in lower case.
+    its head is given once more without the offer, and `is_offer` says which time is to be passed over.
     """
-    line = b"%b %b HTTP/%b" % (method, url, version.encode())
+    while data:
+        try:
+            protocol.parser.feed_data(data)
+            return
+        except httptools.HttpParserUpgrade as offer:
+            if not is_offer(protocol.parser):
+                protocol.cycle.keep_alive = False  # what follows CONNECT is not read
+                return
+            data = _format_without_offer(protocol) + data[offer.args[0] :]
+            protocol.parser = httptools.HttpRequestParser(protocol)  # the old one may have ended with that request
+            protocol.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+
+def _format_without_offer(protocol: Any) -> bytes:
+    """The head that was read; names are in lower case."""
+    parser, headers = protocol.parser, protocol.headers
+    line = b"%b %b HTTP/%b" % (parser.get_method(), protocol.url, parser.get_http_version().encode())
     return b"\r\n".join((line, *(b"%b: %b" % header for header in headers if header[0] != b"upgrade"), b"\r\n"))
