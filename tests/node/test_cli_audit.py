@@ -21,9 +21,9 @@ DATA = Path(__file__).parents[2] / "data"
 READING = {
     "account list", "alarm list", "application list", "audit list", "audit verify", "backup", "certificate file",
     "certificate list", "certificate verify", "doctor", "enterprise list", "enterprise show", "health", "history",
-    "key list", "metrics", "monitor", "outbox decisions", "outbox list", "outbox nodes", "outbox show", "outbox tasks",
-    "partner list", "plan export", "plan firms", "plan list", "plan show", "prefix list", "prefix owners",
-    "range list", "resolve", "sandbox list", "seal list", "seal verify", "stats", "stats recompute", "stats sources",
+    "key list", "metrics", "monitor", "outbox", "outbox decisions", "outbox list", "outbox nodes", "outbox show",
+    "outbox tasks", "partner list", "plan export", "plan firms", "plan list", "plan show", "prefix list",
+    "prefix owners", "range list", "resolve", "sandbox list", "seal list", "seal verify", "stats", "stats recompute", "stats sources",
     "template list", "template show", "unit list",
 }  # fmt: skip
 ELSEWHERE = {

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -214,7 +215,8 @@ def test_a_test_alarm_arrives(node: tuple[World, Got]) -> None:
 
 def read_paragraph(guide: Path, cause: str) -> tuple[list[str], list[str]]:
     """Its commands, and what they print."""
-    text = guide.read_text(encoding="utf-8").partition(f'<a id="{cause}"></a>\n')[2].partition("<a id=")[0]
+    rest = guide.read_text(encoding="utf-8").partition(f'<a id="{cause}"></a>\n')[2]
+    text = re.split("<a id=|\n## ", rest)[0]
     assert text.startswith(f"### {cause}"), cause
     blocks = dict(re.findall(r"```(sh|text)\n(.*?)```", text, re.DOTALL))
     assert blocks.keys() == {"sh", "text"}, cause
@@ -231,10 +233,25 @@ def check_paragraphs(world: World, *causes: str) -> None:
     for cause in causes:
         commands, lines = read_paragraph(GUIDE, cause)
         script = "\n".join(commands)
-        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd="/", env=environment)
-        for line in lines:
-            pattern = ".*".join(map(re.escape, line.split("…"))).replace(r"\ \ ", r"\s+").replace(r"\ ", r"\s*")
-            assert re.search(pattern, done.stdout), (cause, line, done.stdout, done.stderr)
+        call = partial(
+            subprocess.run,
+            ["bash", "-c", script],
+            capture_output=True,
+            text=True,
+            cwd="/",
+            env=environment,
+        )
+        try:  # what metrics say is as old as the last time their process published them
+            wait_until(lambda: not find_missing(lines, call().stdout), 0.5)  # noqa: B023
+        except AssertionError:
+            done = call()
+            raise AssertionError((cause, find_missing(lines, done.stdout), done.stdout, done.stderr)) from None
+
+
+def find_missing(lines: list[str], printed: str) -> list[str]:
+    patterns = (".*".join(map(re.escape, line.split("…"))) for line in lines)
+    spaced = (pattern.replace(r"\ \ ", r"\s+").replace(r"\ ", r"\s*") for pattern in patterns)
+    return [pattern for pattern in spaced if not re.search(pattern, printed)]
 
 
 @pytest.mark.parametrize("cause", CAUSES)

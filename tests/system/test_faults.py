@@ -139,11 +139,10 @@ def test_a_change_is_seen_while_a_file_is_imported(firm: Firm, tmp_path: Path) -
     file = tmp_path / "many.csv"
     rows = (f"M{n:06d},WQ15,2024-06-04" for n in range(12_000))
     file.write_text("\n".join(["产品编码,型号,生产日期", *rows, ""]), encoding="utf-8")
-    job_id = firm.world.post_file(
-        firm.prefix, file, {"prefix": firm.prefix, "template": "product-1", "identifier_column": "产品编码"}
-    )
+    form = {"prefix": firm.prefix, "template": "product-1", "identifier_column": "产品编码"}
     took: list[float] = []
-    with firm.world.connect_to_every_worker() as workers:
+    with firm.world.connect_to_every_worker() as workers:  # which may take longer than the import
+        job_id = firm.world.post_file(firm.prefix, file, form)
         while (job := firm.world.api("GET", f"/jobs/{job_id}", firm.prefix)[1])["state"] in ("queued", "running"):
             took.append(change_and_wait(firm, identifier, workers, f"C{len(took)}"))
     assert job["counts"]["registered"] == 12_000
