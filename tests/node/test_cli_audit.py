@@ -23,8 +23,8 @@ READING = {
     "certificate list", "certificate verify", "doctor", "enterprise list", "enterprise show", "health", "history",
     "key list", "metrics", "monitor", "outbox", "outbox decisions", "outbox list", "outbox nodes", "outbox show",
     "outbox tasks", "partner list", "plan export", "plan firms", "plan list", "plan show", "prefix list",
-    "prefix owners", "range list", "resolve", "sandbox list", "seal list", "seal verify", "stats", "stats recompute", "stats sources",
-    "template list", "template show", "unit list",
+    "prefix owners", "range list", "resolve", "sandbox list", "seal list", "seal verify", "stats", "stats recompute",
+    "stats sources", "template list", "template show", "unit list",
 }  # fmt: skip
 ELSEWHERE = {
     "up": "starts processes, which keep the trail themselves",

@@ -233,14 +233,8 @@ def check_paragraphs(world: World, *causes: str) -> None:
     for cause in causes:
         commands, lines = read_paragraph(GUIDE, cause)
         script = "\n".join(commands)
-        call = partial(
-            subprocess.run,
-            ["bash", "-c", script],
-            capture_output=True,
-            text=True,
-            cwd="/",
-            env=environment,
-        )
+        options = {"capture_output": True, "text": True, "cwd": "/", "env": environment}
+        call = partial(subprocess.run, ["bash", "-c", script], **options)
         try:  # what metrics say is as old as the last time their process published them
             wait_until(lambda: not find_missing(lines, call().stdout), 0.5)  # noqa: B023
         except AssertionError:
