@@ -5,7 +5,7 @@ Without them one connection fills the memory by a header that never ends, before
 
 import re
 from asyncio import TimerHandle
-from typing import Any
+from typing import Any, cast
 
 import httptools
 from uvicorn.config import Config
@@ -104,6 +104,7 @@ class BoundedProtocol(HttpToolsProtocol):
         check_host(self.headers, self.parser.get_http_version())
         if not is_offer(self.parser):
             super().on_headers_complete()
+            self.cycle.transport = cast(Any, _LastAnswer(self, self.cycle))
 
     def on_message_complete(self) -> None:
         if not is_offer(self.parser):  # else it comes again without it
@@ -153,10 +154,31 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.transport.close()
                 return
         self.transport.write(format_refusal(status, code, self._language))
-        # Closing with bytes unread would reset the connection and take the answer away from the client.
+        self.linger()
+
+    def linger(self) -> None:
+        """Pass over what still comes: closing with bytes unread would reset the connection and take the answer away."""
+        self._is_refused = True
+        self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+
+class _LastAnswer:
+    """The transport as a request's cycle sees it, which closes it after an answer that was given before the body."""
+
+    def __init__(self, protocol: BoundedProtocol, cycle: Any) -> None:
+        self._protocol, self._cycle = protocol, cycle
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._protocol.transport, name)
+
+    def close(self) -> None:
+        if self._cycle.more_body:
+            self._protocol.linger()
+        else:
+            self._protocol.transport.close()
 
 
 def format_refusal(status: int, code: str, language: str) -> bytes:

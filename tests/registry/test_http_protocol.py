@@ -44,6 +44,13 @@ def read_refusal(answer: bytes) -> tuple[int, str]:
     return document["status"], document["code"]
 
 
+async def test_who_sends_too_much_is_told_so_before_the_connection_ends(world: World) -> None:
+    head = f"POST /api/v1/identifiers HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {world.keys['pump']}\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: 300000000\r\n\r\n"
+    sent = [head.encode(), *[b" " * (1 << 20)] * 12]
+    assert read_refusal(await converse(world, *sent)) == (413, "body_too_large")
+
+
 POST = b"POST /identity/token HTTP/1.1\r\nHost: x\r\n"
 SHORT = '{"username": "泵厂", "password": "x"}'  # whose length was counted in characters
 
