@@ -126,7 +126,7 @@ def _make_prober(settings: AgentSettings) -> Callable[[Connection], Awaitable[No
         await probe_routes(conn, now, settings.enterprise_node_private, own)
         today = get_day(now)
         if forgotten != str(today) and await find_stored_doubt(conn) is None:
-            await forget(conn, today, KEPT)
+            await forget(conn, now, KEPT)
             forgotten = str(today)
 
     return look

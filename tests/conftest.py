@@ -1,7 +1,9 @@
 """Fixtures for all tests: `database_url`, `pool` and `connection` on a real PostgreSQL."""
 
 import gc
+import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -10,7 +12,9 @@ from argon2 import PasswordHasher
 from hypothesis import settings
 
 from registry import passwords
+from schemas.days import get_start
 from tests import database
+from tests.days import get_today
 
 # While thousands of tests are collected nothing becomes garbage: looking for it takes a quarter of the time.
 gc.set_threshold(20_000, 50, 1_000)
@@ -28,6 +32,14 @@ def pytest_collection_finish() -> None:
     """All modules and thousands of tests stay: looking for garbage among them again and again takes a tenth of all."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_day() -> None:
+    """The tests of a module share their day (UTC+8): none begins in the last two minutes of one."""
+    left = get_start(get_today() + timedelta(days=1)) - datetime.now(UTC)
+    if left < timedelta(minutes=2):
+        time.sleep(left.total_seconds())
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from node.cli.data import open_desk
 from node.cli.frame import AsJson, get_language, load, open_database, print_json, read_actor, run
 from node.table import format_table
 from node.wording import say
+from schemas.days import get_day
 from schemas.texts.connection_certificates import LABELS, PAGES, STATES
 
 if TYPE_CHECKING:
@@ -106,8 +107,8 @@ def list_all(
     elif found:
         names = ("cert_number", "cert_firm", "cert_prefixes", "cert_issued", "cert_issued_by", "certv_state_revoked")
         rows = [
-            (one.number, one.enterprise, ", ".join(one.prefixes), one.issued_at.date(), one.issued_by,
-             one.revoked_at.date() if one.revoked_at else "–") for one in found
+            (one.number, one.enterprise, ", ".join(one.prefixes), get_day(one.issued_at), one.issued_by,
+             get_day(one.revoked_at) if one.revoked_at else "–") for one in found
         ]  # fmt: skip
         print(format_table(rows, header=[say(PAGES[name], language) for name in names]))
     else:

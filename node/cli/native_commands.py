@@ -11,6 +11,7 @@ from node.cli.data import Desk, Values, note_command, open_desk, parse_values
 from node.cli.frame import AsJson, get_language, load, open_database, print_json, run
 from node.cli.identifier_commands import DryRun, Reason, ranges
 from node.wording import say
+from schemas.days import get_day
 from schemas.errors import NotFound
 from schemas.identifiers import shorten
 from schemas.texts.commands import LABELS as COMMANDS
@@ -226,7 +227,7 @@ def export(
             enterprise_id = await get_enterprise_id(conn, enterprise)
             order, rules = desk.order(reason), desk.rules
             await note_command(conn, "begun")
-            path = to / f"export-{enterprise_id}-{order.at:%Y%m%d}.zip" if to.is_dir() else to
+            path = to / f"export-{enterprise_id}-{get_day(order.at):%Y%m%d}.zip" if to.is_dir() else to
             part = path.with_name(path.name + ".part")
             storage = Storage(settings.jobs_dir.with_name("attachments"), rules.key_ring)
             source = Source(_lend(conn), rules, storage, path.parent, order, enterprise_id)

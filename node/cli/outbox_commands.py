@@ -323,13 +323,7 @@ def decisions(as_json: AsJson = False) -> None:
         async with open_database(load()) as conn:
             return [dict(row) for row in await fetch_decided(conn)]
 
-    found = run(work())
-    if as_json:
-        print_json(found)
-    elif found:
-        print(format_table([["–" if v is None else v for v in row.values()] for row in found], list(found[0])))
-    else:
-        print(say(LABELS["page_nothing"], get_language()))
+    _show(run(work()), as_json)
 
 
 def tasks(as_json: AsJson = False) -> None:
@@ -342,13 +336,9 @@ def tasks(as_json: AsJson = False) -> None:
             return [dict(row) | {"document": json.loads(row["document"])} for row in await fetch_tasks(conn)]
 
     found = run(work())
-    if as_json:
-        print_json(found)
-    elif found:
-        rows = [row | {"document": json.dumps(row["document"], ensure_ascii=False)} for row in found]
-        print(format_table([list(row.values()) for row in rows], list(rows[0])))
-    else:
-        print(say(LABELS["page_nothing"], get_language()))
+    if not as_json:
+        found = [row | {"document": json.dumps(row["document"], ensure_ascii=False)} for row in found]
+    _show(found, as_json)
 
 
 def nodes(day: Day = None, as_json: AsJson = False) -> None:
@@ -361,10 +351,14 @@ def nodes(day: Day = None, as_json: AsJson = False) -> None:
         async with open_database(load()) as conn:
             return [dict(row) for row in await fetch_nodes(conn, wanted)]
 
-    found = run(work())
+    _show(run(work()), as_json)
+
+
+def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Rows with the same columns."""
     if as_json:
-        print_json(found)
-    elif found:
-        print(format_table([["–" if v is None else v for v in row.values()] for row in found], list(found[0])))
+        print_json(rows)
+    elif rows:
+        print(format_table([["–" if v is None else v for v in row.values()] for row in rows], list(rows[0])))
     else:
         print(say(LABELS["page_nothing"], get_language()))

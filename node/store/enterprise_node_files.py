@@ -6,7 +6,9 @@ from typing import Any, Literal, NamedTuple
 
 from asyncpg import Connection, Record
 
+from node.store.enterprise_nodes import NONCES_KEPT
 from node.store.reports import BELOW
+from schemas.days import get_day, get_start
 
 LOGS_KEPT = timedelta(days=183)  # as our own: the law wants six months
 BODIES_KEPT = timedelta(days=62)  # of master data that went up
@@ -89,8 +91,9 @@ async def sum_kept_bytes(conn: Connection, prefix_id: int) -> int:
     return kept
 
 
-async def forget(conn: Connection, today: date, kept: timedelta) -> None:
-    """Days that are older than they are kept; bodies of master data sooner."""
+async def forget(conn: Connection, now: datetime, kept: timedelta) -> None:
+    """Days that are older than they are kept; bodies of master data sooner; nonces once they cannot come again."""
+    today = get_day(now)
     await conn.execute("DELETE FROM enterprise_node_logs WHERE day < $1", today - LOGS_KEPT)
     await conn.execute(
         "UPDATE enterprise_node_master SET body = NULL, size = 0 WHERE day < $1 AND body IS NOT NULL",
@@ -98,8 +101,8 @@ async def forget(conn: Connection, today: date, kept: timedelta) -> None:
     )
     for table in ("enterprise_node_master", "enterprise_node_days"):
         await conn.execute(f"DELETE FROM {table} WHERE day < $1", today - kept)  # noqa: S608 - a name of this line
-    await conn.execute("DELETE FROM enterprise_node_events WHERE at < $1::date", today - kept)
-    await conn.execute("DELETE FROM enterprise_node_nonces WHERE at < $1::date", today)
+    await conn.execute("DELETE FROM enterprise_node_events WHERE at < $1", get_start(today - kept))
+    await conn.execute("DELETE FROM enterprise_node_nonces WHERE at < $1", now - NONCES_KEPT)
 
 
 # What goes up ---------------------------------------------------------------------------------------------------

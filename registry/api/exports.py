@@ -11,6 +11,7 @@ from registry.api.enterprises import check_cursor
 from registry.api.targets import check_texts
 from registry.exports import Source, export_enterprise
 from registry.late_routes import LateRouter
+from schemas.days import get_day
 from schemas.errors import InvalidInput
 
 router = LateRouter(prefix="/api/v1", tags=["enterprises"])
@@ -42,7 +43,7 @@ async def get_export(
         Source(call.state.connect, config.rules, config.attachments, config.jobs_dir, call.order(reason), wanted)
     )
     first = await anext(pieces)  # what is refused is refused with a status of its own
-    name = f"export-{wanted}-{call.state.now():%Y%m%d}.zip"
+    name = f"export-{wanted}-{get_day(call.state.now()):%Y%m%d}.zip"
     headers = {"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{name}"'}
     return StreamingResponse(_join(first, pieces), 200, headers, "application/zip")
 

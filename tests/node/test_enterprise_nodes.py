@@ -35,7 +35,7 @@ from node.toplevel.resolving import Streams
 from registry.api.state import RegistryState
 from registry.app import create_app, make_server
 from registry.enterprises import AddedEnterprise
-from schemas.days import get_day
+from schemas.days import get_day, get_start
 from schemas.errors import TooLarge
 from schemas.segments import SegmentWriter
 from schemas.sm2 import hash_sm3
@@ -404,7 +404,7 @@ async def test_figures_that_come_after_the_day_went_up_follow(registry: Registry
     reporter = Reporter(("88.101",), ("203.0.113.1", {"tcp": 2641}))
     async with registry.pool.acquire() as conn:
         await conn.execute("UPDATE prefixes SET enabled_on = $1 WHERE prefix = $2", day, PREFIX)
-        await conn.execute("UPDATE prefixes SET created = $1", now - timedelta(days=1))
+        await conn.execute("UPDATE prefixes SET created = $1", get_start(day))
         await close_day(conn, ("88.101",), day, now, incomplete=True)
         await report_day(conn, reporter, day, now)
         await report_monitoring(conn, reporter, day, now)
@@ -542,11 +542,11 @@ async def test_a_route_is_an_address_with_ports(registry: Registry) -> None:
 
 async def test_what_is_old_is_forgotten_logs_after_half_a_year(registry: Registry) -> None:
     tables = ("logs", "master", "days", "events", "nonces")
-    today = get_day(datetime.now(UTC))
+    now = datetime.now(UTC)
     left = {}
     async with registry.pool.acquire() as conn:
         for days in (0, 63, 190, 402):
-            await forget(conn, today + timedelta(days=days), KEPT)
+            await forget(conn, now + timedelta(days=days), KEPT)
             counts = [await conn.fetchval(f"SELECT count(*) > 0 FROM enterprise_node_{table}") for table in tables]
             left[days] = dict(zip(tables, counts, strict=True))
             assert await conn.fetchval("SELECT bool_and(body IS NOT NULL) FROM enterprise_node_master") in (

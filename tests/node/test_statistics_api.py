@@ -1,7 +1,7 @@
 """Who sees which figures over HTTP, as rows, tables, files and closed days."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -13,44 +13,44 @@ from node.statistics_api import find_limits
 from node.store.counting import add_answers
 from node.store.registrations import add_registrations
 from registry.principals import Principal
-from schemas.days import get_day, get_start
+from schemas.days import get_start
 from schemas.errors import Forbidden, NotFound
 from schemas.resolution_log import ClientClass, Outcome, Transport
+from tests.days import get_today, get_yesterday
 from tests.registry.api_world import PUMP, TOFU, World, open_world
 
 V1 = "/api/v1/statistics"
-TODAY = get_day(datetime.now(UTC))
-CLOSED = TODAY - timedelta(days=1)
 
 
 @pytest_asyncio.fixture(scope="module")
 async def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """Figures of yesterday, closed and revised, and of today."""
+    closed = get_yesterday()
     async with open_world(database_url, Path(tmp_path_factory.mktemp("registry"))) as made:
         async with made.state.connect() as conn:
-            await conn.execute("UPDATE prefixes SET created = $1", get_start(CLOSED))
+            await conn.execute("UPDATE prefixes SET created = $1", get_start(closed))
             ids = {
                 row["prefix"]: row["prefix_id"] for row in await conn.fetch("SELECT prefix, prefix_id FROM prefixes")
             }
             async with conn.transaction():
                 for prefix, count in ((PUMP, 5), (TOFU, 70)):
-                    for day in (CLOSED, TODAY):
+                    for day in (closed, get_today()):
                         await add_registrations(conn, {(ids[prefix], day, 0): (count, 0, 0, 0, 0)})
             await conn.execute("INSERT INTO counted_changes (log_id, position) SELECT log_id, 1000000 FROM change_log")
-            await close_day(conn, ("88.101",), CLOSED, datetime.now(UTC), incomplete=True)
-            key = (ids[PUMP], CLOSED, 9, 0, int(Transport.HTTP), int(Outcome.FOUND), int(ClientClass.PUBLIC))
+            await close_day(conn, ("88.101",), closed, datetime.now(UTC), incomplete=True)
+            key = (ids[PUMP], closed, 9, 0, int(Transport.HTTP), int(Outcome.FOUND), int(ClientClass.PUBLIC))
             async with conn.transaction():
                 await add_answers(conn, {key: 3})
-            await revise_day(conn, ("88.101",), CLOSED, datetime.now(UTC), "a late segment")
+            await revise_day(conn, ("88.101",), closed, datetime.now(UTC), "a late segment")
         yield made
 
 
 @pytest.mark.parametrize(("who", "total"), [("operator", 75), ("pump", 5), ("tofu", 70)])
 @pytest.mark.parametrize("by", ["enterprise", "unit", "area", "industry", "template", "stage", "day"])
 async def test_everyone_sees_his_own(world: World, who: str, total: int, by: str) -> None:
-    table = (await world.ask("GET", f"{V1}/table?by={by}&to={CLOSED}", who=who)).json
+    table = (await world.ask("GET", f"{V1}/table?by={by}&to={get_yesterday()}", who=who)).json
     assert (table["sums"]["registered_total"], table["sum_check"]["holds"]) == (total, True)
-    totals = (await world.ask("GET", f"{V1}/totals?to={CLOSED}", who=who)).json
+    totals = (await world.ask("GET", f"{V1}/totals?to={get_yesterday()}", who=who)).json
     assert (totals["registered_total"], totals["status"]) == (total, "sealed")
 
 
@@ -98,31 +98,33 @@ async def test_days_at_the_ends_of_the_calendar_were_not_closed(world: World) ->
 
 
 async def test_answers_say_whether_they_are_sealed(world: World) -> None:
-    running = await world.ask("GET", f"{V1}?by=day&from={CLOSED}", who="operator")
+    running = await world.ask("GET", f"{V1}?by=day&from={get_yesterday()}", who="operator")
     assert running.headers["Statistics-Status"] == "provisional"
     assert [row["registered_new"] for row in running.json] == [75, 75]
-    sealed = await world.ask("GET", f"{V1}?by=day&from={CLOSED}&to={CLOSED}", who="operator")
+    sealed = await world.ask("GET", f"{V1}?by=day&from={get_yesterday()}&to={get_yesterday()}", who="operator")
     (close, _) = (await world.ask("GET", f"{V1}/closes", who="operator")).json["closes"]
     assert sealed.headers["Statistics-Status"] == "sealed"
-    answer = await world.ask("GET", f"{V1}/table?to={CLOSED}", who="pump")
+    answer = await world.ask("GET", f"{V1}/table?to={get_yesterday()}", who="pump")
     assert answer.headers["Statistics-Seal"] == sealed.headers["Statistics-Seal"]
     table = answer.json
-    assert [(r["day"], r["revision"], r["reason"]) for r in table["revisions"]] == [(str(CLOSED), 2, "a late segment")]
+    assert [(r["day"], r["revision"], r["reason"]) for r in table["revisions"]] == [
+        (str(get_yesterday()), 2, "a late segment")
+    ]
     assert sealed.headers["Statistics-Seal"] != f"88.101={close['seal']}", "the seal of the last statement on that day"
 
 
 async def test_a_closed_day_shows_the_last_statement_beside_the_sealed_one(world: World) -> None:
-    shown = (await world.ask("GET", f"{V1}/closes/{CLOSED}", who="operator")).json
+    shown = (await world.ask("GET", f"{V1}/closes/{get_yesterday()}", who="operator")).json
     rows = {row["prefix"]: row for row in shown["rows"]}
     assert (rows[PUMP]["resolutions"], rows[PUMP]["sealed"]["resolutions"]) == (3, 0)
     assert rows[TOFU]["sealed"] is None
     early = shown["closes"][0]["closed_at"].replace("+", "%2B")
-    before = (await world.ask("GET", f"{V1}/closes/{CLOSED}?as_of={early}", who="operator")).json
+    before = (await world.ask("GET", f"{V1}/closes/{get_yesterday()}?as_of={early}", who="operator")).json
     assert {row["prefix"]: row["resolutions"] for row in before["rows"]}[PUMP] == 0
-    assert (await world.ask("GET", f"{V1}/closes/{TODAY}", who="operator")).json["code"] == "day_not_closed"
+    assert (await world.ask("GET", f"{V1}/closes/{get_today()}", who="operator")).json["code"] == "day_not_closed"
 
 
-@pytest.mark.parametrize("path", ["closes", f"closes/{CLOSED}"])
+@pytest.mark.parametrize("path", ["closes", "closes/2026-01-01"])
 async def test_closed_days_are_for_those_who_see_all(world: World, path: str) -> None:
     assert (await world.ask("GET", f"{V1}/{path}", who="pump")).status == 403
     assert (await world.ask("GET", f"{V1}/{path}", who="nobody")).status == 401
@@ -130,10 +132,10 @@ async def test_closed_days_are_for_those_who_see_all(world: World, path: str) ->
 
 @pytest.mark.parametrize(("file_format", "begins"), [("csv", b"\xef\xbb\xbf"), ("xlsx", b"PK"), ("json", b"{")])
 async def test_tables_come_as_files(world: World, file_format: str, begins: bytes) -> None:
-    reply = await world.ask("GET", f"{V1}/export?by=unit&to={CLOSED}&format={file_format}", who="pump")
+    reply = await world.ask("GET", f"{V1}/export?by=unit&to={get_yesterday()}&format={file_format}", who="pump")
     assert reply.status == 200
     assert reply.body.startswith(begins)
-    assert f"statistics-unit-all-{CLOSED}-sealed.{file_format}" in reply.headers["Content-Disposition"]
+    assert f"statistics-unit-all-{get_yesterday()}-sealed.{file_format}" in reply.headers["Content-Disposition"]
 
 
 async def test_definitions_have_codes_in_both_languages(world: World) -> None:

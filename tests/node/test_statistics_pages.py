@@ -19,21 +19,23 @@ from node.periods import list_periods
 from node.store.counting import add_answers
 from node.store.registrations import add_registrations
 from registry.accounts import NewAccount
-from schemas.days import get_day
 from schemas.resolution_log import ClientClass, Outcome, Transport
 from schemas.texts.figure_pages import PAGES
+from tests.days import get_today, get_yesterday
 from tests.node.pdf_reading import read_cells
 from tests.registry.api_world import PUMP, TOFU
 from tests.registry.console_world import PASSWORD, Console, add_visitor, open_console
 
 NAME, TOWN = quote("五年"), quote("城北镇")
-TODAY = get_day(datetime.now(UTC))
 PACKAGE = Path(__file__).parents[2] / "node"
-PLAN = f"""area,indicator,comparison,unit,period_start,deadline,target
+
+
+def make_plan() -> str:
+    return f"""area,indicator,comparison,unit,period_start,deadline,target
 城北镇,enterprises_connected,>=,enterprises,,2099-12-31,1
 城北镇,benchmark_sites,>=,sites,2022-01-01,2099-12-31,3
 321302,enterprises_connected,>,enterprises,,2099-12-31,2
-321302,identifiers_registered,>=,identifiers,{TODAY - timedelta(days=40)},2099-12-31,100000000
+321302,identifiers_registered,>=,identifiers,{get_today() - timedelta(days=40)},2099-12-31,100000000
 """
 
 
@@ -50,7 +52,7 @@ async def console(database_url: str, tmp_path_factory: pytest.TempPathFactory) -
             firm = made.world.firms["pump"].enterprise_id
             await conn.execute("UPDATE placements SET unit_id = $1 WHERE enterprise_id = $2", unit_id, firm)
             for back in range(50):
-                day = TODAY - timedelta(days=back)
+                day = get_today() - timedelta(days=back)
                 for prefix, count in ((PUMP, 7), (TOFU, 1_000)):
                     await add_registrations(conn, {(ids[prefix], day, 0): (count, 0, 0, 0, 0)})
                     place = (ids[prefix], day, 9, 0, int(Transport.HTTP), int(Outcome.FOUND), int(ClientClass.PUBLIC))
@@ -63,7 +65,9 @@ async def console(database_url: str, tmp_path_factory: pytest.TempPathFactory) -
         ):
             account = NewAccount(name, [role], PASSWORD, area=area)
             made.visitors[name] = await add_visitor(made, account)
-        loaded = await made["operator"].post("/plans", {"name": "五年"}, files={"file": ("t.csv", PLAN.encode())})
+        loaded = await made["operator"].post(
+            "/plans", {"name": "五年"}, files={"file": ("t.csv", make_plan().encode())}
+        )
         assert loaded.status == 303, loaded.shown
         yield made
 
@@ -239,13 +243,13 @@ async def test_a_figure_is_entered_on_the_page_with_its_author(console: Console)
 
 
 async def test_a_bad_file_is_refused_row_by_row(console: Console) -> None:
-    bad = PLAN.replace("城北镇,bench", "无此镇,bench").encode()
+    bad = make_plan().replace("城北镇,bench", "无此镇,bench").encode()
     page = await console["operator"].post("/plans", {"name": "worthless"}, files={"file": ("t.csv", bad)})
     assert page.status == 400
     assert "3 area “无此镇” is neither a division nor a town or park" in page.shown
     empty = await console["operator"].post("/plans", {"name": "worthless"}, files={"file": ("t.csv", b"")})
     assert (empty.status, "worthless" in (await console["operator"].get("/plans")).shown) == (400, False)
-    again = await console["operator"].post("/plans", {"name": "五年"}, files={"file": ("t.csv", PLAN.encode())})
+    again = await console["operator"].post("/plans", {"name": "五年"}, files={"file": ("t.csv", make_plan().encode())})
     assert again.location.endswith("done=plan_unchanged")
 
 
@@ -261,7 +265,7 @@ async def test_a_key_for_figures_reads_plans_and_nothing_else(console: Console) 
 @pytest_asyncio.fixture(scope="module")
 async def revised(console: Console) -> AsyncIterator[str]:
     """A day that was closed; then twelve registrations of pump's arrived late."""
-    day, nodes = TODAY - timedelta(days=1), ("88.101",)
+    day, nodes = get_yesterday(), ("88.101",)
     async with console.world.state.connect() as conn:
         await conn.execute("UPDATE prefixes SET created = created - interval '2 days', enabled_on = NULL")
         prefix_id = await conn.fetchval("SELECT prefix_id FROM prefixes WHERE prefix = $1", PUMP)
