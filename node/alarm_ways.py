@@ -6,11 +6,13 @@ import json
 import logging
 import smtplib
 import ssl
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -19,6 +21,7 @@ from node.settings import WatchSettings
 
 SEND_SECONDS = 10.0
 SIGNATURE, TIMESTAMP = "X-Idnode-Signature", "X-Idnode-Timestamp"
+UNSENT = (OSError, ValueError, HTTPException)  # what a way raises; the last for what answers no HTTP
 log = logging.getLogger("idnode.alarms")
 
 
@@ -30,7 +33,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def list_ways(settings: WatchSettings) -> dict[str, Callable[[WatchSettings, dict[str, Any]], None]]:
-    """By name, those that are set up; each raises OSError (URLError and SMTPException are) when it fails."""
+    """By name, those that are set up; each raises one of UNSENT (URLError and SMTPException are OSErrors)."""
     ways: dict[str, Callable[[WatchSettings, dict[str, Any]], None]] = {}
     if settings.alarm_webhook_url is not None:
         ways["webhook"] = send_webhook
@@ -47,7 +50,7 @@ def sign(secret: str, timestamp: str, body: bytes) -> str:
 def send_webhook(settings: WatchSettings, document: dict[str, Any]) -> None:
     body = json.dumps(document, ensure_ascii=False, default=str).encode()
     headers = {"Content-Type": "application/json", "User-Agent": "idnode"}
-    timestamp = str(int(document["at"]))
+    timestamp = str(int(time.time()))  # of this attempt: receivers refuse what was signed long ago
     headers[TIMESTAMP] = timestamp
     if settings.alarm_webhook_secret:
         headers[SIGNATURE] = sign(settings.alarm_webhook_secret, timestamp, body)
@@ -99,7 +102,7 @@ def deliver(settings: WatchSettings, book: Book) -> None:
             continue
         try:
             send(settings, letter.document)
-        except (OSError, ValueError) as error:
+        except UNSENT as error:
             log.warning("an alarm could not be sent by %s: %s", letter.way, error)
             failed.add(letter.way)
             left.append(letter)

@@ -75,6 +75,7 @@ class Book:
 
     alarms: dict[tuple[str, str], Alarm] = field(default_factory=dict)
     unsent: list[Letter] = field(default_factory=list)
+    machine: str = ""  # under whose name the database was told of them; "" for none yet
 
 
 def decide(book: Book, conditions: Iterable[Condition], now: float, repeat_seconds: float) -> list[tuple[Kind, Alarm]]:
@@ -88,7 +89,7 @@ def decide(book: Book, conditions: Iterable[Condition], now: float, repeat_secon
             told.append(("raised", alarm))
             continue
         alarm.seen, alarm.details = now, condition.details
-        if now - alarm.told >= repeat_seconds or now < alarm.raised:  # the clock was set back: better told twice
+        if now - alarm.told >= repeat_seconds or now < alarm.told:  # the clock was set back: better told twice
             alarm.told = now
             alarm.raised = min(alarm.raised, now)
             told.append(("repeated", alarm))
@@ -140,14 +141,16 @@ def read_book(path: Path) -> Book:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         alarms = [Alarm(**alarm) for alarm in document["alarms"]]
-        return Book({alarm.key: alarm for alarm in alarms}, [Letter(**letter) for letter in document["unsent"]])
+        letters = [Letter(**letter) for letter in document["unsent"]]
+        return Book({alarm.key: alarm for alarm in alarms}, letters, document.get("machine", ""))
     except (OSError, ValueError, KeyError, TypeError):
         return Book()
 
 
 def write_book(path: Path, book: Book) -> None:
     """Whole or not at all. On a full disk it stays as it was, and what is in memory counts."""
-    document = {"alarms": [asdict(a) for a in book.alarms.values()], "unsent": [asdict(u) for u in book.unsent]}
+    document = {"machine": book.machine, "alarms": [asdict(a) for a in book.alarms.values()]}
+    document["unsent"] = [asdict(u) for u in book.unsent]
     draft = path.with_suffix(".new")
     with suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

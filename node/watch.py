@@ -108,6 +108,9 @@ class Watch:
                     key = (machine, alarm.cause, alarm.subject)
                     await store.note_alarm(self._conn, key, raised, alarm.details, sent)
                 await store.clear_alarms(self._conn, machine, list(self._book.alarms), at)
+                if self._book.machine != machine:  # a new container, or a restore: nobody else would end the old ones
+                    await store.clear_others(self._conn, machine, at)
+                    self._book.machine = machine
 
 
 def tell(settings: WatchSettings, book: Book, conditions: list[Condition], now: float) -> list[tuple[Kind, Alarm]]:

@@ -196,23 +196,23 @@ async def check_stored(conn: Connection) -> list[Condition]:
     return found
 
 
-def sum_deaths(stats: Stats, without: str = "") -> dict[str, int]:
+def sum_deaths(stats: Stats) -> dict[str, int]:
     """Deaths by process, as supervisors publish them."""
     found: dict[str, int] = {}
     for process in stats.values():
         for name, number in process.get("deaths", {}).items():
-            if name != without:
-                found[name] = found.get(name, 0) + number
+            found[name] = found.get(name, 0) + number
     return found
 
 
 def check_machine(stats: Stats, answers: dict[str, int], memory: Memory, settings: WatchSettings) -> list[Condition]:
     """Everything that needs no database."""
-    now = time.time()
+    now, deaths = time.time(), sum_deaths(stats)
+    deaths.pop("agent", None)  # its supervisor tells of that, and nobody else
     parts: Iterable[Iterator[Condition]] = (
         check_workers(stats, memory, settings, now),
         check_caches(stats, answers, memory, settings, now),
-        check_restarts(sum_deaths(stats), memory, now),
+        check_restarts(deaths, memory, now),
         check_disks(stats, memory, settings),
         check_certificate(settings, datetime.now(UTC)),
     )

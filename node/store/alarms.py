@@ -31,6 +31,11 @@ async def clear_alarms(conn: Connection, machine: str, open_keys: list[tuple[str
     )  # fmt: skip
 
 
+async def clear_others(conn: Connection, machine: str, at: datetime) -> None:
+    """Everything of other machines is over; those that live note theirs again with their next look."""
+    await conn.execute("UPDATE alarms SET cleared = $2 WHERE machine <> $1 AND cleared IS NULL", machine, at)
+
+
 async def fetch_alarms(conn: Connection, limit: int) -> list[Record]:
     """Open ones first, then the latest: machine, cause, subject, raised, sent, cleared, details."""
     return await conn.fetch(

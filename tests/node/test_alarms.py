@@ -44,8 +44,16 @@ from node.clock import REQUEST, SINCE_1900, ask_time_server, compute_offset
 from node.settings import NodeSettings, load_settings
 from node.store.alarms import count_open, fetch_alarms
 from node.watch import SupervisorWatch, Watch
-from node.watching import Memory, check_caches, check_database, check_restarts, check_stored, check_workers
-from schemas.process_stats import StatsFile
+from node.watching import (
+    Memory,
+    check_caches,
+    check_database,
+    check_machine,
+    check_restarts,
+    check_stored,
+    check_workers,
+)
+from schemas.process_stats import StatsFile, read_stats
 from schemas.texts import TEXTS, format_message
 
 HOUR = 3600.0
@@ -77,6 +85,10 @@ COURSES: dict[str, list[tuple[float, list[Condition], list[str]]]] = {
     ],
     "the clock set back an hour loses nothing": [
         (HOUR, [AWAY], ["raised"]), (5, [AWAY], ["repeated"]), (10, [AWAY], []), (5 + 2 * HOUR, [], ["cleared"]),
+    ],
+    "a clock that was days ahead for a while silences nothing": [
+        (0, [AWAY], ["raised"]), (240 * HOUR, [AWAY], ["repeated"]), (5, [AWAY], ["repeated"]),
+        (5 + HOUR, [AWAY], ["repeated"]),
     ],
 }  # fmt: skip
 
@@ -184,12 +196,14 @@ def make_document(at: float = 1_772_424_000.0) -> dict[str, Any]:
 
 
 def test_a_webhook_is_signed_and_says_everything(make_settings: MakeSettings) -> None:
+    began = time.time()
     with run_hook() as (url, got):
         settings = make_settings(ALARM_WEBHOOK_URL=url, ALARM_WEBHOOK_SECRET="s3cret")
         send_webhook(settings, make_document())
     (headers, body) = got[0]
     signed = headers[TIMESTAMP].encode() + b"." + body
     assert headers[SIGNATURE] == "sha256=" + hmac.new(b"s3cret", signed, hashlib.sha256).hexdigest()
+    assert int(headers[TIMESTAMP]) >= int(began), "of the attempt: one that waited for hours is not refused as old"
     document = json.loads(body)
     assert (document["cause"], document["kind"], document["paragraph"]) == (
         "disk_full", "raised", "docs/operations.md#disk_full",
@@ -212,11 +226,13 @@ def test_a_webhook_that_is_not_taken_stays_and_follows_nobody_elsewhere(
     assert (len(got), book.unsent) == (2, [])
 
 
-def test_one_way_that_fails_does_not_hold_the_other(make_settings: MakeSettings) -> None:
+@pytest.mark.parametrize("hook", ["nobody listens", "what listens speaks no HTTP"])
+def test_one_way_that_fails_does_not_hold_the_other(make_settings: MakeSettings, hook: str) -> None:
     book = Book()
     with run_mailbox() as (url, got):
+        address = "http://127.0.0.1:1/" if hook == "nobody listens" else url.replace("smtp:", "http:")
         settings = make_settings(
-            ALARM_WEBHOOK_URL="http://127.0.0.1:1/", ALARM_SMTP_URL=url, ALARM_MAIL_FROM="node@example.com",
+            ALARM_WEBHOOK_URL=address, ALARM_SMTP_URL=url, ALARM_MAIL_FROM="node@example.com",
             ALARM_MAIL_TO="a@example.com,b@example.com",
         )  # fmt: skip
         write_letters(book, decide(book, [AWAY], 5.0, HOUR), ["webhook", "mail"], "node.example", 5.0)
@@ -392,6 +408,19 @@ async def test_a_look_is_copied_into_the_database_and_its_end_too(
     watch.close()
 
 
+async def test_a_machine_that_has_another_name_now_leaves_nothing_open_under_the_old_one(
+    make_settings: MakeSettings, database_url: str, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every new container has one, and so has the machine a backup is restored on."""
+    settings = make_settings(ALARM_DISK_PERCENT="99.99", DATABASE_URL=database_url)
+    for name in ("3f2a", "77bc"):
+        monkeypatch.setattr("socket.gethostname", lambda name=name: name)
+        watch = Watch(settings, database_url, AgentStats())
+        await watch.look()
+        watch.close()
+    assert [alarm["machine"] for alarm in await fetch_alarms(pool, 10) if not alarm["cleared"]] == ["77bc"]
+
+
 WAITING = """
 SELECT pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database
 WHERE NOT granted AND datname = current_database()"""
@@ -430,6 +459,8 @@ def test_the_supervisor_tells_of_an_agent_that_hangs_or_dies(make_settings: Make
     StatsFile(settings.stats_dir, "supervisor-node").write({"deaths": {"agent": 3, "registry": 9}})
     watch._look(now + 70)  # type: ignore[attr-defined]
     assert [a.key for a in list_open(settings.run_dir)] == [("agent_silent", ""), ("worker_restarting", "agent")]
+    by_the_agent = check_machine(read_stats(settings.stats_dir), {}, Memory(), settings)
+    assert not [c for c in by_the_agent if c.subject == "agent"], "told once, by the supervisor"
 
 
 # The clock --------------------------------------------------------------------------------------------------------
