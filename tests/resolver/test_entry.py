@@ -38,19 +38,24 @@ texts = st.lists(
 
 @given(texts)
 def test_the_short_way_to_json_gives_what_the_long_one_gives(values: list[tuple[int, str, str]]) -> None:
-    packed = pack_texts(7, values)
-    entry = make_entry(1, TEMPLATE, RecordState.LIVE, CHANGED, packed, "")
-    long = encode_tail(entry.answer().values)
-    short = encode_plain_tail(packed, TEMPLATE, CHANGED)
-    assert short in (None, long)
-    assert entry.rest_tail() == long
-    assert orjson.loads(b'{"handle":"x' + long)["values"] is not None
+    alike = [(index, value_type, text[::-1] + "%b") for index, value_type, text in values]
+    for packed in (pack_texts(7, values), pack_texts(7, alike)):
+        entry = make_entry(1, TEMPLATE, RecordState.LIVE, CHANGED, packed, "")
+        long = encode_tail(entry.answer().values)
+        short = encode_plain_tail(packed, TEMPLATE, CHANGED)
+        assert short in (None, long)
+        assert entry.rest_tail() == long
+        assert orjson.loads(b'{"handle":"x' + long)["values"] is not None
 
 
 def test_the_short_way_takes_the_commonest_records() -> None:
-    packed = pack_texts(7, [(2000, "t0", "离心泵"), (2001, "t1", "hidden"), (2003, "t3", "x y")])
-    tail = encode_plain_tail(packed, TEMPLATE, CHANGED)
-    assert tail is not None and b"hidden" not in tail
+    for text in ("离心泵", "100 %", ""):
+        packed = pack_texts(
+            7, [(2000, "t0", text), (2001, "t1", "hidden"), (2003, "t3", "x y"), (2004, "t4", "hidden")]
+        )
+        tail = encode_plain_tail(packed, TEMPLATE, CHANGED)
+        assert tail is not None and b"hidden" not in tail
+        assert [v["data"]["value"] for v in orjson.loads(b'{"handle":"x' + tail)["values"][2:]] == [text, "x y"]
 
 
 def test_a_template_that_was_replaced_is_not_remembered() -> None:
