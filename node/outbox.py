@@ -174,18 +174,16 @@ def judge_answer(message: Message, answer: Answer, now: datetime, chance: float)
     document = answer.document or {}
     status = answer.status
     if status is not None and status < 500 and status not in TRY_AGAIN and has_receipt(answer):
-        verdict, receipt_id = document["status"], document["receiptId"]
+        verdict, receipt_id = document["status"], document["receiptId"][:200]
         if verdict == "ACCEPTED" and status < 300:
             return Outcome("accepted", now, now, status, receipt_id)
         if verdict == "PENDING" and status < 300:
             return Outcome("sent", now, now + timedelta(seconds=PENDING_SECONDS), status, receipt_id)
         if verdict in ("PARTIAL", "REJECTED"):
-            refusals = tuple(map(_read_refusal, document.get("rejected", [])))
+            refusals = _read_refusals(document)
             code = refusals[0].code if refusals else ""
             return Outcome("refused", now, now, status, receipt_id, code, "", refusals)
-    code = str(document.get("code", ""))[:40] or next(
-        (refusal.code for refusal in map(_read_refusal, document.get("rejected") or [])), ""
-    )
+    code = str(document.get("code", ""))[:40] or next((refusal.code for refusal in _read_refusals(document)), "")
     trouble = answer.reason if status is None or status >= 300 else "an answer that is no receipt"
     dead = now - message.waiting_since >= DEAD_AFTER
     pause = answer.retry_after_seconds or choose_pause_seconds(message.attempts, chance)
@@ -197,12 +195,17 @@ def choose_pause_seconds(attempts: int, chance: float) -> float:
     return min(LONGEST_PAUSE_SECONDS, 2.0 ** min(attempts, 20)) * (1 - chance / 2)
 
 
+def _read_refusals(document: dict[str, Any]) -> tuple[Refusal, ...]:
+    """Whatever stands in an answer; what is not there is empty."""
+    rejected = document.get("rejected")
+    return tuple(map(_read_refusal, rejected)) if isinstance(rejected, list) else ()
+
+
 def _read_refusal(entry: object) -> Refusal:
-    """Whatever stands in a receipt; what is not there is empty."""
     given = entry if isinstance(entry, dict) else {}
     row = given.get("row")
     return Refusal(
-        row if type(row) is int else -1,
+        row if type(row) is int and 0 <= row < 2**31 else -1,
         str(given.get("field") or "")[:100],
         str(given.get("code") or "")[:40],
         "",

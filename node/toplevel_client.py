@@ -85,6 +85,8 @@ class TopLevel:
 
 
 def _read(response: "aiohttp.ClientResponse", content: bytes) -> Answer:
+    # What it says is kept and shown; PostgreSQL keeps no NUL.
+    content = content.replace(b"\\u0000", b"\\ufffd")
     try:
         document = orjson.loads(content) if len(content) <= MAX_ANSWER_BYTES else None
     except orjson.JSONDecodeError:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 LINK = "link"  # the mark of the last answer; its value is empty, or says what is wrong
 MAX_TASK_CHARACTERS = 10_000
+DECISIONS = ("approved", "refused")
 STATISTICS = ("T3", "T8")
 MONITORING = ("M1", "M2")
 DAILY = (*STATISTICS, *MONITORING)
@@ -117,7 +118,8 @@ async def beat(conn: Connection, link: Link, now: datetime) -> bool:
             answered = False
             await note_link(conn, _explain(answer), now)
             break
-        for task in (answer.document or {}).get("tasks", []):
+        tasks = (answer.document or {}).get("tasks")
+        for task in tasks if isinstance(tasks, list) else ():
             await take_task(conn, task, now)
     if answered:
         await note_link(conn, "", now)
@@ -145,11 +147,11 @@ def _explain(answer: Answer) -> str:
 
 async def take_task(conn: Connection, task: object, now: datetime) -> None:
     """Store a task once, whatever often it comes."""
-    if not isinstance(task, dict) or not isinstance(task.get("id"), str) or not isinstance(task.get("kind"), str):
+    if not isinstance(task, dict) or not isinstance(task.get("id"), str):
         return
-    text = orjson.dumps(task).decode()
-    if len(text) <= MAX_TASK_CHARACTERS and "\\u0000" not in text:  # PostgreSQL keeps no such character
-        await store.store_task(conn, task["id"][:100], task["kind"][:40], text, now)
+    text, kind = orjson.dumps(task).decode(), task.get("kind")
+    if len(text) <= MAX_TASK_CHARACTERS:
+        await store.store_task(conn, task["id"][:100], kind[:40] if isinstance(kind, str) else "", text, now)
 
 
 async def work_on_tasks(conn: Connection, link: Link, now: datetime) -> None:
@@ -295,13 +297,25 @@ async def fetch_decisions(conn: Connection, link: Link, now: datetime) -> int:
             continue
         async with conn.transaction():
             for entry in decisions:
-                about = (str(entry["kind"]), str(entry["subject"]))
-                decision = (str(entry["decision"]), str(entry.get("reason") or "")[:500])
-                at = datetime.fromtimestamp(entry["at"] / 1000, UTC)
+                try:
+                    number, about, decision, at = _read_decision(entry)
+                except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+                    log.warning("a decision that cannot be read is passed over (%r): %.200r", error, entry)
+                    continue
                 news += await store.store_decision(conn, *about, decision, at, now)
-                since = str(max(int(since), int(entry["number"])))
+                since = str(max(int(since), number))
             await outbox_store.set_mark(conn, f"decisions:{prefix}", since, now)
     return news
+
+
+def _read_decision(entry: dict[str, Any]) -> tuple[int, tuple[str, str], tuple[str, str], datetime]:
+    """Its number, (kind, subject), (decision, reason), when; raises what reading a stranger's words can raise."""
+    decision = entry["decision"]
+    if decision not in DECISIONS:  # anything else would be taken for a refusal
+        raise ValueError(decision)
+    about = (str(entry["kind"])[:40], str(entry["subject"])[:100])
+    reason = str(entry.get("reason") or "")[:500]
+    return int(entry["number"]), about, (decision, reason), datetime.fromtimestamp(entry["at"] / 1000, UTC)
 
 
 async def apply_decisions(conn: Connection, link: Link, now: datetime) -> None:
@@ -356,8 +370,10 @@ async def _reconcile(conn: Connection, link: Link, tables: Sequence[str], period
             if told is None:
                 continue
             answer = await link.toplevel.call(Call("GET", f"/recon/{table}?period={quote(period)}", prefix), now)
+            if answer.status is None or answer.status >= 500:
+                return equal  # it is away, which the heartbeat says
             if answer.status != 200 or answer.document is None:
-                return False
+                continue  # it compares no such table
             ours = told._asdict()
             theirs = {name: answer.document.get(name) for name in ours}
             same = ours == theirs

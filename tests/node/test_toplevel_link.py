@@ -12,7 +12,7 @@ from asyncpg import Connection
 from node.reporting_loop import step
 from node.store.reports import fetch_tasks
 from node.toplevel import book as above_store
-from node.toplevel_client import Call, read_pause_seconds
+from node.toplevel_client import Answer, Call, read_pause_seconds
 from node.toplevel_health import judge_reports
 from node.toplevel_keys import get_signer
 from node.toplevel_link import rotate
@@ -82,8 +82,10 @@ TASKS: list[tuple[dict[str, Any], str, str]] = [
     ({"kind": "resend", "table": "T2"}, "done", "1 messages"),
     ({"kind": "freeze"}, "failed", "identifier"),
     ({"kind": "contactChange", "contact": {"name": "王工"}}, "done", "noted for the operator"),
-    ({"kind": "freeze", "handle": "88.101.1/x", "reason": "\0"}, "open", ""),
+    ({"kind": "freeze", "handle": "88.101.1/x", "reason": "\0"}, "failed", "88.101.1/x"),
     ({"kind": "dance"}, "failed", "unknown kind"),
+    ({"type": "resend"}, "failed", "unknown kind"),
+    ({"kind": "freeze", "reason": "x" * 10_000}, "open", ""),
 ]
 
 
@@ -100,6 +102,49 @@ async def test_what_came_of_a_task_is_said_in_words(node: Connection, above: Abo
     for task, (_, _, words) in zip(answered, TASKS, strict=True):
         assert words in task["result"], task
     assert len(await fetch_tasks(node)) == len(TASKS) - 1, "what cannot be kept holds nothing else up"
+
+
+class Stranger:
+    """A top-level node that answers every call with the same document."""
+
+    def __init__(self, signer: Signer, document: dict[str, Any]) -> None:
+        self.signer, self.document, self.calls = signer, document, 0
+
+    async def call(self, call: Call, now: datetime) -> Answer:
+        self.calls += 1
+        return Answer(200, self.document)
+
+
+RECEIPT: dict[str, Any] = {"receiptId": "1", "status": "ACCEPTED", "received": 1, "rejected": []}
+DECISION: dict[str, Any] = {
+    "number": 1, "kind": "prefix", "subject": "88.101.1", "decision": "approved", "at": 1_795_000_000_000
+}  # fmt: skip
+STRANGE: list[tuple[dict[str, Any], str]] = [
+    (RECEIPT | {"tasks": None}, "no tasks"),
+    (RECEIPT | {"tasks": {"id": "1"}}, "tasks that are no list"),
+    (RECEIPT | {"tasks": [None, 7, {"id": 7}]}, "tasks that are none"),
+    (RECEIPT | {"status": "PARTIAL", "rejected": None}, "refusals that are no list"),
+    (RECEIPT | {"status": "REJECTED", "rejected": 7}, "the same"),
+    (RECEIPT | {"status": "GREAT", "rejected": 7}, "the same in what is no receipt"),
+    (RECEIPT | {"status": "PARTIAL", "rejected": [{"row": 2**62, "code": None, "msg": {}}]}, "a row that is not there"),
+    *(
+        ({"decisions": [entry, DECISION]}, "a decision that cannot be read")
+        for entry in (7, None, {}, *(DECISION | {name: value} for name, value in (
+            ("number", "x"), ("at", "y"), ("at", 10**17), ("at", None), ("decision", "核准"), ("decision", []))))
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("document", "reason"), STRANGE, ids=[case[1] for case in STRANGE])
+async def test_whatever_the_node_above_says_the_agent_goes_on(
+    document: dict[str, Any], reason: str, node: Connection, above: Above
+) -> None:
+    link = await make_link(node, above)
+    stranger = Stranger(above.signer, document)
+    assert await step(node, replace(link, toplevel=stranger), above.clock) is False, reason  # type: ignore[arg-type]
+    assert stranger.calls > 3, "reports went, too"
+    known = await node.fetch("SELECT subject, decision FROM toplevel_decisions")
+    assert [tuple(row) for row in known] == [("88.101.1", "approved")] * ("decisions" in document), reason
 
 
 PAUSES: list[tuple[str, float | None]] = [
