@@ -69,6 +69,7 @@ from registry.store.latencies import add_latencies
 from registry.store.streams import delete_old_streams
 from registry.tokens import forget_old_sessions
 from schemas.errors import Unavailable
+from schemas.http_heads import STRICT_TRANSPORT
 from schemas.process_stats import PUBLISH_SECONDS
 from schemas.segments import WATCH_SECONDS, SegmentWriter
 
@@ -247,6 +248,7 @@ def make_server(app: FastAPI, config: RegistryConfig) -> uvicorn.Server:
             forwarded_allow_ips=list(config.trusted_proxies),
             timeout_keep_alive=75,
             timeout_graceful_shutdown=STOP_SECONDS,
+            headers=[STRICT_TRANSPORT] if config.tls else [],
             ssl_context_factory=(lambda *_: cast(ssl.SSLContext, config.tls)) if config.tls else None,
         )
     )

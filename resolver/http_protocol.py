@@ -21,7 +21,7 @@ from resolver.cache import Entry, RecordCache
 from resolver.http_app import VARY, HttpSite, format_stale
 from resolver.http_request import Traits, is_plain, pack_address
 from resolver.reply import JSON_TYPE, Reply, make_plain
-from schemas.http_heads import check_host, encode_line, feed, is_offer
+from schemas.http_heads import STRICT_TRANSPORT, check_host, encode_line, feed, is_offer
 from schemas.resolution_log import Outcome, Transport
 
 MAX_HEAD_BYTES = 16_384
@@ -55,12 +55,13 @@ _LENGTHS = _Lengths()
 class ShortCut:
     """What all connections of a worker share: judged header blocks, and heads of answers that change each second."""
 
-    def __init__(self, site: HttpSite, reads: ReadBudget, is_on: bool = True) -> None:
+    def __init__(self, site: HttpSite, reads: ReadBudget, is_on: bool = True, is_tls: bool = False) -> None:
         self.cache: RecordCache = site.cache
         self.log = site.log
         self.judge = site.judge
         self.reads = reads
         self.is_on = is_on  # tests turn it off, to see that both ways behave alike
+        self._strict = "{}: {}\r\n".format(*STRICT_TRANSPORT).encode() if is_tls else b""
         self._judged: dict[bytes, Traits] = {}
         self._judged_by_proxy: dict[bytes, Traits] = {}
         self.connections: set[ResolverProtocol] = set()
@@ -72,7 +73,7 @@ class ShortCut:
         date = b"date: " + formatdate(time(), usegmt=True).encode() + b"\r\n"
         stale = self.cache.stale_seconds()
         age = b"" if stale is None else b"".join(b"%b: %b\r\n" % header for header in format_stale(stale))
-        self.common = date + b"x-content-type-options: nosniff\r\n" + age
+        self.common = date + b"x-content-type-options: nosniff\r\n" + self._strict + age
         head = b"HTTP/1.1 200 OK\r\n" + self.common + b"content-type: " + JSON_TYPE + b"\r\n"
         self.found_head = head + b"content-length: "
         self.found_head_varying = head + b"%b: %b\r\ncontent-length: " % VARY

@@ -44,6 +44,7 @@ from schemas.handle_values import (
     encode_site,
     parse_address,
 )
+from schemas.http_heads import STRICT_TRANSPORT
 from schemas.link_place import LinkPlace
 from schemas.process_stats import StatsFile
 from schemas.segments import WATCH_SECONDS, SegmentWriter
@@ -161,7 +162,7 @@ async def _run(work: Any) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _serve_http(http: HttpSite, config: WorkerConfig, reads: ReadBudget) -> AsyncIterator[None]:
     """uvicorn with our protocol on the sockets handed down; leaving ends it gracefully."""
-    short = ShortCut(http, reads, config.short_cut)
+    short = ShortCut(http, reads, config.short_cut, is_tls=config.tls is not None)
     settings = uvicorn.Config(
         cast(Any, http),
         http=cast(Any, partial(ResolverProtocol, short)),
@@ -173,6 +174,7 @@ async def _serve_http(http: HttpSite, config: WorkerConfig, reads: ReadBudget) -
         proxy_headers=False,
         timeout_keep_alive=int(IDLE_SECONDS),
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        headers=[STRICT_TRANSPORT] if config.tls else [],
         ssl_context_factory=(lambda *_: cast(ssl.SSLContext, config.tls)) if config.tls else None,
     )
     server = _Server(settings)

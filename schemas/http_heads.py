@@ -6,6 +6,8 @@ from typing import Any
 
 import httptools
 
+# For ports that speak TLS themselves: browsers come back that way alone (RFC 6797). Subdomains are others' business.
+STRICT_TRANSPORT = ("strict-transport-security", "max-age=31536000")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 

@@ -116,6 +116,7 @@ async def test_the_resolver_answers_over_tls_on_both_ways(
 
         *found, with_id, secure = await asyncio.to_thread(ask)
         assert {(status, json.loads(body)["responseCode"]) for status, _, body in found} == {(404, 100)}
+        assert {one["strict-transport-security"] for _, one, _ in (*found, with_id, secure)} == {"max-age=31536000"}
         assert (with_id[0], with_id[1]["x-request-id"]) == (404, "me")
         assert "x-request-id" not in found[0][1]
         assert json.loads(secure[2])["responseCode"] != 402, "over TLS nobody is told to use TLS"
@@ -243,6 +244,7 @@ async def test_the_registry_echoes_the_requests_id_in_head_and_problem(registry:
     def ask(*headers: str) -> tuple[str, str]:
         with closing(Client(registry[0])) as client:
             _, found, body = client.ask("/api/v1/identifiers/1/2", *headers)
+            assert found["strict-transport-security"] == "max-age=31536000"
             return found["x-request-id"], json.loads(body)["request_id"]
 
     assert await asyncio.to_thread(ask, "X-Request-Id: order-17") == ("order-17", "order-17")

@@ -394,6 +394,7 @@ async def test_a_browser_is_shown_a_page_in_its_language(site: Site) -> None:
     assert "set-cookie" not in chinese.headers and "<script" not in page
     assert "default-src 'none'" in chinese.headers["content-security-policy"]
     assert chinese.headers["x-content-type-options"] == "nosniff"
+    assert "strict-transport-security" not in chinese.headers, "in plain HTTP it would mean nothing"
     assert chinese.headers["referrer-policy"] == "no-referrer"
 
 
