@@ -22,12 +22,15 @@ from uuid import UUID, uuid4
 import orjson
 from asyncpg import Connection
 
+from registry.accounts import fold_user_name, make_account_principal
 from registry.import_plan import ImportOptions, open_plan
 from registry.issuing import Draft, Outcome, Result, check_enabled, issue, preview
+from registry.keys import make_key_principal
 from registry.receipt import ReceiptLine, open_receipt
 from registry.row_reader import FRAME_ROWS, Entry, ReaderDied, RowSource, open_source
 from registry.rows import Problem, Refusal, RowPlan, format_refusal
 from registry.store.changes import Act
+from registry.store.holders import find_key_holder, find_name_holder
 from registry.store.jobs import (
     Job,
     begin_job,
@@ -45,7 +48,7 @@ from registry.store.jobs import (
 )
 from registry.store.records import PrefixRule
 from registry.tables import Row, Table
-from schemas.errors import NotFound, ServiceError
+from schemas.errors import Forbidden, NotFound, ServiceError, Unauthenticated
 from schemas.identifiers import format_scan_url
 from schemas.templates import Template
 from schemas.texts import format_message, format_remedy
@@ -206,6 +209,7 @@ class _Runner:
                 self.cancelled = True
                 return job
             rule, template = await get_job_target(self._conn, job)
+            await check_starter(self._conn, job, rule)
             check_enabled(template)
             outcomes = await self._write(job, rule, entries)
             job = _advance(job, outcomes)
@@ -227,6 +231,28 @@ class _Runner:
             else (entry[0], Outcome.REFUSED, "", entry[2])
             for entry in entries
         ]
+
+
+async def check_starter(conn: Connection, job: Job, rule: PrefixRule) -> None:
+    """Raises Forbidden once the access key or account that queued the job may not write to the prefix any more.
+
+    From where it was queued has been looked at then; the command line always may.
+    """
+    kind, _, name = job.actor.partition(":")
+    if kind not in ("key", "account"):
+        return
+    try:
+        holder = await (find_key_holder(conn, name) if kind == "key" else find_name_holder(conn, fold_user_name(name)))
+        if holder is None or holder.is_closed:
+            raise Unauthenticated("key_wrong")
+        if kind == "key":
+            principal = make_key_principal(replace(holder, networks=[]), datetime.now(UTC), "")
+        else:
+            principal = make_account_principal(holder)
+        principal.check_scope("write")
+        principal.check_prefix(rule.prefix)
+    except ServiceError:
+        raise Forbidden("job_starter_ended", actor=job.actor) from None
 
 
 def _describe(number: int, suffix: str, result: Result) -> tuple[Any, ...]:
@@ -254,6 +280,7 @@ async def write_job_receipt(
 ) -> int:
     """Write the receipt from the stored outcomes beside the file's own columns; returns the number of rows.
 
+    The last line of a job that failed has no row and says why; rows without a line were not looked at.
     Raises NotFound once file and outcomes were deleted.
     """
     if job.cleared is not None:
@@ -268,6 +295,8 @@ async def write_job_receipt(
         for outcome in orjson.loads(zlib.decompress(packed)):
             write_line(_format_line(next(rows), outcome, rule.prefix, language))
             written += 1
+    if job.error is not None:
+        write_line((None, "failed", "", format_job_error(job, language)))
     return written
 
 

@@ -9,14 +9,14 @@ from registry.tables.model import Row
 
 OUTCOMES = ("registered", "updated", "unchanged", "differs", "refused")
 RECEIPT_COLUMNS = ("row", "outcome", "identifier", "scan_url", "reason")
-ReceiptLine = tuple[Row, str, str, str]
+ReceiptLine = tuple[Row | None, str, str, str]
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 
 
 def open_receipt(file: TextIO, columns: list[str], format_url: Callable[[str], str]) -> Callable[[ReceiptLine], None]:
-    """Write the header and return what writes a line: (row, outcome, identifier or "", reason or "").
+    """Write the header and return what writes a line: (row or None, outcome, identifier or "", reason or "").
 
     The file must be opened with encoding utf-8 and newline=""; the mark that tells spreadsheets UTF-8 is written here.
     """
@@ -27,8 +27,8 @@ def open_receipt(file: TextIO, columns: list[str], format_url: Callable[[str], s
     def write_line(line: ReceiptLine) -> None:
         row, outcome, identifier, reason = line
         url = format_url(identifier) if identifier else ""
-        cells = [row.number, outcome, defuse(identifier), url, defuse(reason)]
-        writer.writerow([*cells, *map(defuse, row.texts)])
+        cells = ["" if row is None else row.number, outcome, defuse(identifier), url, defuse(reason)]
+        writer.writerow([*cells, *map(defuse, () if row is None else row.texts)])
 
     return write_line
 

@@ -157,8 +157,6 @@ class WritingCall(Call):
 
     async def make_key(self, key: str, digest: bytes | None) -> IdempotencyKey:
         request, principal = self.request, self.get_principal()
-        # One of an enterprise's keys may repeat for another; of the node's people each looks for himself, and is noted.
-        account = f"enterprise:{principal.enterprise_id}" if principal.kind == "enterprise" else principal.actor
         if digest is None:
             digest = make_digest(await request.body())
         whole = make_digest(
@@ -168,7 +166,8 @@ class WritingCall(Call):
             digest,
         )
         route, ring = name_action(request.scope), self.state.config.rules.key_ring
-        return IdempotencyKey(account, route, check_key(key), whole, ring)
+        # Each has his own: two programs of one firm may draw the same key, and one may be shown less than the other.
+        return IdempotencyKey(principal.actor, route, check_key(key), whole, ring)
 
 
 def make_call(

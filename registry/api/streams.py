@@ -8,7 +8,7 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -29,6 +29,7 @@ from registry.api.state import SERVER_SETTINGS
 from registry.api.targets import check_texts, get_rule_for_state, get_rule_for_writing, get_template_for_writing
 from registry.bulk import Wanted
 from registry.late_routes import LateRouter
+from registry.sign_in import Visit
 from registry.store import ANSWER_SECONDS
 from registry.store.records import PrefixRule
 from registry.store.streams import fetch_chunk, insert_stream, lock_stream, store_chunk
@@ -46,6 +47,7 @@ from registry.streams import (
     read_lines,
     tell,
 )
+from registry.tokens import authenticate_bearer
 from schemas.errors import Conflict, InvalidInput, ServiceError, TooLarge
 from schemas.native_bodies import STREAM_TYPE, Action
 
@@ -86,10 +88,21 @@ class _Stream:
         if not lines:
             return None
         async with self._connect() as conn:
+            if self.chunk:
+                await self._identify_again(conn)
             outcomes = await self._find_or_carry_out(conn, lines)
         self.row, self.chunk = lines[-1].row, self.chunk + 1
         count(outcomes, self.counts)
         return outcomes
+
+    async def _identify_again(self, conn: Connection) -> None:
+        """Who sent it may have lost his key or his rights since; raises Unauthenticated or Forbidden."""
+        call = self.call
+        visit = Visit(call.state.now(), call.address)
+        header = call.request.headers.get("authorization")
+        principal = await authenticate_bearer(conn, call.state.config.rules.key_ring, header, visit)
+        principal.check_scope("write")
+        self.call = replace(call, principal=principal)
 
     @asynccontextmanager
     async def _connect(self) -> AsyncIterator[Connection]:

@@ -29,7 +29,7 @@ _OWNED = (
     " WHERE sandbox_of = coalesce(a.enterprise_id, k.enterprise_id)) w JOIN prefixes p USING (prefix_id)) o ON true"
 )
 _OF_KEY = f"{_COLUMNS} FROM access_keys k LEFT JOIN accounts a ON false{_OWNED} WHERE k.access_key = $1"
-_OF_ACCOUNT = f"{_COLUMNS} FROM accounts a LEFT JOIN access_keys k ON false{_OWNED} WHERE a.account_id = $1"
+_OF_ACCOUNT = f"{_COLUMNS} FROM accounts a LEFT JOIN access_keys k ON false{_OWNED} WHERE a."
 _OF_SESSION = (
     f"{_COLUMNS}, s.session_id, s.seen, s.expires AS session_expires, s.ended FROM sessions s"
     " LEFT JOIN accounts a ON a.account_id = s.account_id LEFT JOIN access_keys k ON k.access_key = s.access_key"
@@ -74,7 +74,13 @@ async def find_key_holder(conn: Connection, access_key: str) -> Holder | None:
 
 
 async def find_account_holder(conn: Connection, account_id: int) -> Holder | None:
-    row = await conn.fetchrow(_OF_ACCOUNT, account_id)
+    row = await conn.fetchrow(f"{_OF_ACCOUNT}account_id = $1", account_id)
+    return Holder(**row) if row else None
+
+
+async def find_name_holder(conn: Connection, user_name_key: str) -> Holder | None:
+    """Of an account by its folded name."""
+    row = await conn.fetchrow(f"{_OF_ACCOUNT}user_name_key = $1", user_name_key)
     return Holder(**row) if row else None
 
 

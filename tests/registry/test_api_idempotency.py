@@ -83,6 +83,17 @@ async def test_a_refusal_is_repeated_too_even_if_it_would_succeed_by_now(world: 
     assert again.headers["Content-Type"] == "application/problem+json"
 
 
+async def test_two_programs_of_one_firm_that_draw_the_same_key_get_their_own_answers(world: World) -> None:
+    """One may write and not read: it is not shown what the other is."""
+    made = (await world.ask("POST", f"{V1}/keys", {"note": "line 2", "scopes": ["write"]})).json
+    world.keys["line 2"] = f"{made['access_key']}.{made['secret_key']}"
+    first, second = await create(world, "17", body("p17")), await create(world, "17", body("q17"), who="line 2")
+    assert (first.status, second.status) == (201, 201)
+    assert (await create(world, "17", body("q17"))).json["code"] == "idempotency_key_reused"
+    same = await create(world, "18", body("p18")), await create(world, "18", body("p18"), who="line 2")
+    assert [reply.json.get("code") for reply in same] == [None, "identifier_taken"]
+
+
 async def test_keys_of_different_accounts_and_routes_are_strangers(world: World) -> None:
     first = await create(world, "shared", body("own"))
     other = await create(world, "shared", body("own", prefix=TOFU), who="tofu")

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from registry import streams
+from registry.api import streams as api_streams
 from schemas.resolution_log import ClientClass, Outcome
 from tests.registry.api_world import PUMP, TOFU, Reply, World, open_world
 
@@ -187,6 +188,32 @@ async def test_the_same_stream_sent_many_times_at_once_has_one_effect(
     replies = await asyncio.gather(*sent)
     assert {reply.body for reply in replies} == {replies[0].body}
     assert read(replies[0])[1]["registered"] == 9
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_a_stream_ends_with_the_key_that_began_it_and_keeps_what_was_answered(
+    world: World, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+) -> None:
+    """Revoked with its second chunk; the same stream of another key goes on after it."""
+    monkeypatch.setattr(streams, "CHUNK_ROWS", 3)
+    made = (await world.ask("POST", f"{V1}/keys", {"note": "to be revoked"})).json
+    world.keys["lost"] = f"{made['access_key']}.{made['secret_key']}"
+    body, query = pack(*(make(f"R-{dry_run}-{n}") for n in range(9))), f"&template=pump-1&dry_run={dry_run}".lower()
+    carry_out, chunks = api_streams.carry_out, 0
+
+    async def revoke_meanwhile(*given: Any, **named: Any) -> Any:
+        nonlocal chunks
+        chunks += 1
+        if chunks == 2:
+            await pool.execute("UPDATE access_keys SET revoked = now() WHERE access_key = $1", made["access_key"])
+        return await carry_out(*given, **named)
+
+    monkeypatch.setattr(api_streams, "carry_out", revoke_meanwhile)
+    *lines, last = map(json.loads, (await send(world, "create", body, query, who="lost")).body.splitlines())
+    assert ([line["outcome"] for line in lines], last["error"]["code"]) == (["registered"] * 6, "key_wrong")
+    if not dry_run:
+        _, counts = read(await send(world, "create", body, query))
+        assert (counts["unchanged"], counts["registered"]) == (6, 3)
 
 
 async def test_another_stream_under_the_same_key_is_refused(world: World) -> None:

@@ -16,8 +16,18 @@ import asyncpg
 import pytest
 from asyncpg import Connection
 
+from registry.accounts import NewAccount, add_account
 from registry.import_plan import ImportOptions
-from registry.jobs import clear_old_jobs, create_import, find_upload, get_job, run_import, write_job_receipt
+from registry.jobs import (
+    clear_old_jobs,
+    create_import,
+    find_upload,
+    format_job_error,
+    get_job,
+    run_import,
+    write_job_receipt,
+)
+from registry.keys import add_key
 from registry.row_reader import ReaderDied
 from registry.store.changes import Act
 from registry.store.jobs import Job, cancel_job
@@ -25,6 +35,7 @@ from registry.store.records import PrefixRule
 from schemas.errors import InvalidInput, NotFound
 from schemas.templates import Template, bind_template, format_template, parse_template
 from tests.registry.issuing_world import make_prefix
+from tests.registry.people import RULES, order
 
 DATA = Path(__file__).parents[2] / "data"
 HEADER, REST = "产品编码,型号,批次,生产日期", "WQ15,B240102,2024-01-02"
@@ -259,21 +270,43 @@ async def test_a_cancelled_job_stops_and_keeps_what_is_done(
     assert count == job.counts["registered"] == job.rows_done
 
 
-async def test_a_job_ends_when_its_prefix_is_stopped_and_keeps_what_is_done(conn: Connection, tmp_path: Path) -> None:
-    """Here with its first chunk, so that the second is the first to be refused."""
-    target = await make_target(conn, "88.101.59", DATA / "products-pump-works.template.json")
+# what happens → the prefix of the job, how it is done, what the job says
+ENDS = {
+    "the prefix is stopped": ("88.101.59", "prefixes SET state = 0 WHERE prefix = '88.101.59'", "prefix_not_enabled"),
+    "the key is revoked": ("88.101.60", "access_keys SET revoked = now()", "job_starter_ended"),
+    "the key may only read": ("88.101.61", "access_keys SET scopes = '{read}'", "job_starter_ended"),
+    "the account is disabled": ("88.101.62", "accounts SET disabled = now()", "job_starter_ended"),
+}
+
+
+@pytest.mark.parametrize("what", ENDS)
+async def test_a_job_ends_with_the_right_to_write_and_keeps_what_is_done(
+    conn: Connection, tmp_path: Path, what: str
+) -> None:
+    """Here with its first chunk, so that the second is the first to be refused; the receipt says why it ends."""
+    prefix, statement, code = ENDS[what]
+    target = await make_target(conn, prefix, DATA / "products-pump-works.template.json")
+    actor = f"key:{(await add_key(conn, order(), None))[0]}"
+    if "account" in what:
+        clerk = NewAccount("clerk", ["operator"], password="Sluice-Gate-2026!")
+        actor = f"account:{(await add_account(conn, RULES.key_ring, order(), clerk)).user_name}"
+    table = tmp_path / "many.csv"
+    table.write_text("\n".join([HEADER, *(f"N{n},{REST}" for n in range(3_000))]), encoding="utf-8")
+    options = ImportOptions(identifier_column="产品编码")
+    job_id = await create_import(conn, tmp_path, table, target, "many.csv", Act(actor, datetime.now(UTC)), options)
     await conn.execute(
-        "CREATE FUNCTION pg_temp.stop() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN UPDATE prefixes SET state = 0 WHERE prefix = '88.101.59'; RETURN NULL; END $$"
+        "CREATE OR REPLACE FUNCTION pg_temp.stop() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN UPDATE {statement}; RETURN NULL; END $$"
     )
     await conn.execute("CREATE TRIGGER stop AFTER INSERT ON job_chunks EXECUTE FUNCTION pg_temp.stop()")
-    table = tmp_path / "many.csv"
-    table.write_text("\n".join([HEADER, *(f"N{n},{REST}" for n in range(6_000))]), encoding="utf-8")
-    job = await run(conn, tmp_path, target, table, ImportOptions(identifier_column="产品编码"))
+    job = await run_import(conn, tmp_path, job_id)
     await conn.execute("DROP TRIGGER stop ON job_chunks")
-    assert (job.state, job.error and job.error["code"]) == ("failed", "prefix_not_enabled")
+    assert job is not None and (job.state, job.error and job.error["code"]) == ("failed", code)
     count = await conn.fetchval("SELECT count(*) FROM records WHERE prefix_id = $1", target[0].prefix_id)
-    assert 0 < count == job.counts["registered"] == job.rows_done < 6_000
+    assert 0 < count == job.counts["registered"] == job.rows_done < 3_000
+    *lines, last = await read_receipt(conn, tmp_path, job)
+    assert (len(lines), last["row"], last["outcome"]) == (count, "", "failed")
+    assert last["reason"] == format_job_error(job, "zh")
 
 
 async def test_two_processes_never_run_one_job(conn: Connection, database_url: str, tmp_path: Path) -> None:
