@@ -131,7 +131,7 @@ class SupervisorWatch:
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._path = find_book(settings.run_dir, "supervisor")
         self._book, self._memory = read_book(self._path), Memory()
-        self._began = time.time()
+        self._said = time.time()  # when the agent said something last; a new one begins without a word
 
     def start(self) -> None:
         self._thread.start()
@@ -150,9 +150,9 @@ class SupervisorWatch:
         stats = read_stats(self._settings.stats_dir)
         deaths = {name: number for name, number in sum_deaths(stats).items() if name == "agent"}
         conditions = list(check_restarts(deaths, self._memory, now))
-        said = max(stats.get("agent", {}).get("written", 0.0), self._began)
-        if self._is_agent_ours() and now - said > AGENT_SILENT_SECONDS:
-            conditions.append(Condition("agent_silent", "", {"seconds": int(now - said)}))
+        self._said = max(stats.get("agent", {}).get("written", 0.0), self._said)
+        if self._is_agent_ours() and now - self._said > AGENT_SILENT_SECONDS:
+            conditions.append(Condition("agent_silent", "", {"seconds": int(now - self._said)}))
         if conditions or self._book.alarms or self._book.unsent:
             tell(self._settings, self._book, conditions, now)
             write_book(self._path, self._book)

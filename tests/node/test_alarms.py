@@ -454,10 +454,16 @@ def test_the_supervisor_tells_of_an_agent_that_hangs_or_dies(make_settings: Make
     now = time.time()
     watch._look(now + 30)  # type: ignore[attr-defined]
     assert list_open(settings.run_dir) == []
-    watch._look(now + 61)  # type: ignore[attr-defined]
+    agent = StatsFile(settings.stats_dir, "agent")
+    agent.write({"written": now + 50})
+    watch._look(now + 51)  # type: ignore[attr-defined]
+    agent.remove()
+    watch._look(now + 100)  # type: ignore[attr-defined]
+    assert list_open(settings.run_dir) == [], "its successor has not said a word yet"
+    watch._look(now + 111)  # type: ignore[attr-defined]
     assert [alarm.cause for alarm in list_open(settings.run_dir)] == ["agent_silent"]
     StatsFile(settings.stats_dir, "supervisor-node").write({"deaths": {"agent": 3, "registry": 9}})
-    watch._look(now + 70)  # type: ignore[attr-defined]
+    watch._look(now + 120)  # type: ignore[attr-defined]
     assert [a.key for a in list_open(settings.run_dir)] == [("agent_silent", ""), ("worker_restarting", "agent")]
     by_the_agent = check_machine(read_stats(settings.stats_dir), {}, Memory(), settings)
     assert not [c for c in by_the_agent if c.subject == "agent"], "told once, by the supervisor"
