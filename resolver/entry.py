@@ -6,7 +6,7 @@ Small on purpose: a resolver keeps as many as fit in its memory.
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from resolver.plain_tail import encode_plain_tail
+from resolver.plain_tail import encode_plain_tail, encode_plain_values
 from resolver.rest_json import encode_tail
 from schemas.handle_values import encode_values
 from schemas.records import Record, RecordState, unpack
@@ -99,19 +99,23 @@ class Entry:
         return self._handle_tail if self._handle_tail is not None else self._make_handle_tail()
 
     def _make_rest_tail(self) -> bytes:
-        tail = None
-        if self.template is not None and self.outcome is Outcome.FOUND and not self.note:
-            tail = encode_plain_tail(self.packed, self.template, self.changed)
+        tail = self._encode_plain(encode_plain_tail)
         self._rest_tail = encode_tail(self._list_tail_values()) if tail is None else tail
         if self.grew is not None:
             self.grew(len(self._rest_tail) + _TEXT_BYTES)
         return self._rest_tail
 
     def _make_handle_tail(self) -> bytes:
-        self._handle_tail = encode_values(self._list_tail_values() or [])
+        tail = self._encode_plain(encode_plain_values)
+        self._handle_tail = encode_values(self._list_tail_values() or []) if tail is None else tail
         if self.grew is not None:
             self.grew(len(self._handle_tail) + _TEXT_BYTES)
         return self._handle_tail
+
+    def _encode_plain(self, encode: Callable[[bytes, Template, int], bytes | None]) -> bytes | None:
+        if self.template is None or self.outcome is not Outcome.FOUND or self.note:
+            return None
+        return encode(self.packed, self.template, self.changed)
 
     def answer(
         self,

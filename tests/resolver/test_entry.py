@@ -1,4 +1,4 @@
-"""One cached answer: its forms, what the short way to JSON may and may not do, and what it weighs."""
+"""One cached answer: its forms, what the short way to answers may and may not do, and what it weighs."""
 
 import time
 import tracemalloc
@@ -11,11 +11,20 @@ from hypothesis import strategies as st
 
 from resolver.cache import Fill, RecordCache
 from resolver.entry import Entry, make_entry
-from resolver.plain_tail import encode_plain_tail
+from resolver.plain_tail import encode_plain_tail, encode_plain_values
 from resolver.prefixes import Lookup, Prefix, PrefixTable
 from resolver.rest_json import encode_tail
 from schemas.handle_bytes import Reader
-from schemas.handle_values import Admin, KeyRecord, decode_values, encode_admin, encode_key, encode_vlist, make_rsa_key
+from schemas.handle_values import (
+    Admin,
+    KeyRecord,
+    decode_values,
+    encode_admin,
+    encode_key,
+    encode_values,
+    encode_vlist,
+    make_rsa_key,
+)
 from schemas.records import RecordState, pack_texts, pack_values
 from schemas.resolution_log import Outcome
 from schemas.templates import Item, Template, Visibility
@@ -37,7 +46,7 @@ texts = st.lists(
 
 
 @given(texts)
-def test_the_short_way_to_json_gives_what_the_long_one_gives(values: list[tuple[int, str, str]]) -> None:
+def test_the_short_way_gives_what_the_long_one_gives(values: list[tuple[int, str, str]]) -> None:
     alike = [(index, value_type, text[::-1] + "%b") for index, value_type, text in values]
     for packed in (pack_texts(7, values), pack_texts(7, alike)):
         entry = make_entry(1, TEMPLATE, RecordState.LIVE, CHANGED, packed, "")
@@ -45,6 +54,9 @@ def test_the_short_way_to_json_gives_what_the_long_one_gives(values: list[tuple[
         short = encode_plain_tail(packed, TEMPLATE, CHANGED)
         assert short in (None, long)
         assert entry.rest_tail() == long
+        long_values = encode_values(entry.answer().values)
+        assert encode_plain_values(packed, TEMPLATE, CHANGED) in (None, long_values)
+        assert entry.handle_tail() == long_values
         assert orjson.loads(b'{"handle":"x' + long)["values"] is not None
 
 
@@ -56,6 +68,9 @@ def test_the_short_way_takes_the_commonest_records() -> None:
         tail = encode_plain_tail(packed, TEMPLATE, CHANGED)
         assert tail is not None and b"hidden" not in tail
         assert [v["data"]["value"] for v in orjson.loads(b'{"handle":"x' + tail)["values"][2:]] == [text, "x y"]
+        encoded = encode_plain_values(packed, TEMPLATE, CHANGED)
+        assert encoded is not None and b"hidden" not in encoded
+        assert [v.data for v in decode_values(Reader(encoded))[2:]] == [text.encode(), b"x y"]
 
 
 def test_a_template_that_was_replaced_is_not_remembered() -> None:
