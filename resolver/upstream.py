@@ -225,9 +225,9 @@ class Upstream:
         except (ValueError, RecursionError) as error:  # foreign bytes that are no answer
             answer = UpstreamAnswer(ResponseCode.ERROR, message=f"the upstream's answer cannot be read: {error}"[:200])
         finally:
-            failed = answer.response_code in (ResponseCode.ERROR, ResponseCode.SERVER_TOO_BUSY)
-            self._breaker.report(not failed, self._clock())
-        if not failed:
+            # What cannot be read is an answer, too: five odd identifiers must not close the way for all others.
+            self._breaker.report(answer.response_code != ResponseCode.SERVER_TOO_BUSY, self._clock())
+        if answer.response_code not in (ResponseCode.ERROR, ResponseCode.SERVER_TOO_BUSY):
             self._cache.keep(key, answer, self._clock() + self._choose_ttl(answer))
         return answer
 

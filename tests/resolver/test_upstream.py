@@ -321,6 +321,24 @@ async def test_after_failures_nobody_waits_until_a_probe_succeeds(elsewhere: Els
         assert not upstream.is_open
 
 
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (414, b"<html>URI too long</html>"),  # of a proxy before it
+        (500, {"responseCode": 2, "message": "the server of that prefix does not answer"}),
+    ],
+)
+async def test_questions_it_cannot_answer_keep_nobody_from_asking_others(
+    elsewhere: Elsewhere, status: int, answer: Any
+) -> None:
+    elsewhere.status, elsewhere.answer = status, answer
+    async with open_upstream(elsewhere) as upstream:
+        for number in range(8):
+            assert (await upstream.resolve(b"10.1000/%d" % number, [], [])).response_code == ResponseCode.ERROR
+        elsewhere.status, elsewhere.answer = 200, FOUND
+        assert (await upstream.resolve(b"10.1000/r", [], [])).response_code == ResponseCode.SUCCESS
+
+
 def test_only_one_probe_at_a_time() -> None:
     breaker = CircuitBreaker(2, 10)
     breaker.report(False, 0)
