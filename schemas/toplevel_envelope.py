@@ -156,7 +156,7 @@ def parse_claims(headers: Mapping[str, str]) -> Claims:
         raise EnvelopeRefused("E201", IDEMPOTENCY) from None
     key_id = headers.get(KEY) or headers.get(KEY.lower()) or ""
     return Claims(
-        get(APP), get(PREFIX), key_id[:64], int(time_text), nonce.lower(), algorithm,
+        get(APP), get(PREFIX), key_id[:64], int(time_text), nonce, algorithm,
         get(DIGEST), signature, key,
     )  # fmt: skip
 

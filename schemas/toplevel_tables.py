@@ -13,6 +13,7 @@ from datetime import date, datetime
 from hashlib import sha256
 from ipaddress import ip_address
 from typing import Any, Literal, NamedTuple
+from uuid import UUID
 
 from schemas.certificates import check_uscc
 from schemas.days import get_day, get_working_day, list_months
@@ -65,6 +66,7 @@ class Table:
     daily: bool = False
     monthly: bool = False
     below: bool = False  # the rows' `prefix` stands below the node's, not equal to it
+    own: bool = False  # the rows' `prefix` is the node's
     lines: bool = False  # NDJSON instead of one document
     form: bool = False  # multipart: the document, and the file it names; of a month that is over
 
@@ -100,6 +102,13 @@ def _is_uscc(value: object) -> bool:
     try:
         return isinstance(value, str) and check_uscc(value) == value
     except InvalidInput:
+        return False
+
+
+def _is_uuid(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(UUID(value))
+    except ValueError:
         return False
 
 
@@ -139,6 +148,7 @@ _FORMS: dict[str, Callable[[object], bool]] = {
     "address": _is_address,
     "host": lambda value: isinstance(value, str) and bool(_NAMES.fullmatch(value)),
     "uscc": _is_uscc,
+    "uuid": _is_uuid,
     "prefix": _is_prefix,
     "prefixes": lambda value: isinstance(value, list) and all(map(_is_prefix, value)),
     "handle": _is_handle,
@@ -357,6 +367,14 @@ _VERIFIED = (
     Column("town", "text", False), Column("namingCompliance", "flag", False),
 )  # fmt: skip
 
+# What every message and every heartbeat says beside what tells it apart.
+ENVELOPE = (Column("batchId", "uuid"), Column("watermark", "count", False))
+HEARTBEAT = (
+    Column("version", "text"), Column("uptimeSec", "count"), Column("queueDepth", "count"),
+    Column("lastClosedDay", "day", False), Column("clockMs", "count"), Column("routesHash", "text"),
+    Column("health", "text"),
+)  # fmt: skip
+
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
@@ -366,7 +384,7 @@ TABLES: dict[str, Table] = {
         Table("T2", "PUT", "/routes/self", 50, ("prefix", "encodingType", "ipType", "ip"), _ROUTE, (_check_route,)),
         Table("T3", "POST", "/stats/node", 1, ("prefix",),
               (*_ANSWERS, Column("entNew", "count"), Column("entTotal", "count")),
-              (_check_answers, _check_enterprises), daily=True),
+              (_check_answers, _check_enterprises), daily=True, own=True),
         Table("T4", "POST", "/metadata/node", 500, ("handle",), _TEMPLATE, (_check_items,)),
         Table("T5", "POST", "/apps/node", 1_000, ("name",), _APPLICATION, monthly=True),
         Table("T6", "POST", "/entities/enterprises", 500, ("crtCode",), (*_FIRM, *_VERIFIED),
@@ -387,7 +405,7 @@ TABLES: dict[str, Table] = {
               (Column("prefix", "prefix"), *_APPLICATION, Column("recursionIp", "address", False),
                Column("recursionPort", "port", False)), (_check_recursion,), monthly=True, below=True),
         Table("T11", "POST", "/metadata/enterprises", 500, ("handle",), _TEMPLATE, (_check_items,)),
-        Table("M1", "POST", "/monitor/daily", 1, ("prefix",), _MONITOR, (_check_monitor,), daily=True),
+        Table("M1", "POST", "/monitor/daily", 1, ("prefix",), _MONITOR, (_check_monitor,), daily=True, own=True),
         Table("M2", "POST", "/monitor/daily", 2_000, ("prefix",), _MONITOR, (_check_monitor,), daily=True,
               below=True),
         Table("M3", "POST", "/monitor/events", 1, ("eventId",),
@@ -418,17 +436,23 @@ def judge_row(table: Table, row: object, shr_prefix: str, period: str) -> list[P
     """What is wrong with one row; forms first, and only rows of good form are judged by the rules."""
     if not isinstance(row, dict):
         return [Problem("E102", "row")]
-    problems = [problem for column in table.columns if (problem := _judge_column(column, row))]
+    problems = judge_columns(table.columns, row)
     if problems:
         return problems
     problems = [problem for rule in table.rules for problem in rule(row)]
     prefix = row.get("prefix") or (row["handle"].partition("/")[0] if "handle" in row else "")
     if prefix and not (prefix.startswith(f"{shr_prefix}.") or (prefix == shr_prefix and not table.below)):
         problems.append(Problem("E302", "prefix"))
+    elif table.own and prefix != shr_prefix:
+        problems.append(Problem("E303", "prefix"))
     for name, is_of in (("day", table.daily), ("month", table.monthly)):
         if is_of and name in row and row[name] != period:
             problems.append(Problem("E505", name))
     return problems
+
+
+def judge_columns(columns: Iterable[Column], row: Row) -> list[Problem]:
+    return [problem for column in columns if (problem := _judge_column(column, row))]
 
 
 def _judge_column(column: Column, row: Row) -> Problem | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from schemas.toplevel_form import File
+from schemas.toplevel_tables import TABLES
 
 SCHEMA = Path(__file__).with_name("schema.sql")
 FILE_NAME = "book.sqlite"
@@ -168,11 +169,16 @@ def replace_rows(book: Book, key: MessageKey, rev: int, rows: dict[str, dict[str
 
 
 def fetch_rows(book: Book, table_name: str, period: str | None, prefix: str | None = None) -> list[dict[str, Any]]:
-    """The rows of a table, as they were received; of all periods and prefixes where none is named."""
+    """The rows of a table, as they were received; of all periods and prefixes where none is named.
+
+    A row that came in two parts, since they were cut otherwise, is that of the higher revision. Not so in T9, where it
+    is two events.
+    """
     rows = book.execute(
-        "SELECT document FROM rows WHERE table_name = ?1 AND (?2 IS NULL OR period = ?2)"
-        " AND (?3 IS NULL OR prefix = ?3) ORDER BY prefix, period, part, row_key",
-        (table_name, period, prefix),
+        "SELECT document FROM (SELECT *, row_number() OVER (PARTITION BY prefix, period, row_key, iif(?4, part, 0)"
+        " ORDER BY rev DESC, part) AS place FROM rows WHERE table_name = ?1 AND (?2 IS NULL OR period = ?2)"
+        " AND (?3 IS NULL OR prefix = ?3)) WHERE place = 1 ORDER BY prefix, period, part, row_key",
+        (table_name, period, prefix, TABLES[table_name].lines),
     )
     return [json.loads(row["document"]) for row in rows]
 

@@ -31,11 +31,13 @@ from schemas.toplevel_envelope import (
 )
 from schemas.toplevel_form import File, decode_form
 from schemas.toplevel_tables import (
+    ENVELOPE,
     MAX_REPORT_BYTES,
     TABLES,
     Problem,
     Table,
     format_row_key,
+    judge_columns,
     judge_period,
     judge_rows,
 )
@@ -98,7 +100,7 @@ def authenticate(book: Book, received: Received) -> None:
     else:
         raise CallRefused(UNAUTHORISED, (-1, problem))
     with store.transaction(book):
-        fresh = store.take_nonce(book, claims.app, claims.nonce, at_ms, at_ms - NONCE_SECONDS * 1000)
+        fresh = store.take_nonce(book, claims.app, claims.nonce.lower(), at_ms, at_ms - NONCE_SECONDS * 1000)
         if fresh:
             store.retire_older_keys(book, claims.app, key.key_id)
     if not fresh:
@@ -181,6 +183,9 @@ def read_key(document: dict[str, Any], table: Table, received: Received) -> tupl
     part, parts, rev = (number if type(number) is int else -1 for number in numbers)
     if not (1 <= part <= parts <= MAX_PARTS and rev >= 0):
         raise CallRefused(MALFORMED, (-1, Problem("E108", "part")))
+    wrong = judge_columns(ENVELOPE, document)
+    if wrong:
+        raise CallRefused(MALFORMED, (-1, wrong[0]))
     return MessageKey(prefix, table.name, str(document["period"]), part), rev, parts
 
 

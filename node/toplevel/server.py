@@ -3,7 +3,7 @@
 import asyncio
 import ipaddress
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,10 +32,11 @@ from schemas.days import get_day
 from schemas.signatures import KeyRefused, check_public_key, format_key_id
 from schemas.texts import choose_language
 from schemas.toplevel_envelope import BASE_PATH, EnvelopeRefused, parse_claims
-from schemas.toplevel_tables import CURRENT, REPORT_TYPES, TABLES, Problem, reconcile
+from schemas.toplevel_tables import CURRENT, HEARTBEAT, REPORT_TYPES, TABLES, Problem, Table, judge_columns, reconcile
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 TASK_STATES = ("done", "failed")
+LAST = 2**63 - 1  # the greatest number of a decision
 
 
 def read_clock() -> datetime:
@@ -149,6 +150,7 @@ async def _serve_call(request: Request, path: str) -> Response:
     app = request.headers.get("X-Tln-App", "")[:100]
     try:
         received = _believe(state, request, body, told)
+        _check_media_type(request, find_tables(received.method, f"/{path}"))
         state.number += 1
         number = state.number
         if is_turn(told.fail_every, number):
@@ -192,6 +194,14 @@ def _believe(state: State, request: Request, body: bytes, told: Behaviour) -> Re
     return received
 
 
+def _check_media_type(request: Request, tables: Sequence[Table]) -> None:
+    """What the tables of an address travel as; raises CallRefused."""
+    for table in tables[:1]:
+        wanted = "multipart/form-data" if table.form else "application/x-ndjson" if table.lines else "application/json"
+        if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != wanted:
+            raise CallRefused(415, (-1, Problem("E102", "Content-Type")))
+
+
 def _answer(state: State, received: Received, path: str, told: Behaviour) -> Reply:
     """One call that is believed; raises CallRefused."""
     tables = find_tables(received.method, path)
@@ -216,7 +226,7 @@ def _answer_question(state: State, received: Received, where: tuple[str, str], t
         return Reply(200, {"tasks": store.fetch_tasks(state.book, prefix, "open") * times})
     if where == ("entities", "enterprises/decisions"):
         since = query.get("since", "0")
-        decisions = store.fetch_decisions(state.book, prefix, int(since) if since.isdecimal() else 0)
+        decisions = store.fetch_decisions(state.book, prefix, min(int(since[:20]), LAST) if since.isdecimal() else 0)
         return Reply(200, {"decisions": decisions * times, "serverTime": received.at_ms})
     if where[0] == "recon" and where[1] in TABLES:
         period = unquote(query.get("period", CURRENT))
@@ -241,6 +251,9 @@ def _take_heartbeat(state: State, received: Received, told: Behaviour) -> Reply:
     document = _read_document(received)
     if len(received.body) > 1_024:
         raise CallRefused(413, (-1, Problem("E104", "body")))
+    wrong = judge_columns(HEARTBEAT, document)
+    if wrong:
+        raise CallRefused(400, *((-1, problem) for problem in wrong))
     store.note_heartbeat(state.book, received.claims.prefix, document, received.at_ms)
     tasks = store.fetch_tasks(state.book, received.claims.prefix, "open") * (2 if told.double_every else 1)
     return Reply(200, make_receipt([], 1, 1, received.at_ms) | {"tasks": tasks})

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,8 @@ def make_call(table: str, rows: list[dict[str, Any]], **more: Any) -> Call:
     envelope = Envelope(table, PREFIX, given.pop("period"), str(uuid4()), rows, **given)
     body = encode_lines(envelope) if TABLES[table].lines else encode_envelope(envelope)
     path = TABLES[table].path.format(prefix=rows[0].get("prefix", "") if rows else "")
-    return Call(TABLES[table].method, path, PREFIX, body)
+    media_type = "application/x-ndjson" if TABLES[table].lines else "application/json"
+    return Call(TABLES[table].method, path, PREFIX, body, media_type)
 
 
 async def say(above: Above, table: str, *rows: dict[str, Any], **more: Any) -> Answer:
@@ -90,6 +92,7 @@ ROWS: list[tuple[str, dict[str, Any], str, str]] = [
     ("T8", make_firm_row(1, asked=1001) | {"sources": [{"ip": f"{n}", "count": 1} for n in range(1001)]}, "E511",
      "sources"),
     ("T3", make_firm_row(1) | {"prefix": PREFIX, "entNew": 2, "entTotal": 1}, "E504", "entTotal"),
+    ("T3", make_firm_row(1) | {"entNew": 1, "entTotal": 1}, "E303", "prefix"),
     ("T8", make_firm_row(1) | {"rangeMinted": "11"}, "E102", "rangeMinted"),
     ("T1", OPERATOR | {"crtCode": "nonsense"}, "E506", "crtCode"),
     ("T1", OPERATOR | {"orgAddr": {}}, "E101", "orgAddr.province"),
@@ -160,19 +163,42 @@ async def test_messages_that_break_the_envelope_are_refused_whole(
     garbage = Call("POST", "/stats/node", PREFIX, b"[1")
     assert read_code(await above.toplevel.call(garbage, START)) == (400, "E104", "rows")
     monkeypatch.setattr(receiving, "MAX_UNPACKED_BYTES", 1_000_000)
-    bomb = Call("POST", "/master", PREFIX, gzip.compress(bytes(1_000_001)), encoding="gzip")
+    bomb = Call("POST", "/master", PREFIX, gzip.compress(bytes(1_000_001)), "application/x-ndjson", "gzip")
     assert read_code(await above.toplevel.call(bomb, START)) == (400, "E104", "rows")
     nowhere = Call("POST", "/nowhere", PREFIX, b"{}")
     assert read_code(await above.toplevel.call(nowhere, START)) == (404, "E601", "path")
+    plain = replace(make_call("T8", [good]), content_type="text/plain")
+    assert read_code(await above.toplevel.call(plain, START)) == (415, "E102", "Content-Type")
+    document = json.loads(make_call("T8", [good]).body)
+    for name, value, code in (("batchId", None, "E101"), ("batchId", "x", "E102"), ("watermark", "x", "E102")):
+        call = replace(make_call("T8", [good]), body=json.dumps(document | {name: value}).encode())
+        assert read_code(await above.toplevel.call(call, START)) == (400, code, name)
 
 
-async def test_a_call_is_believed_only_from_who_may_make_it(above: Above) -> None:
+async def test_what_is_asked_or_said_beside_reports_is_judged_too(above: Above) -> None:
+    beat = {"version": "1", "uptimeSec": 1, "queueDepth": 0, "lastClosedDay": None, "clockMs": 1, "routesHash": "x",
+            "health": "ok"}  # fmt: skip
+    for changed, status in (
+        ({}, 200),
+        ({"uptimeSec": -1}, 400),
+        ({"health": None}, 400),
+        ({"version": "1" * 999}, 413),
+    ):
+        call = Call("POST", "/heartbeat", PREFIX, json.dumps(beat | changed).encode())
+        assert (await above.toplevel.call(call, START)).status == status, changed
+    for since in ("", "x", "0", "9" * 30):
+        call = Call("GET", f"/entities/enterprises/decisions?since={since}", PREFIX)
+        assert (await above.toplevel.call(call, START)).status == 200, since
+
+
+async def test_a_call_is_believed_only_from_who_may_make_it(above: Above, monkeypatch: pytest.MonkeyPatch) -> None:
     call = make_call("T2", [ROUTE | {"prefix": PREFIX}])
     key = str(uuid4())
 
     def sign(prefix: str = PREFIX, at_ms: int = int(START.timestamp() * 1000), **changed: str) -> dict[str, str]:
         signed = (call.method, f"/tln/v1{call.path}", call.body)
-        return make_headers(above.signer, prefix, signed, at_ms, key) | changed
+        headers = make_headers(above.signer, prefix, signed, at_ms, key) | {"Content-Type": call.content_type}
+        return headers | changed
 
     async def code(headers: dict[str, str]) -> tuple[int | None, str]:
         return read_code(await above.toplevel.send_unsigned(call, headers))[:2]
@@ -189,6 +215,11 @@ async def test_a_call_is_believed_only_from_who_may_make_it(above: Above) -> Non
     assert (await above.toplevel.send_unsigned(call, headers)).status == 200
     assert await code(headers) == (401, "E204"), "the same bytes again are a replay"
     assert (await above.toplevel.send_unsigned(call, sign())).status == 200, "the same message, signed anew, is not"
+    monkeypatch.setattr("secrets.token_hex", lambda size: "AB" * size)
+    assert (await above.toplevel.send_unsigned(call, sign())).status == 200, "a nonce is signed as it is written"
+    monkeypatch.setattr("secrets.token_hex", lambda size: "ab" * size)
+    assert await code(sign()) == (401, "E204"), "and the same number however it is written"
+    monkeypatch.undo()
     call = make_call("T2", [ROUTE | {"prefix": PREFIX, "tcp": 1}])
     assert await code(sign()) == (409, "E401"), "another message under the same key"
 
@@ -204,6 +235,18 @@ async def test_receipts_are_repeated_and_revisions_only_go_up(above: Above) -> N
     older = await say(above, "T8", make_firm_row(3, 9), rev=4, part=3, parts=3)
     assert (older.status, older.document and older.document["status"]) == (200, "ACCEPTED")
     assert make_firm_row(3) in above.rows("T8")
+
+
+@pytest.mark.parametrize(("day", "newest_first"), [("2026-11-11", False), ("2026-11-12", True)])
+async def test_a_row_that_was_cut_into_another_part_is_there_once(day: str, newest_first: bool, above: Above) -> None:
+    rows = [make_firm_row(n) | {"day": day} for n in range(1, 4)]
+    said: list[tuple[list[dict[str, Any]], dict[str, int]]] = [
+        *(([row], {"part": at, "parts": 3}) for at, row in enumerate(rows, start=1)),
+        ([row | {"regTotal": 99} for row in rows], {"rev": 1}),
+    ]
+    for some, more in reversed(said) if newest_first else said:
+        assert (await say(above, "T8", *some, period=day, **more)).status == 200
+    assert [row["regTotal"] for row in above.rows("T8", day)] == [99, 99, 99]
 
 
 async def test_a_prefix_is_given_once_and_its_state_needs_it(above: Above) -> None:
