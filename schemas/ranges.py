@@ -36,10 +36,10 @@ def parse_range(first: str, last: str, checked: bool = False) -> tuple[str, int,
     if int(digits) > int(last_digits):
         raise InvalidInput("range_backwards", field="last", first=shorten(first), last=shorten(last))
     if checked:
-        for suffix, number in ((first, digits), (last, last_digits)):
+        for name, suffix, number in (("first", first, digits), ("last", last, last_digits)):
             expected = compute_check_character(number)
             if suffix[-1].upper() != expected:
-                raise InvalidInput("range_check_character", field="first", text=shorten(suffix), expected=expected)
+                raise InvalidInput("range_check_character", field=name, text=shorten(suffix), expected=expected)
     return head, len(digits), int(digits), int(last_digits)
 
 
