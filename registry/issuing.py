@@ -129,10 +129,9 @@ async def preview(conn: Connection, rule: PrefixRule, drafts: Sequence[Draft], *
     existing = await find_members(conn, rule, batch.keys)
     existing |= await fetch_records(conn, rule.prefix_id, batch.keys)
     seen = await conn.fetch("SELECT suffix_key, packed FROM previewed WHERE suffix_key = ANY($1::text[])", batch.keys)
-    fresh = [draft for key, draft in batch.first.items() if key not in existing]
     for row in seen:
         batch.preview_seen(row["suffix_key"], row["packed"], existing)
-    written = {format_suffix_key(draft.suffix, rule.folds_case) for draft in fresh} - existing.keys()
+    written = batch.first.keys() - existing.keys()
     results, overwritten = batch.judge(written, existing, update)
     now = {key: batch.first[key].packed for key in written} | {new.suffix_key: new.packed for new in overwritten}
     await conn.execute(
