@@ -543,16 +543,12 @@ def reconcile(table_name: str, rows: Iterable[Row]) -> Reconciled:
     return tally.finish()
 
 
-def make_merkle_root(leaves: Iterable[bytes]) -> str:
-    """SHA-256 tree as of RFC 9162 §2.1.1 over the sorted leaf hashes, as hexadecimal digits."""
-    return _make_root(map(_hash_leaf, leaves))
-
-
 def _hash_leaf(leaf: bytes) -> bytes:
     return sha256(b"\0" + leaf).digest()
 
 
 def _make_root(hashes: Iterable[bytes]) -> str:
+    """SHA-256 tree as of RFC 9162 §2.1.1 over the sorted leaf hashes, as hexadecimal digits."""
     level = sorted(hashes)
     if not level:
         return sha256(b"").hexdigest()

@@ -30,7 +30,7 @@ from schemas.handle_bodies import ResolutionRequest
 from schemas.signatures import digest, format_key_id, format_public_key, make_private_key
 from schemas.texts import TEXTS
 from schemas.toplevel_envelope import Envelope, encode_envelope, encode_lines, make_headers
-from schemas.toplevel_tables import CURRENT, TABLES, judge_row, make_merkle_root
+from schemas.toplevel_tables import CURRENT, TABLES, judge_row, reconcile
 from tests.node.command_line import run_here
 from tests.node.pdf_reading import read_cells
 from tests.node.toplevel_world import PREFIX, START, YESTERDAY, Above, make_firm_row, run_above
@@ -328,11 +328,11 @@ async def test_reconciliation_gives_count_sum_and_root_whatever_the_order(above:
 
 
 def test_a_merkle_root_depends_on_every_leaf_and_on_no_order() -> None:
-    leaves = [bytes((n,)) for n in range(7)]
-    roots = {make_merkle_root(leaves[:n]) for n in range(8)}
+    leaves: list[dict[str, object]] = [{"resolveReq": 1, "prefix": n} for n in range(7)]
+    roots = {reconcile("T8", leaves[:n]).root for n in range(8)}
     assert len(roots) == 8
-    assert make_merkle_root(leaves[::-1]) == make_merkle_root(leaves)
-    assert make_merkle_root([]) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert reconcile("T8", leaves[::-1]) == reconcile("T8", leaves)
+    assert reconcile("T8", []).root == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
 # The process and the commands -----------------------------------------------------------------------------------
