@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 import orjson
 from asyncpg import Connection
 
-from node.enterprise_nodes import list_problems, open_day, pick, read_revision, refuse
+from node.enterprise_nodes import get_prefix_id, list_problems, open_day, pick, read_revision, refuse
 from node.store import enterprise_node_files as store
 from node.store.enterprise_node_files import LogPlace
 from registry.principals import Principal
 from schemas.days import get_day
-from schemas.errors import Conflict, InvalidInput, NotFound, TooLarge
+from schemas.errors import Conflict, InvalidInput, TooLarge
 from schemas.ranges import parse_range
 from schemas.toplevel_envelope import encode_canonical
 from schemas.toplevel_tables import TABLES, Problem
@@ -159,8 +159,7 @@ async def take_master(conn: Connection, principal: Principal, body: bytes, now: 
     """A part of a day's rows of T9; what of a prefix that is not hosted here goes up. Raises ServiceError."""
     lines = read_lines(body, MAX_MASTER_ROWS + 1)
     head = next(lines, Line(1, {})).value
-    if principal.prefixes.get(str(head.get("prefix"))) is None:
-        raise NotFound("prefix_not_found", field="lines[1].prefix", prefix=str(head.get("prefix"))[:64])
+    get_prefix_id(principal, head)
     master = await asyncio.to_thread(read_master, head, lines, now)
     prefix_id = await open_day(conn, principal, head, master.day, now)
     counted = master.identifiers

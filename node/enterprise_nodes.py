@@ -112,11 +112,13 @@ def check_body(call: SignedCall, body: bytes) -> None:
 
 
 def get_prefix_id(principal: Principal, document: Mapping[str, Any]) -> int:
-    """The prefix a call is about must be the caller's own; raises NotFound."""
+    """The prefix a call is about must be the caller's own; raises InvalidInput if none is named, NotFound."""
     prefix = document.get("prefix")
-    prefix_id = principal.prefixes.get(prefix) if isinstance(prefix, str) else None
+    if not isinstance(prefix, str):
+        raise InvalidInput("ent_e101", field="prefix")
+    prefix_id = principal.prefixes.get(prefix)
     if prefix_id is None:
-        raise NotFound("prefix_not_found", field="prefix", prefix=str(prefix)[:64])
+        raise NotFound("prefix_not_found", field="prefix", prefix=prefix[:64])
     return prefix_id
 
 

@@ -297,7 +297,7 @@ TOLD: list[tuple[str, Any, int, str]] = [
     ("master", make_master(day="2999-01-01"), 400, "day"),
     ("master", make_master(day="2020-01-01"), 400, "enterprise_node_day_old"),
     ("master", make_master(prefix=OTHER), 404, "prefix_not_found"),
-    ("master", b"", 404, "prefix_not_found"),
+    ("master", b"", 400, "ent_e101"),
     ("master", b"\x1f\x8bnonsense", 400, "enterprise_node_packed"),
     ("master", gzip.compress(make_master(GOODS))[:-9], 400, "enterprise_node_packed"),
     ("master", make_master(b" " * 70_000, part=2), 413, "enterprise_node_too_long"),
