@@ -5,7 +5,6 @@ Decoding raises MalformedMessage and nothing else; what was decoded is encoded b
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import md5
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from struct import Struct
 
@@ -212,16 +211,6 @@ def format_address(address: bytes) -> str:
     if any(address[:12]) or address[12:15] == b"\0\0\0":
         return str(IPv6Address(address))
     return str(IPv4Address(address[12:]))
-
-
-def find_server_index(handle: bytes, hash_option: int, servers: int) -> int:
-    """Which of a site's servers holds a handle: the last 4 bytes of the MD5 of the folded part (3.4)."""
-    prefix, slash, suffix = handle.partition(b"/")
-    if not slash:
-        prefix, suffix = b"0.NA", handle
-    hashed = {HASH_BY_PREFIX: prefix, HASH_BY_SUFFIX: suffix}.get(hash_option, handle)
-    digest = md5(hashed.upper(), usedforsecurity=False).digest()  # bytes.upper folds ASCII only
-    return abs(int.from_bytes(digest[12:], "big", signed=True)) % servers
 
 
 # Key records (3.6)

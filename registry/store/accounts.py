@@ -55,7 +55,6 @@ class AccountSecrets:
     password_hash: str
     hashed_signin: bytes | None
     totp_secret: bytes | None
-    is_disabled: bool
 
 
 _ACCOUNT = (
@@ -115,8 +114,8 @@ async def has_account(conn: Connection) -> bool:
 
 async def find_secrets(conn: Connection, user_name_key: str) -> AccountSecrets | None:
     row = await conn.fetchrow(
-        "SELECT account_id, user_name, password_hash, hashed_signin, totp_secret, disabled IS NOT NULL AS is_disabled"
-        " FROM accounts WHERE user_name_key = $1",
+        "SELECT account_id, user_name, password_hash, hashed_signin, totp_secret FROM accounts"
+        " WHERE user_name_key = $1",
         user_name_key,
     )
     return AccountSecrets(**row) if row else None

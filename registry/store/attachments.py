@@ -7,7 +7,7 @@ from uuid import UUID
 
 from asyncpg import Connection
 
-_COLUMNS = "attachment_id, file_id, name, kind, size_bytes, sha256, enterprise_id, actor, created, bound_as, bound_at"
+_COLUMNS = "attachment_id, file_id, name, kind, size_bytes, sha256, enterprise_id, actor, created, bound_as"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,6 @@ class Attachment:
     actor: str
     created: datetime
     bound_as: str | None
-    bound_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,6 @@ from schemas.handle_values import (
     encode_value,
     encode_values,
     encode_vlist,
-    find_server_index,
     format_address,
     make_rsa_key,
     parse_address,
@@ -146,14 +145,6 @@ def test_a_mutation_is_refused_or_encodes_back_to_itself(vector: dict[str, Any])
         except MalformedMessage:
             continue
         assert encode(decoded) == mutated
-
-
-@pytest.mark.parametrize("vector", _vectors("data:hash"))
-def test_the_server_is_chosen_as_others_choose_it(vector: dict[str, Any]) -> None:
-    wanted = vector["decoded"]
-    index = find_server_index(wanted["handle"].encode(), wanted["hashOption"], wanted["servers"])
-    assert index == wanted["serverIndex"] == int(vector["hex"], 16)
-    assert find_server_index(wanted["handle"].lower().encode(), wanted["hashOption"], wanted["servers"]) == index
 
 
 # Names of all texts: any bytes that came in as text can go out again.
