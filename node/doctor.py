@@ -389,7 +389,7 @@ async def check_upstream(settings: NodeSettings) -> AsyncIterator[Finding]:
     from schemas.handle_messages import ResponseCode
 
     details = {"url": settings.upstream_url}
-    wanted = UpstreamSettings(settings.upstream_url, settings.upstream_allow_private, settings.upstream_timeout_seconds)
+    wanted = UpstreamSettings(settings.upstream_url, settings.upstream_allow_private)
     try:
         async with Upstream(wanted) as upstream:
             answer = await upstream.resolve(b"0.NA/0.NA", [], [])

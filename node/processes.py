@@ -152,9 +152,7 @@ def run_resolver(settings: "ResolverSettings", worker: int, sockets: dict[str, s
 
     upstream = None
     if settings.upstream_url is not None:
-        upstream = UpstreamSettings(
-            settings.upstream_url, settings.upstream_allow_private, settings.upstream_timeout_seconds
-        )
+        upstream = UpstreamSettings(settings.upstream_url, settings.upstream_allow_private)
     config = WorkerConfig(
         database_url=get_dsn(settings.read_url, settings.data_dir),
         log_dir=settings.resolution_log_dir,

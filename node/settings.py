@@ -318,7 +318,6 @@ class ResolverSettings(SharedSettings):
     cache_megabytes: Annotated[int, Field(ge=1)] = 256  # of each worker
     upstream_url: WebAddress | None = None  # Handle REST API that answers for foreign prefixes
     upstream_allow_private: bool = False
-    upstream_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
     udp_per_second: Annotated[int, Field(ge=0)] = 5_000  # datagrams a worker answers one source; 0: no limit
     udp_unlimited_networks: Annotated[tuple[Network, ...], *CommaList] = LOOPBACK  # whom that does not bind
     half_read_megabytes: Annotated[int, Field(ge=1)] = 32  # of each worker, for requests that are not complete
