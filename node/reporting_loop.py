@@ -15,7 +15,7 @@ from node.enterprise_node_reports import report_late_figures, report_own_nodes
 from node.hash_list import repair_differing, report_hashes
 from node.master_data import DAY_MARK, report_master
 from node.monthly_report import SENT_ON, report_month
-from node.outbox import send_due
+from node.outbox import renew, send_due
 from node.plausible_time import find_stored_doubt
 from node.postgres import get_dsn
 from node.reporting import REPORTS, Reporter, get_month, report_applications, report_day, report_monitoring
@@ -270,6 +270,13 @@ async def _standing(name: str, conn: Connection, link: Link, now: datetime) -> N
     await REPORTS[name](conn, link.reporter, now)
 
 
+async def _too_early(conn: Connection, link: Link, now: datetime) -> None:
+    """What was refused for want of what it is about goes again once that was answered, whoever came first."""
+    for message in await outbox_store.fetch_refused_too_early(conn):
+        async with conn.transaction():
+            await renew(conn, message, "what it is about was told meanwhile", now)
+
+
 async def _forget(conn: Connection, link: Link, now: datetime) -> None:
     await outbox_store.forget_bodies(conn, now - BODIES_KEPT)
     await forget_days(conn, get_day(now) - MONITOR_KEPT)
@@ -281,9 +288,10 @@ SCHEDULE: tuple[tuple[str, float, Work], ...] = (
     ("rotation", 60, _rotation),
     ("heartbeat", 60, _beat),
     ("node", 60, lambda conn, link, now: _standing("node", conn, link, now)),
-    ("enterprises", 300, lambda conn, link, now: _standing("enterprises", conn, link, now)),
+    ("enterprises", 60, lambda conn, link, now: _standing("enterprises", conn, link, now)),
     ("prefixes", 60, lambda conn, link, now: _standing("prefixes", conn, link, now)),
     ("templates", 60, lambda conn, link, now: _standing("templates", conn, link, now)),
+    ("too_early", 60, _too_early),
     ("events", 30, lambda conn, link, now: _standing("events", conn, link, now)),
     ("days", 60, _days),
     ("master", 600, _master),

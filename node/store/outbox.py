@@ -239,6 +239,19 @@ async def fetch_latest_of(conn: Connection, table_name: str, period: str, prefix
     return [_to_message(row) for row in rows]
 
 
+async def fetch_refused_too_early(conn: Connection) -> list[Message]:
+    """Prefixes that were refused before their enterprises were answered (T6), routes and templates before prefixes."""
+    rows = await conn.fetch(
+        f"SELECT {COLUMNS} FROM outbox o WHERE state = 'refused' AND table_name IN ('PREFIXES', 'T7', 'T11')"  # noqa: S608
+        " AND NOT EXISTS (SELECT FROM outbox l WHERE (l.table_name, l.period, l.prefix, l.part)"
+        " = (o.table_name, o.period, o.prefix, o.part) AND l.revision > o.revision)"
+        " AND EXISTS (SELECT FROM outbox b WHERE b.table_name = CASE o.table_name WHEN 'PREFIXES' THEN 'T6'"
+        " ELSE 'PREFIXES' END AND (b.period, b.prefix) = (o.period, o.prefix) AND b.answered > o.answered"
+        " AND b.state IN ('accepted', 'refused')) ORDER BY number"
+    )
+    return [_to_message(row) for row in rows]
+
+
 async def fetch_told(
     conn: Connection, about: tuple[str, str, str], after_part: int, limit: int
 ) -> list[tuple[Message, bytes | None]]:

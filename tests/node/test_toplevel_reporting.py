@@ -552,6 +552,24 @@ async def test_a_step_sends_all_that_is_due_and_the_next_one_nothing_more(node: 
     )
 
 
+async def test_what_was_refused_before_its_enterprise_was_known_goes_again(node: Connection, above: Above) -> None:
+    link = await make_link(node, above)
+
+    async def step_until_sent() -> tuple[int, str]:
+        above.clock.pass_(minutes=2)
+        await step(node, link, above.clock)
+        (message,) = await store.fetch_latest_of(node, "PREFIXES", "current", PREFIX)
+        return message.revision, message.state
+
+    above.behave(refuse_table="PREFIXES")
+    assert await step_until_sent() == (0, "refused")
+    above.behave()
+    assert await step_until_sent() == (0, "refused"), "nothing new was told of enterprises"
+    await node.execute("UPDATE enterprises SET name = '新名'")
+    await step_until_sent()
+    assert await step_until_sent() == (1, "accepted")
+
+
 async def test_tasks_are_done_once_and_answered(node: Connection, above: Above) -> None:
     link = await make_link(node, above)
     await report_day(node, REPORTER, DAY, above.clock())
