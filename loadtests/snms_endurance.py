@@ -42,7 +42,7 @@ CREATE, UPDATE, DELETE = (
 GROWING = (
     "records", "record_history", "changes", "registration_", "counted_", "resolution_", "audit", "log_gaps", "sessions",
     "job", "alarm", "totals", "rollup", "outbox", "prefix_totals", "prefix_days", "template_days", "node_days",
-    "sign_in_", "monitor_",
+    "sign_in_", "monitor_", "operating_days",
 )  # fmt: skip
 
 
