@@ -7,7 +7,7 @@ sent and arrive any number of times, in any order. One that is refused holds not
 import gzip
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -222,7 +222,4 @@ def _name_rows(outcome: Outcome, message: Message, body: bytes) -> Outcome:
         else refusal
         for refusal in outcome.refusals
     )
-    return Outcome(
-        outcome.state, outcome.at, outcome.next_at, outcome.status, outcome.receipt_id, outcome.code, outcome.trouble,
-        named,
-    )  # fmt: skip
+    return replace(outcome, refusals=named)

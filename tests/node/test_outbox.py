@@ -214,6 +214,15 @@ async def test_what_an_answer_means(
     assert late.state == ("dead" if state == "waiting" else state)
 
 
+@pytest.mark.parametrize(("row", "number"), [(0, 0), (1, 1), (-1, -1), (2**31, -1), (True, -1), ("0", -1), (None, -1)])
+async def test_a_receipt_numbers_rows_from_zero(row: object, number: int, connection: Connection, above: Above) -> None:
+    await report(connection, above, [make_firm_row(1)])
+    (message,) = await store.fetch_messages(connection)
+    answer = Answer(200, RECEIPT | {"status": "PARTIAL", "rejected": [{"row": row}]})
+    (refusal,) = judge_answer(message, answer, START, 0.0).refusals
+    assert refusal.row_number == number
+
+
 def test_pauses_grow_to_five_minutes_and_differ() -> None:
     assert [choose_pause_seconds(attempts, 0.0) for attempts in (0, 1, 2, 8, 9, 500)] == [1, 2, 4, 256, 300, 300]
     assert choose_pause_seconds(9, 1.0) == 150
