@@ -225,9 +225,10 @@ async def _revise(
         rows, figures = await _compute(conn, node_prefixes, node_prefix, day)
         stated = await store.fetch_latest_rows(conn, node_prefix, day)
         changed = [row for row in rows if row != stated.get(row.prefix_id)]
-        if not changed:
+        last = max(before, key=lambda close: close.revision)
+        if not changed and all(figures.get(name) == count for name, count in last.figures.items()):
             return None, False
-        revision = max(close.revision for close in before) + 1
+        revision = last.revision + 1
         gaps = await _list_gaps(conn, day)
         close = DayClose(node_prefix, day, revision, 0, act[0], act[1], len(changed), figures, gaps)
         return await _state(conn, close, changed), any(_has_other_totals(row, stated) for row in changed)
@@ -252,7 +253,7 @@ async def close_due_days(conn: Connection, node_prefixes: Sequence[str], now: da
         if patient and await find_uncounted(conn, day):
             break
         made += await close_day(conn, node_prefixes, day, now, incomplete=True)
-    for day, reason in await store.fetch_late_days(conn, QUIET_SECONDS):
+    for day, reason in (await store.fetch_late_days(conn, QUIET_SECONDS))[:DAYS_PER_ROUND]:
         made += await revise_day(conn, node_prefixes, day, now, f"late: {reason}")
     return made
 

@@ -7,7 +7,7 @@ it was always what it is now.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Generic, Literal, TypeVar
 
@@ -61,13 +61,26 @@ def make_track(events: Iterable[tuple[date, tuple[Value, Value]]], present: Valu
     return Track(days, values)
 
 
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A prefix while an enterprise owns it: `until` is exclusive; what `enabled` says holds from enabled_on."""
+
+    since: date
+    until: date | None
+    enabled_on: date
+    enabled: Track[bool | None]
+
+    def begin(self) -> date:
+        return max(self.since, self.enabled_on)
+
+
 @dataclass(slots=True)
 class Enterprise:
-    """What decides how an enterprise stands. holdings: each prefix, enabled when, owned until (exclusive)."""
+    """What decides how an enterprise stands. Before its own first enabling, the day of connection stands for it."""
 
     connected_on: date | None
     state: Track[Standing]
-    holdings: list[tuple[Track[bool | None], date | None]] = field(default_factory=list)
+    holdings: list[Holding] = field(default_factory=list)
 
     def stand(self, day: date) -> Standing | None:
         """None: not connected yet, or never. One that gave all its prefixes away has departed."""
@@ -76,9 +89,10 @@ class Enterprise:
         state = self.state.at(day)
         if state != "connected":
             return state
-        enabled = [track.at(day) for track, until in self.holdings if until is None or day < until]
-        if not enabled:
-            return "departed"
+        held = [one for one in self.holdings if one.since <= day and (one.until is None or day < one.until)]
+        if not held:
+            return "departed" if any(one.since <= day for one in self.holdings) else None
+        enabled = [one.enabled.at(day) if one.enabled_on <= day else None for one in held]
         if any(enabled):
             return "connected"
         return "suspended" if False in enabled else None
@@ -88,8 +102,8 @@ class Enterprise:
         if self.connected_on is None:
             return []
         days = {self.connected_on, *self.state.days}
-        for track, until in self.holdings:
-            days.update(track.days if until is None else (*track.days, until))
+        for one in self.holdings:
+            days.update((one.since, one.enabled_on, *one.enabled.days, one.until or one.since))
         return [(day, self.stand(day)) for day in sorted(day for day in days if day >= self.connected_on)]
 
 
@@ -115,10 +129,19 @@ def make_enterprises(
     }
     for row in ownerships:
         if row["enterprise_id"] in found:
-            present = _PREFIX_PRESENT.get(row["state"])
-            track = make_track(prefix_events.get(row["prefix"], ()), present)
-            found[row["enterprise_id"]].holdings.append((track, row["to_day"]))
+            track = make_track(prefix_events.get(row["prefix"], ()), _PREFIX_PRESENT.get(row["state"]))
+            since, until = row["from_day"], row["to_day"]
+            holding = Holding(since, until, row["enabled_on"] or since, track)
+            found[row["enterprise_id"]].holdings.append(holding)
+    for enterprise in found.values():
+        enterprise.holdings = _begin_with_connection(enterprise.holdings)
     return found
+
+
+def _begin_with_connection(holdings: Sequence[Holding]) -> list[Holding]:
+    """What was enabled first was so from the day of connection on, which a file may say is earlier."""
+    first = min((one.begin() for one in holdings if one.enabled.values[-1] is not None), default=None)
+    return [replace(one, since=date.min, enabled_on=date.min) if one.begin() == first else one for one in holdings]
 
 
 def count_connected(enterprises: Iterable[Enterprise], period: tuple[date, date]) -> dict[date, tuple[int, int]]:
@@ -132,7 +155,7 @@ def count_connected(enterprises: Iterable[Enterprise], period: tuple[date, date]
         before = False
         for day, standing in enterprise.list_changes():
             after = standing == "connected"
-            new = int(day == enterprise.connected_on and after)
+            new = int(day == enterprise.connected_on and standing is not None)
             if day <= last and (after != before or new):
                 more, newer = changes.get(max(day, first), (0, 0))
                 changes[max(day, first)] = (more + after - before, newer + (new if day >= first else 0))

@@ -192,7 +192,7 @@ class Figures:
 
 
 async def read_figures(conn: Connection, period: tuple[date, date], bounds: Bounds) -> Figures:
-    """Five statements, none of which depends on the number of days."""
+    """A few statements, none of which depends on the number of days."""
     last = period[1]
     shares = await _fetch_shares(conn, period, bounds)
     rows = {row["enterprise_id"]: row for row in await store.fetch_enterprises(conn, last)}
@@ -202,7 +202,11 @@ async def read_figures(conn: Connection, period: tuple[date, date], bounds: Boun
     within = {key for key, row in rows.items() if _is_within(row, bounds)}
     known = make_enterprises(rows.values(), ownerships, decisions)
     members = {key: one for key, one in known.items() if key in within}
-    counts = _count_members(members, shares, last)
+    moved = members.keys() & await store.fetch_outside(conn, bounds)
+    own = [one["prefix_id"] for one in ownerships if one["enterprise_id"] in moved]
+    # What a firm registered before it came to this place is not the place's, but the firm has registered something.
+    elsewhere = await _fetch_shares(conn, period, Bounds(own, bounds.enterprise_id)) if own else []
+    counts = _count_members(members, shares + elsewhere, last)
     prefixes = await store.fetch_prefix_names(conn)
     return Figures(last, shares, rows, within, members, counts, ownerships, units, prefixes, bounds)
 

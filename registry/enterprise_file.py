@@ -24,6 +24,7 @@ from registry.store.enterprises import (
     fetch_tags,
     insert_decisions,
     insert_enterprises,
+    mark_days_late,
     replace_tags,
     set_connected,
 )
@@ -379,6 +380,9 @@ async def _write_enterprises(conn: Connection, order: Order, new: Sequence[Firm]
     subjects = [(numbers[firm.certificate_code], None) for firm in new]
     await insert_decisions(conn, subjects, "applied", order.act)
     await insert_decisions(conn, subjects, "approved", order.act)
+    since = min(firm.connected_on or order.day for firm in new)
+    if since < order.day:
+        await mark_days_late(conn, since)
 
 
 def _to_enterprise(order: Order, firm: Firm) -> NewEnterprise:

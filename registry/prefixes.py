@@ -12,6 +12,7 @@ from registry.store.enterprises import (
     fetch_enterprise,
     find_applicant,
     insert_decision,
+    mark_days_late,
     set_connected,
 )
 from registry.store.grants import revoke_grants
@@ -288,6 +289,8 @@ async def transfer_prefix(conn: Connection, order: Order, prefix: str, enterpris
         await insert_decision(conn, row.enterprise_id, "transferred", order.act, prefix)
         await insert_decision(conn, enterprise_id, "transferred", order.act, prefix)
         await append_change(conn, ChangeKind.PREFIX, row.prefix_id, order.act)
+        if day < order.day:
+            await mark_days_late(conn, day)
     return await get_prefix(conn, order.principal, prefix)
 
 

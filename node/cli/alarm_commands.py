@@ -11,6 +11,7 @@ from node.cli.data import note_command
 from node.cli.frame import AsJson, load, open_database, print_json, run
 from node.table import format_table
 from node.wording import say
+from schemas.days import ZONE
 from schemas.errors import NotFound, ServiceError, SetupError
 
 alarms = typer.Typer(no_args_is_help=True, help="告警 / Alarms")
@@ -74,7 +75,7 @@ def _show(document: dict[str, Any], since: float, until: float | None) -> dict[s
 
 
 def _format_time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+    return datetime.fromtimestamp(seconds, ZONE).isoformat(timespec="seconds")
 
 
 def test(as_json: AsJson = False) -> None:

@@ -142,14 +142,17 @@ def history(
 
     from registry.record_views import format_revision, format_state
     from registry.records import get_record_at, get_stored, list_revisions
+    from schemas.days import ZONE
     from schemas.errors import InvalidInput
     from schemas.identifiers import parse_any_identifier
     from schemas.viewing import Viewer
 
     try:
-        instant = datetime.fromisoformat(at).astimezone() if at is not None else None
+        instant = datetime.fromisoformat(at) if at is not None else None
     except ValueError:
         raise InvalidInput("time_malformed", field="at", text=at) from None
+    if instant is not None and instant.tzinfo is None:
+        instant = instant.replace(tzinfo=ZONE)
 
     async def read() -> dict[str, Any] | list[dict[str, Any]]:
         async with open_desk() as desk:

@@ -47,7 +47,8 @@ async def count_uncounted_changes(conn: Connection, until: datetime) -> int:
 
 
 async def mark_late_days(conn: Connection, days: Iterable[date], what: str) -> None:
-    """Note that something was added to days that are closed; `what`: registrations or resolutions.
+    """Note that something was added to days that are closed; `what`: registrations or resolutions (the registry
+    notes enterprises).
 
     In the transaction that counts, under the lock of the rollups, which closing takes too.
     """

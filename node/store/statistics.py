@@ -274,10 +274,21 @@ async def fetch_enterprises(conn: Connection, day: date) -> list[Record]:
     )
 
 
+async def fetch_outside(conn: Connection, bounds: Bounds) -> set[int]:
+    """Enterprises that ever stood outside the division, unit or industry."""
+    rows = await conn.fetch(
+        "SELECT DISTINCT enterprise_id FROM placements WHERE NOT starts_with(division_code, coalesce($1, ''))"
+        " OR ($2::int4 IS NOT NULL AND unit_id IS DISTINCT FROM $2)"
+        " OR ($3::text[] IS NOT NULL AND industry[:cardinality($3)] IS DISTINCT FROM $3)",
+        bounds.division_head, bounds.unit_id, bounds.arguments[-1],
+    )  # fmt: skip
+    return {row["enterprise_id"] for row in rows}
+
+
 async def fetch_ownerships(conn: Connection, prefix_ids: Sequence[int] | None) -> list[Record]:
-    """Who owned which prefix when, and the prefix's present state; sandboxes are none."""
+    """Who owned which prefix when, the prefix's present state, and when it was first enabled; sandboxes are none."""
     return await conn.fetch(
-        "SELECT o.prefix_id, x.prefix, x.state, o.enterprise_id, o.from_day, o.to_day"
+        "SELECT o.prefix_id, x.prefix, x.state, x.enabled_on, o.enterprise_id, o.from_day, o.to_day"
         " FROM prefix_owners o JOIN prefixes x USING (prefix_id)"
         " WHERE x.sandbox_of IS NULL AND ($1::int4[] IS NULL OR o.prefix_id = ANY($1)) ORDER BY x.prefix, o.from_day",
         None if prefix_ids is None else list(prefix_ids),

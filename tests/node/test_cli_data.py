@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from node.cli.import_command import check_receipt
+from schemas.days import ZONE
 from schemas.errors import InvalidInput
 from tests.node.command_line import run_here
 
@@ -211,6 +213,9 @@ def test_an_identifier_through_its_life(node: Node) -> None:
     assert [entry["ended_by"] for entry in history] == [None, "restored", "retired", "unfrozen", "frozen", "changed"]
     assert {entry["actor"] for entry in history[1:]} == {node.get("key", "list")[0]["note"] and history[1]["actor"]}
     assert history[1]["actor"].startswith("cli:")
+    made = datetime.fromisoformat(history[-1]["since"]).astimezone(ZONE)
+    too_early = (made - timedelta(minutes=1)).replace(tzinfo=None)  # a time without an offset is at UTC+8
+    assert node.fail("history", name, "--at", too_early)["code"] == "identifier_not_issued_then"
 
 
 def test_a_unit_is_made_once_and_firms_report_under_it(node: Node) -> None:

@@ -22,14 +22,16 @@ from node.day_seals import DayClose
 from node.store.closing import fetch_closes, fetch_late_days, fetch_latest_rows, fetch_rows, save_counted_until
 from node.store.counting import add_answers
 from node.store.registrations import add_registrations
+from registry.prefixes import transfer_prefix
 from schemas.days import get_start
 from schemas.errors import Conflict, InvalidInput
 from schemas.resolution_log import ClientClass, Outcome, Transport
+from tests.registry.people import CLERK, order
 
 USED = (
     "closed_rows", "day_closes", "seal_ends", "late_days", "log_directories", "prefix_days", "template_days",
     "node_days", "counted_templates", "registration_counts", "resolution_days", "resolution_counts",
-    "counted_changes", "changes_pending", "prefix_owners", "prefixes", "enterprises",
+    "counted_changes", "changes_pending", "prefix_owners", "prefixes", "decisions", "enterprises",
 )  # fmt: skip
 NODES = ("88.101", "88.102")
 MADE = datetime(2024, 6, 1, 2, tzinfo=UTC)
@@ -234,6 +236,26 @@ async def test_the_agent_closes_in_time_and_revises_when_it_is_quiet(conn: async
     await conn.execute("UPDATE late_days SET last_at = last_at - interval '11 minutes'")
     (revised,) = await close_due_days(conn, NODES, at(1, 0, 8))
     assert (revised.node_prefix, revised.revision, revised.reason) == ("88.102", 2, "late: resolutions")
+
+
+async def test_a_transfer_that_is_told_late_revises_whose_the_figures_were(conn: asyncpg.Connection) -> None:
+    await conn.execute(
+        "INSERT INTO enterprises (enterprise_id, certificate_code, name, state, created, changed)"
+        " OVERRIDING SYSTEM VALUE VALUES (2, '91321300MA1BBBBB02', 'Works B', 3, $1, $1)", MADE,
+    )  # fmt: skip
+    await register(conn, 0, 10)
+    sealed = await close_day(conn, NODES, day(3), at(4))
+    assert [c.figures["enterprises_connected"] for c in sealed if c.node_prefix == "88.101"] == [1] * 4
+    await transfer_prefix(conn, order(CLERK, "sold", at(4, 9)), "88.101.1", 2, day(2))
+    assert await fetch_late_days(conn) == [(day(2), "enterprises"), (day(3), "enterprises")]
+    await conn.execute("UPDATE late_days SET last_at = last_at - interval '11 minutes'")
+    revised = await close_due_days(conn, NODES, at(4, 10))
+    assert [(c.node_prefix, c.day, c.revision, c.figures["enterprises_connected"]) for c in revised] == [
+        ("88.101", day(2), 2, 2), ("88.101", day(3), 2, 2),
+    ]  # fmt: skip
+    owners = [(await fetch_latest_rows(conn, "88.101", day(number)))[1].enterprise_id for number in (1, 2)]
+    assert owners == [1, 2]
+    assert await verify(conn) == []
 
 
 async def test_a_revision_needs_a_reason(conn: asyncpg.Connection) -> None:

@@ -19,16 +19,18 @@ def make(
     decisions: list[tuple[int, str | None, str]] = (),  # type: ignore[assignment]
     *,
     state: int = APPROVED,
-    prefixes: tuple[tuple[str, int, date | None], ...] = (("88.101.1", ENABLED, None),),
+    prefixes: tuple[tuple[Any, ...], ...] = (("88.101.1", ENABLED, None),),
     connected: date | None = date(2024, 6, 5),
     certificate_type: int = 1,
 ) -> dict[int, Any]:
-    """One enterprise; decisions: day, prefix or None for itself, decision; prefixes: with present state and end."""
+    """One enterprise; decisions: day, prefix or None for itself, decision; prefixes: with present state and end,
+    and perhaps since when they are its own and enabled."""
     row: Any = {
         "enterprise_id": 1, "connected_on": connected, "state": state, "certificate_type": certificate_type,
     }  # fmt: skip
     owned: list[Any] = [
-        {"enterprise_id": 1, "prefix": name, "state": now, "to_day": until} for name, now, until in prefixes
+        {"enterprise_id": 1, "prefix": name, "state": now, "to_day": until, "from_day": own, "enabled_on": enabled}
+        for name, now, until, own, enabled in (one if len(one) == 5 else (*one, day(6), day(6)) for one in prefixes)
     ]
     taken: list[Any] = [
         {"enterprise_id": 1, "prefix": prefix, "decision": decision, "day": day(number)}
@@ -37,7 +39,7 @@ def make(
     return make_enterprises([row], owned, taken)
 
 
-ONE = "88.101.1"
+ONE, TWO = "88.101.1", "88.101.2"
 CASES: list[tuple[str, dict[int, Any], dict[int, Standing | None]]] = [
     ("from its day on", make(), {4: None, 5: "connected", 30: "connected"}),
     ("never connected", make(connected=None), {5: None}),
@@ -55,6 +57,17 @@ CASES: list[tuple[str, dict[int, Any], dict[int, Standing | None]]] = [
      {10: "connected"}),
     ("stopped and resumed", make([(10, ONE, "stopped"), (11, ONE, "resumed")]), {10: "suspended", 11: "connected"}),
     ("given away", make(prefixes=((ONE, ENABLED, day(10)),)), {9: "connected", 10: "departed"}),
+    ("another prefix was given to it after its own was stopped", make(
+        [(10, ONE, "stopped")], prefixes=((ONE, STOPPED, None), (TWO, ENABLED, None, day(20), day(2)))),
+     {9: "connected", 10: "suspended", 19: "suspended", 20: "connected"}),
+    ("another prefix was enabled after its own was stopped", make(
+        [(10, ONE, "stopped")], prefixes=((ONE, STOPPED, None), (TWO, ENABLED, None, day(8), day(20)))),
+     {10: "suspended", 19: "suspended", 20: "connected"}),
+    ("another prefix was given to it after its own was given away", make(
+        prefixes=((ONE, ENABLED, day(10)), (TWO, ENABLED, None, day(20), day(2)))),
+     {9: "connected", 10: "departed", 19: "departed", 20: "connected"}),
+    ("suspended on its first day", make([(5, None, "suspended"), (8, None, "resumed")]),
+     {5: "suspended", 8: "connected"}),
     ("approved after its day of connection", make([(20, ONE, "approved")]), {5: "connected"}),
 ]  # fmt: skip
 
@@ -77,7 +90,7 @@ def test_the_days_of_a_period_sum_to_how_it_stands(
             connected += changes.get(day(number), (0, 0))[0]
             assert connected == (enterprises[1].stand(day(number)) == "connected"), number
         new = sum(newly for _, newly in changes.values())
-        assert new == (first <= 5 and enterprises[1].stand(day(5)) == "connected")
+        assert new == (first <= 5 and enterprises[1].stand(day(5)) is not None)
 
 
 def test_only_social_credit_codes_count() -> None:

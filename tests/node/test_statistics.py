@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from node.definitions import DEFINITIONS, define_counters
-from node.statistics import GROUPINGS, Limits, stats, totals
+from node.statistics import ENTERPRISE_MEASURES, GROUPINGS, Limits, stats, totals
 from node.store.counting import add_answers
 from node.store.registrations import add_registrations
 from schemas.errors import InvalidInput
@@ -128,6 +128,15 @@ async def test_a_move_keeps_what_was_counted_before_where_it_was(district: Distr
     ]  # fmt: skip
 
 
+async def test_a_unit_alone_counts_a_firm_that_came_from_elsewhere_as_the_whole_does(district: District) -> None:
+    for column in ("from_day", "to_day"):  # after the last registration and resolution
+        await district.conn.execute(f"UPDATE placements SET {column} = $1 WHERE {column} = $2", LAST, MOVE)
+    (whole,) = [row for row in await stats(district.conn, "unit", (FIRST, LAST)) if row["unit"] == "South"]
+    alone = await totals(district.conn, (FIRST, LAST), Limits(unit_id=district.south))
+    assert (whole["registered_total"], whole["enterprises_with_identifiers"], whole["enterprises_active"]) == (0, 1, 1)
+    assert {name: alone[name] for name in ENTERPRISE_MEASURES} == {name: whole[name] for name in ENTERPRISE_MEASURES}
+
+
 async def test_an_industry_limits_every_grouping_to_what_its_own_row_says(district: District) -> None:
     for level in (1, 3):
         for row in await stats(district.conn, "industry", (FIRST, LAST), level=level):
@@ -224,7 +233,8 @@ async def test_connected_is_a_distinct_code_with_an_enabled_prefix_from_its_day_
     assert [row["enterprises_connected"] for row in rows] == [north, south, unplaced]
     summed = await totals(conn, (FIRST, max(last, FIRST)))
     if last >= FIRST:
-        assert summed["enterprises_connected"] == north + south + unplaced == summed["enterprises_new"]
+        assert summed["enterprises_connected"] == north + south + unplaced
+        assert summed["enterprises_new"] == summed["enterprises_connected"] + 1, "and the one that was stopped since"
 
 
 async def test_an_empty_node_has_statistics_of_nothing(connection: asyncpg.Connection) -> None:
