@@ -103,7 +103,9 @@ def _read_wanted(visit: Visit, table: str, day: str, state: str) -> tuple[Wanted
         state, problems["state"] = "", _complain(visit, "state", ", ".join(store.STATES))
     period = day.strip()
     try:
-        period = date.fromisoformat(period).isoformat() if period not in ("", CURRENT) else period
+        if period not in ("", CURRENT):  # monthly tables have months
+            is_month = len(period) == len("2026-10")
+            period = date.fromisoformat(f"{period}-01" if is_month else period).isoformat()[: 7 if is_month else 10]
     except ValueError:
         problems["day"] = visit.describe(InvalidInput("day_malformed", field="day", text=period[:40]))
         period = ""

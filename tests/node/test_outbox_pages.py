@@ -109,7 +109,14 @@ async def test_messages_are_found_by_table_day_and_state_and_listed_page_by_page
         found = re.search(r'href="(\?[^"]*before=\d+)"', page.text)
         path = "/outbox" + found[1].replace("&amp;", "&") if found else ""
     assert len(seen) == len(set(seen)) == 60
-    for query in ("table=T99", "state=lost", "day=yesterday", "day=%E2%80%AE", "table=%3Cscript%3E", "before=x"):
+    month = TODAY.isoformat()[:7]
+    await write(console, "T10", month, [{"appName": "scan"}], None)
+    overview = await operator.get("/outbox")
+    assert f"table=T10&amp;day={month}" in overview.text
+    for link in re.findall(r'href="/console(/outbox\?[^"]+)"', overview.text):
+        assert (await operator.get(link.replace("&amp;", "&"))).status == 200, link
+    for query in ("table=T99", "state=lost", "day=2026-13", "day=yesterday", "day=%E2%80%AE",
+                  "table=%3Cscript%3E", "before=x"):  # fmt: skip
         page = await operator.get(f"/outbox?{query}")
         assert page.status == 400, query
         assert "<script>" not in page.text
