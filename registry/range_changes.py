@@ -11,7 +11,7 @@ from asyncpg import Connection, Record
 from registry.freezes import list_node_actors
 from registry.issuing import Outcome
 from registry.ranges import Range, read_range
-from registry.records import check_notice, get_successor, merge_texts
+from registry.records import Located, check_notice, get_successor, merge_texts
 from registry.store.changes import Act, append_change
 from registry.store.records import (
     PrefixRule,
@@ -24,7 +24,7 @@ from registry.store.records import (
     replace_range,
 )
 from schemas.changes import ChangeKind
-from schemas.errors import Conflict, Forbidden, NotFound, PreconditionFailed, Retired
+from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound, PreconditionFailed, Retired
 from schemas.identifiers import Identifier, format_suffix_key, shorten
 from schemas.ranges import Shape, find_member
 from schemas.records import RecordState, says_the_same
@@ -39,6 +39,10 @@ class LocatedRange:
     range: Range
     row: Record
     own_records: int
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(self.row["head_key"], self.row["width"], self.row["checked"])
 
     @property
     def first(self) -> str:
@@ -116,11 +120,23 @@ async def change_range(
 
 
 async def retire_range(conn: Connection, located: LocatedRange, act: Act, successor: Identifier | None = None) -> None:
-    """Every member is a tombstone from now on, with one successor for all if there is one."""
+    """Every member is a tombstone from now on, with one successor for all if there is one, which none of them is."""
     _check_not_retired(located)
     await check_not_held(conn, located, act)
-    note = None if successor is None else (await get_successor(conn, successor)).identifier
+    note = None
+    if successor is not None:
+        target = await get_successor(conn, successor)
+        if _is_retired_with(target, located):
+            raise InvalidInput("successor_is_itself", field="successor", identifier=target.identifier)
+        note = target.identifier
     await _store_state(conn, located, ChangeKind.RETIRED, RecordState.RETIRED, note, act)
+
+
+def _is_retired_with(target: Located, located: LocatedRange) -> bool:
+    """Whether it is a member without a record of its own."""
+    number = find_member(target.stored.suffix_key, located.shape)
+    is_within = number is not None and located.range.first <= number <= located.range.last
+    return target.stored.is_member and target.rule.prefix_id == located.rule.prefix_id and is_within
 
 
 async def restore_range(conn: Connection, located: LocatedRange, act: Act) -> None:
@@ -150,8 +166,7 @@ async def list_range_revisions(conn: Connection, located: LocatedRange) -> list[
     row = located.row
     present = RangeRevision(row["revision"], row["template_id"], row["packed"], RecordState(row["state"]), row["note"],
                             row["changed"])  # fmt: skip
-    shape = Shape(row["head_key"], row["width"], row["checked"])
-    former = await fetch_range_history(conn, located.rule.prefix_id, shape, row["first"])
+    former = await fetch_range_history(conn, located.rule.prefix_id, located.shape, row["first"])
     return [present] + [
         RangeRevision(
             old["revision"], old["template_id"], old["packed"], RecordState(old["state"]), old["note"], old["since"],

@@ -134,6 +134,17 @@ async def test_a_member_of_a_retired_range_is_never_issued_again(world: World) -
     assert refused.value.details["successor"] == f"{rule.prefix}/NEW-1"
 
 
+async def test_a_range_is_not_succeeded_by_a_member_that_goes_with_it(world: World) -> None:
+    conn, rule, template = world
+    with pytest.raises(InvalidInput, match="own successor"):
+        await retire_range(conn, await get(world), later(1), Identifier(rule.prefix, "sn1000"))
+    await change(conn, await get_stored(conn, Identifier(rule.prefix, "SN0007"), for_update=True), template,
+                 {"model": "own"}, later(1))  # fmt: skip
+    await retire_range(conn, await get(world), later(2), Identifier(rule.prefix, "SN0007"))
+    gone = await get_stored(conn, Identifier(rule.prefix, "SN0008"))
+    assert (gone.stored.state, gone.stored.note) == (RecordState.RETIRED, f"{rule.prefix}/SN0007")
+
+
 async def test_the_history_tells_who_did_what_to_how_many(world: World) -> None:
     conn = world[0]
     await freeze_range(conn, await get(world), "n", later(1))
