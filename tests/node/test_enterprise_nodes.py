@@ -40,6 +40,7 @@ from schemas.errors import TooLarge
 from schemas.segments import SegmentWriter
 from schemas.sm2 import hash_sm3
 from schemas.toplevel_tables import TABLES, judge_rows
+from tests.days import get_yesterday
 from tests.registry.api_world import make_config
 from tests.registry.people import add_firm
 
@@ -107,10 +108,9 @@ async def serve(state: RegistryState) -> AsyncIterator[str]:
 
 
 def make_day(**changed: Any) -> dict[str, Any]:
-    day = (get_day(datetime.now(UTC)) - timedelta(days=1)).isoformat()
     return {
-        "prefix": PREFIX, "day": day, "rev": 0, "regNew": 3, "regTotal": 9, "resolveReq": 5, "resolveOk": 4,
-        "sources": [], "othersCount": 5,
+        "prefix": PREFIX, "day": get_yesterday().isoformat(), "rev": 0, "regNew": 3, "regTotal": 9,
+        "resolveReq": 5, "resolveOk": 4, "sources": [], "othersCount": 5,
     } | changed  # fmt: skip
 
 
@@ -230,7 +230,7 @@ async def test_how_a_node_says_it_answered_stands_beside_what_we_measured(regist
         assert (row["nodeMaxQps"], "maxQps" in row) == (41, False)
 
 
-YESTERDAY = (get_day(datetime.now(UTC)) - timedelta(days=1)).isoformat()
+YESTERDAY = get_yesterday().isoformat()  # or the day before that one, if midnight passed since
 TEMPLATE = {
     "handle": f"{PREFIX}/META_pump-1", "code": "pump-1", "version": "pump-1", "industry": ["C", "34"],
     "activeCarrier": False, "items": [{"en": "brand", "cn": "品牌", "type": "text", "length": 40}],
@@ -400,7 +400,7 @@ async def test_what_a_node_tells_goes_up_marked_as_its_own(registry: Registry) -
 
 async def test_figures_that_come_after_the_day_went_up_follow(registry: Registry) -> None:
     await registry.say("attach", {"prefix": PREFIX})
-    now, day = datetime.now(UTC), date.fromisoformat(YESTERDAY)
+    now, day = datetime.now(UTC), get_yesterday()
     reporter = Reporter(("88.101",), ("203.0.113.1", {"tcp": 2641}))
     async with registry.pool.acquire() as conn:
         await conn.execute("UPDATE prefixes SET enabled_on = $1 WHERE prefix = $2", day, PREFIX)
@@ -409,7 +409,7 @@ async def test_figures_that_come_after_the_day_went_up_follow(registry: Registry
         await report_day(conn, reporter, day, now)
         await report_monitoring(conn, reporter, day, now)
         assert await registry.say("stats", make_day(regNew=8, rev=9)) == 200
-        said = {"prefix": PREFIX, "day": YESTERDAY, "rev": 9, "maxQps": 77, "maxQpsAt": f"{YESTERDAY}T12:00:00+08:00"}
+        said = {"prefix": PREFIX, "day": str(day), "rev": 9, "maxQps": 77, "maxQpsAt": f"{day}T12:00:00+08:00"}
         assert await registry.say("monitor", said) == 200
         later = now + timedelta(minutes=10)
         assert len((await report_late_figures(conn, reporter, later)).messages) == 2
