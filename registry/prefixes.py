@@ -16,6 +16,7 @@ from registry.store.enterprises import (
     set_connected,
 )
 from registry.store.grants import revoke_grants
+from registry.store.placements import begin_placements_by
 from registry.store.prefixes import (
     NewPrefix,
     PrefixRow,
@@ -290,6 +291,7 @@ async def transfer_prefix(conn: Connection, order: Order, prefix: str, enterpris
         await insert_decision(conn, enterprise_id, "transferred", order.act, prefix)
         await append_change(conn, ChangeKind.PREFIX, row.prefix_id, order.act)
         if day < order.day:
+            await begin_placements_by(conn, enterprise_id, day)
             await mark_days_late(conn, day)
     return await get_prefix(conn, order.principal, prefix)
 

@@ -81,6 +81,16 @@ async def fetch_present_placements(conn: Connection, enterprise_ids: Sequence[in
     return {row["enterprise_id"]: Placement(**dict(list(row.items())[1:])) for row in rows}
 
 
+async def begin_placements_by(conn: Connection, enterprise_id: int, day: date) -> None:
+    """Where an enterprise stood first it stood from `day` on: figures that become its own have a place."""
+    await conn.execute(
+        "UPDATE placements SET from_day = $2 WHERE enterprise_id = $1 AND from_day > $2"
+        " AND from_day = (SELECT min(from_day) FROM placements WHERE enterprise_id = $1)",
+        enterprise_id,
+        day,
+    )
+
+
 async def replace_placement(conn: Connection, enterprise_id: int, new: Placement) -> None:
     """End the present place at `new.from_day` and begin the new one; on the same day, correct it."""
     await conn.execute(

@@ -22,6 +22,7 @@ from registry.prefixes import (
     transfer_prefix,
 )
 from registry.principals import Principal
+from registry.store.placements import fetch_present_placements
 from registry.store.prefixes import fetch_ownerships
 from schemas.enterprises import EnterpriseState
 from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound
@@ -229,6 +230,16 @@ async def test_a_transferred_prefix_keeps_its_former_owner_in_the_past(connectio
             await transfer_prefix(connection, later, one.prefix, one.enterprise_id, wrong)
     await transfer_prefix(connection, later, one.prefix, one.enterprise_id, day)  # corrected on the same day
     assert len(await fetch_ownerships(connection, row.prefix_id)) == 2
+
+
+async def test_what_a_firm_receives_as_of_a_day_before_it_came_has_a_place(connection: Connection) -> None:
+    one = await add_firm(connection, 1)
+    later = order(CLERK, "merger", NOW + timedelta(days=20))
+    new = Registration("Newcomer", make_uscc(2), "321302", "C/34/344/3441")
+    other = await add_enterprise(connection, RULES, later, new, approve=True)
+    await transfer_prefix(connection, later, one.prefix, other.enterprise_id, NOW.date())
+    (place,) = (await fetch_present_placements(connection, [other.enterprise_id])).values()
+    assert (place.division_code, place.from_day) == ("321302", NOW.date())
 
 
 async def test_a_firm_without_a_prefix_is_connected_by_the_one_it_receives(connection: Connection) -> None:
