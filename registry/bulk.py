@@ -13,6 +13,7 @@ from registry.issuing import UNCHANGED, UPDATED, Outcome, Result, find_members, 
 from registry.records import (
     Located,
     get_successor,
+    is_storable,
     make_held,
     plan_change,
     plan_freeze,
@@ -102,7 +103,7 @@ class Aside:
 async def _change_wave(conn: Connection, rule: PrefixRule, wanted: Wanted, wave: Wave, act: Act) -> dict[int, Result]:
     """Every key once; the rows are locked in order of key."""
     named, successors = wave
-    keys = sorted(key for key in named if _is_storable(key))
+    keys = sorted(key for key in named if is_storable(key))
     await lock_members(conn, rule, keys)
     existing = await fetch_records(conn, rule.prefix_id, keys, for_update=True)
     missing = [key for key in keys if key not in existing]
@@ -129,13 +130,6 @@ async def _change_wave(conn: Connection, rule: PrefixRule, wanted: Wanted, wave:
     at = max((existing[new.suffix_key].changed for new in planned), default=act.at)
     await overwrite(conn, rule, KINDS[wanted.action], planned, existing, replace(act, at=max(act.at, at)))
     return results
-
-
-def _is_storable(key: str) -> bool:
-    try:
-        return b"\0" not in key.encode()
-    except UnicodeEncodeError:
-        return False
 
 
 def _locate(rule: PrefixRule, change: Change, stored: StoredRecord | None) -> Located:

@@ -91,7 +91,7 @@ async def get_stored(conn: Connection, identifier: Identifier, *, for_update: bo
     if rule is None:
         raise _not_found(identifier)
     key = format_suffix_key(identifier.suffix, rule.folds_case)
-    if "\0" in key or not _is_storable(key):
+    if not is_storable(key):
         raise _not_found(identifier)
     if for_update:
         await lock_for_issuing(conn, rule.prefix_id)
@@ -107,12 +107,12 @@ async def get_stored(conn: Connection, identifier: Identifier, *, for_update: bo
     return Located(rule, stored)
 
 
-def _is_storable(key: str) -> bool:
+def is_storable(text: str) -> bool:
+    """Whether the database can hold the text at all: one that it cannot is nowhere."""
     try:
-        key.encode()
+        return b"\0" not in text.encode()
     except UnicodeEncodeError:
         return False
-    return True
 
 
 def _not_found(identifier: Identifier) -> NotFound:

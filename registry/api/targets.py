@@ -5,6 +5,7 @@ from asyncpg import Connection
 from registry.api.calls import Call
 from registry.prefixes import get_prefix, get_writable_prefix
 from registry.principals import find_viewer
+from registry.records import is_storable as is_storable
 from registry.store.prefixes import PrefixRow
 from registry.store.records import PrefixRule
 from registry.templates import get_template
@@ -13,14 +14,6 @@ from schemas.identifiers import Identifier, shorten
 from schemas.prefixes import Hosting, PrefixState
 from schemas.templates import Template
 from schemas.viewing import Viewer
-
-
-def is_storable(text: str) -> bool:
-    """Whether the database can hold the text at all: one that it cannot is nowhere."""
-    try:
-        return b"\0" not in text.encode()
-    except UnicodeEncodeError:
-        return False
 
 
 def check_known_prefix(call: Call, prefix: str) -> str:
