@@ -194,7 +194,8 @@ def measure_cold(world: World) -> list[Finding]:
         load = WrkLoad(world.cold_paths, [world.cores.load], world.seconds, COLD_CONNECTIONS, asked, count)
         spent, begun = sum(map(read_cpu_seconds, others := _list_others(world))), time.monotonic()
         run = run_wrk(world.node.http_port, [world.worker], load)
-        beside = 100 * (sum(map(read_cpu_seconds, others)) - spent) / (time.monotonic() - begun)  # wrk reads its paths first
+        watched = time.monotonic() - begun  # longer than the load, since wrk reads its paths first
+        beside = 100 * (sum(map(read_cpu_seconds, others)) - spent) / watched
         _refuse_errors(run)
         asked += run.answers + COLD_CONNECTIONS
         if run.answers + COLD_CONNECTIONS > count or asked > keys:
