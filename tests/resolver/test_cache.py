@@ -327,6 +327,23 @@ async def test_an_absence_that_was_found_while_the_record_was_created_is_not_kep
     assert await node.get_verdict("88.101.5/NEW") is Outcome.FOUND
 
 
+@pytest.mark.parametrize("kind", [ChangeKind.RANGE_CHANGED, ChangeKind.PREFIX, ChangeKind.TEMPLATE])
+async def test_what_was_being_fetched_while_more_than_records_changed_is_not_kept(
+    node: Node, prefix_id: int, kind: ChangeKind
+) -> None:
+    await add_range(node.writer, prefix_id, "SN", 8, (1, 100))
+    await node.poll()
+    early = node.ask("88.101.5/SN00000050")
+    fills = node.cache.take_questions(10)
+    found = await node.filler.ask([fill.lookup for fill in fills])
+    await node.writer.execute("UPDATE ranges SET state = 2 WHERE prefix_id = $1", prefix_id)
+    await add_change(node.writer, kind, prefix_id)
+    await node.poll()
+    node.cache.settle(fills[0], found[0])
+    assert early == [found[0]]
+    assert await node.get_verdict("88.101.5/SN00000050") is Outcome.RETIRED
+
+
 async def test_a_template_that_changes_hides_at_once(node: Node, prefix_id: int) -> None:
     template = await add_template(node.writer, prefix_id, "88.101.5")
     await add_record(node.writer, prefix_id, "T1", template.template_id)
