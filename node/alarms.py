@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from schemas.small_files import replace_json
 from schemas.texts import format_message, format_remedy
 
 log = logging.getLogger("idnode.alarms")
@@ -148,14 +149,12 @@ def read_book(path: Path) -> Book:
 
 
 def write_book(path: Path, book: Book) -> None:
-    """Whole or not at all. On a full disk it stays as it was, and what is in memory counts."""
+    """What is open is written on a full disk, too; letters may have no room there, and what is in memory counts."""
     document = {"machine": book.machine, "alarms": [asdict(a) for a in book.alarms.values()]}
-    document["unsent"] = [asdict(u) for u in book.unsent]
-    draft = path.with_suffix(".new")
-    with suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft.write_text(json.dumps(document, default=str), encoding="utf-8")
-        draft.replace(path)
+    for unsent in (book.unsent, []):
+        with suppress(OSError):
+            replace_json(path, json.dumps(document | {"unsent": [asdict(u) for u in unsent]}, default=str))
+            return
 
 
 def find_book(run_dir: Path, who: str) -> Path:

@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from schemas.small_files import replace_json
+
 PUBLISH_SECONDS = 2.0
 FRESH_SECONDS = 15.0  # who has not written for so long hangs, or is gone
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -26,11 +28,8 @@ class StatsFile:
     def write(self, stats: Mapping[str, Any]) -> None:
         """Never raises: a full disk is no reason to stop."""
         document = {**self._base, "written": time.time(), "resident_bytes": read_resident_bytes(), **stats}
-        draft = self._path.with_suffix(f".{os.getpid()}.new")
         with suppress(OSError):
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft.write_text(json.dumps(document), encoding="ascii")
-            draft.replace(self._path)
+            replace_json(self._path, json.dumps(document))
 
     def remove(self) -> None:
         """When the process ends as it should, so that nobody takes it for one that hangs."""

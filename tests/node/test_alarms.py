@@ -122,6 +122,16 @@ def test_the_book_survives_a_restart_and_a_broken_one_is_an_empty_one(tmp_path: 
     assert read_book(path) == Book()
 
 
+def test_a_full_disk_is_in_the_list_of_alarms_although_letters_have_no_room(tmp_path: Path) -> None:
+    path, book = find_book(tmp_path, "agent"), Book()
+    write_book(path, book)
+    path.with_suffix(f".{os.getpid()}.new").mkdir()  # no other file can be made
+    told = decide(book, [Condition("disk_full", "data", {"percent": 0})], 100.0, HOUR)
+    write_letters(book, told * 50, ["mail"], "node.example", 100.0)
+    write_book(path, book)
+    assert [alarm.cause for alarm in list_open(tmp_path)] == ["disk_full"]
+
+
 @pytest.mark.parametrize("cause", CAUSES)
 def test_every_cause_has_words_in_which_nothing_is_missing(cause: str) -> None:
     names = "seconds percent answers path free lost refused dead differing end days times note hours at due number"
