@@ -99,22 +99,10 @@ async def test_texts_between_that_are_no_serials_do_not_matter(world: World) -> 
     assert await make(world, "SN0001", "SN0100") == 100
 
 
-@pytest.mark.parametrize(
-    ("first", "last", "code"),
-    [
-        ("SN10", "SN01", "range_backwards"),
-        ("SN10", "TN20", "range_malformed"),
-        ("SN1", "SN10", "range_malformed"),  # the serials would not be of one length
-        ("ABC", "ABD", "range_malformed"),
-        ("", "SN1", "suffix_empty"),
-        ("SN 1\x00", "SN 2\x00", "suffix_control_character"),
-        ("SN0000000000", "SN1000000000", "range_too_large"),  # a sum of the node's figures must stay a number
-    ],
-)
-async def test_what_is_no_range_is_refused_with_the_reason(world: World, first: str, last: str, code: str) -> None:
+async def test_a_slip_of_the_finger_registers_no_thousand_million_serials(world: World) -> None:
     with pytest.raises(InvalidInput) as raised:
-        await make(world, first, last)
-    assert raised.value.code == code
+        await make(world, "SN0000000000", "SN1000000000")
+    assert raised.value.code == "range_too_large"
 
 
 async def test_a_checked_range_wants_right_check_characters(world: World) -> None:

@@ -55,6 +55,8 @@ def test_all_final_digits_belong_to_the_number() -> None:
 @pytest.mark.parametrize(
     ("first", "last", "checked", "refusal"),
     [
+        ("", "SN9", False, ("suffix_empty", "first")),
+        ("SN1", "SN9\0", False, ("suffix_control_character", "last")),
         ("SN", "SN9", False, ("range_malformed", "last")),  # no digits to count from
         ("SN1", "TN9", False, ("range_malformed", "last")),  # two heads
         ("SN1", "SN10", False, ("range_malformed", "last")),  # SN2 or SN02?
