@@ -19,7 +19,7 @@ from registry.principals import Principal
 from schemas.errors import Forbidden, InvalidInput, ServiceError, SetupError, Unavailable
 from schemas.texts.connection_certificates import PAGES
 
-Text = Annotated[str, Query(max_length=200)]
+Text = Annotated[str, Query(max_length=4_096)]
 SHOWN = 500
 
 

@@ -16,14 +16,14 @@ from node.statistics_files import describe_reason
 from node.statistics_pages import parse_day
 from node.store.closing import fetch_closes, fetch_late_days, fetch_latest_rows, fetch_rows
 from registry.console.sections import Section
-from registry.console.visits import Visit, Visiting
+from registry.console.visits import Problem, Visit, Visiting, collect
 from registry.late_routes import LateRouter
 from schemas.days import get_day
 from schemas.errors import InvalidInput, NotFound
 
 router = LateRouter()
 SECTION = Section(router)
-Day = Annotated[str, Query(max_length=20)]
+Day = Annotated[str, Query(max_length=4_096)]
 DEFAULT_DAYS = 60
 MAX_DAYS = 400
 MAX_ROWS = 500
@@ -35,11 +35,10 @@ async def show_days(
 ) -> Response:
     """The newest first."""
     _find_limits(visit)
-    until = parse_day(last, "to") or get_day(visit.state.now())
-    since = parse_day(first, "from") or until - timedelta(days=DEFAULT_DAYS - 1)
-    if since > until:
-        raise InvalidInput("statistics_period_reversed", field="from", first=since, last=until)
-    since = max(since, until - timedelta(days=MAX_DAYS - 1))
+    problems: dict[str, Problem] = {}
+    since, until = _read_period(visit, "", "")
+    with collect(problems, visit):
+        since, until = _read_period(visit, first, last)
     async with visit.connect() as conn:
         closes = await fetch_closes(conn, None, since, until)
         late = {day for day, _ in await fetch_late_days(conn)}
@@ -48,8 +47,20 @@ async def show_days(
         {"day": day, "node_prefix": prefix, "late": day in late, "statements": list(made)}
         for (day, prefix), made in groupby(ordered, key=lambda one: (one.day, one.node_prefix))
     ]
-    asked = {"from": since.isoformat(), "to": until.isoformat()}
-    return visit.page("closed_days.html", rows=rows, asked=asked, say_reason=_make_saying(visit))
+    fields = {"from": first, "to": last} if problems else {"from": since.isoformat(), "to": until.isoformat()}
+    return visit.page(
+        "closed_days.html", status=400 if problems else 200, rows=rows, fields=fields, problems=problems,
+        say_reason=_make_saying(visit),
+    )  # fmt: skip
+
+
+def _read_period(visit: Visit, first: str, last: str) -> tuple[date, date]:
+    """The last days where nothing is said, and never more than the page takes. Raises InvalidInput."""
+    until = parse_day(last, "to") or get_day(visit.state.now())
+    since = parse_day(first, "from") or until - timedelta(days=DEFAULT_DAYS - 1)
+    if since > until:
+        raise InvalidInput("statistics_period_reversed", field="from", first=since, last=until)
+    return max(since, until - timedelta(days=MAX_DAYS - 1)), until
 
 
 @router.get("/statistics/days/{day}")

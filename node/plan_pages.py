@@ -93,8 +93,11 @@ async def _read_file(post: Post) -> list[Line]:
 
 
 @router.get("/plans/one")
-async def show_plan(visit: Visiting, name: Text, as_of: Text = "") -> Response:
-    return await _show_one(visit, name, parse_day(as_of, "as_of"), {}, {})
+async def show_plan(visit: Visiting, name: Text, as_of: Annotated[str, Query(max_length=4_096)] = "") -> Response:
+    try:
+        return await _show_one(visit, name, parse_day(as_of, "as_of"), {}, {})
+    except InvalidInput as error:
+        return await _show_one(visit, name, None, {"as_of": as_of}, visit.explain(error))
 
 
 async def _show_one(

@@ -17,7 +17,7 @@ from node.statistics_api import find_limits
 from node.statistics_files import FORMATS, describe_check, describe_reason, make_file, name_file
 from node.statistics_tables import Question, Table, read_export, read_table
 from registry.console.sections import Entry, Section
-from registry.console.visits import Visit, Visiting
+from registry.console.visits import Problem, Visit, Visiting
 from registry.late_routes import LateRouter
 from registry.principals import Principal
 from registry.store.placements import fetch_units
@@ -84,8 +84,8 @@ def make_question(visit: Visit, asked: Mapping[str, str]) -> Question:
 async def show_figures(
     visit: Visiting,
     by: Text = "",
-    first: Annotated[str, Query(alias="from", max_length=20)] = "",
-    last: Annotated[str, Query(alias="to", max_length=20)] = "",
+    first: Annotated[str, Query(alias="from", max_length=4_096)] = "",
+    last: Annotated[str, Query(alias="to", max_length=4_096)] = "",
     unit: Text = "",
     measure: Text = "",
     division: Text = "",
@@ -95,18 +95,21 @@ async def show_figures(
     is_own = principal.kind == "enterprise"
     asked = {"by": by or ("template" if is_own else "unit"), "from": first, "to": last, "unit": unit}
     asked |= {"division": division, "industry": industry}
-    question = make_question(visit, asked)
-    asked |= {"from": str(question.first), "to": str(question.last)}
-    days_question = Question("day", question.first, question.last, question.limits)
+    problems: dict[str, Problem] = {}
+    try:
+        days, table = await _read_tables(visit, asked)
+    except InvalidInput as error:  # what was asked for stands in the form, above the figures of every day
+        problems = visit.explain(error)
+        asked |= {"by": OWN_GROUPINGS[1] if is_own else GROUPINGS[1]} if error.field == "by" else {}
+        days, table = await _read_tables(visit, asked | {"from": "", "to": ""})
+    fields = {"from": first, "to": last} if problems else {}
+    asked |= {"from": str(table.question.first), "to": str(table.question.last)}
     async with visit.connect() as conn:
         units = [] if is_own else await fetch_units(conn)
-        now = visit.state.now()
-        async with conn.transaction(isolation="repeatable_read", readonly=True):
-            days = await read_table(conn, days_question, now)
-            table = days if question.by == "day" else await read_table(conn, question, now)
-    charted = measure if measure in CHARTED else CHARTED[0]
+    now, charted = visit.state.now(), measure if measure in CHARTED else CHARTED[0]
     return visit.page(
-        "statistics.html", asked=asked, query=urlencode(asked), measure=charted, table=table,
+        "statistics.html", status=400 if problems else 200, problems=problems, fields=asked | fields, asked=asked,
+        query=urlencode(asked), measure=charted, table=table,
         groupings=OWN_GROUPINGS if is_own else GROUPINGS, measures=_name_all(CHARTED, visit),
         units=[one for one in units if _is_of(principal, one)], tiles=_list_tiles(days, visit, is_own=is_own),
         trend=draw_trend(days.rows, charted, at_end=charted in AT_END), charted=name_column(charted, visit.language),
@@ -118,6 +121,15 @@ async def show_figures(
                  for name, (since, until) in list_periods(get_day(now)).items()],
         chosen=[(text, _ask_again(asked, {field: ""})) for field, text in _list_chosen(asked)],
     )  # fmt: skip
+
+
+async def _read_tables(visit: Visit, asked: Mapping[str, str]) -> tuple[Table, Table]:
+    """The period by day, and as it was asked for. Raises InvalidInput."""
+    question, now = make_question(visit, asked), visit.state.now()
+    days_question = Question("day", question.first, question.last, question.limits)
+    async with visit.connect() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        days = await read_table(conn, days_question, now)
+        return days, days if question.by == "day" else await read_table(conn, question, now)
 
 
 def _ask_again(asked: Mapping[str, str], other: Mapping[str, str]) -> str:

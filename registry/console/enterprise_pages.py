@@ -54,14 +54,16 @@ def _get_own_id(visit: Visit) -> int:
     return enterprise_id
 
 
-async def _show(visit: Visit, enterprise_id: int, problems: dict[str, Any] | None = None) -> Response:
+async def _show(
+    visit: Visit, enterprise_id: int, problems: dict[str, Any] | None = None, asked_prefix: str = ""
+) -> Response:
     async with visit.connect() as conn:
         detail = await get_enterprise(conn, visit.get_principal(), enterprise_id)
     firm = format_detail(detail, visit.language)
     return visit.page(
         "enterprise.html", status=400 if problems else 200, firm=firm, actions=_list_actions(visit, firm["state"]),
         is_own=visit.get_principal().enterprise_id == enterprise_id, problems=problems or {},
-        fields=list_form(detail.row.dossier),
+        fields=list_form(detail.row.dossier), asked_prefix=asked_prefix,
         differences=list_differences(visit.state.config.rules, visit.get_principal(), detail),
     )  # fmt: skip
 
@@ -151,7 +153,7 @@ async def ask_for_prefix(post: Posting) -> Response:
                 conn, post.state.config.rules, post.order(), enterprise_id, post.form["prefix"] or None
             )
     except ServiceError as error:
-        return await _show(post, enterprise_id, post.explain(error))
+        return await _show(post, enterprise_id, post.explain(error), post.form["prefix"])
     return post.redirect("/enterprise", "prefix_asked")
 
 

@@ -15,7 +15,7 @@ from registry.console.identifier_pages import choose_prefix, list_own_prefixes
 from registry.console.search import Search, fetch_outcomes, search_records
 from registry.console.sections import Entry, Section, is_registrar
 from registry.console.start_pages import is_final
-from registry.console.visits import Problem, Visit, Visiting, collect
+from registry.console.visits import Problem, Visit, Visiting, collect, find_number
 from registry.issuing import find_members
 from registry.late_routes import LateRouter
 from registry.ranges import list_ranges
@@ -37,7 +37,7 @@ Text = Annotated[str, Query(max_length=4_096)]
 SHEETS = {"a4-24": 24, "a4-40": 40, "a4-65": 65, "roll-40": 1, "roll-60": 1, "roll-100": 1}
 CARRIERS = {"qr": ("qr",), "matrix": ("matrix",), "both": ("qr", "matrix")}
 MAX_LABELS = 240  # on one page; the following ones are on the next
-MAX_LINES = 4
+LINES = ("0", "1", "2", "3", "4")
 PRINTED = frozenset({"registered", "unchanged", "updated"})
 
 
@@ -59,8 +59,8 @@ async def _show_choice(visit: Visit, fields: dict[str, str], problems: dict[str,
         ranges = [one for one, _ in await list_ranges(conn, await get_rule(conn, visit, chosen))] if chosen else []
     return visit.page(
         "labels.html", status=400 if problems else 200, prefixes=prefixes, jobs=jobs, ranges=ranges,
-        fields=fields | {"prefix": chosen}, sheets=list(SHEETS), carriers=list(CARRIERS), problems=problems,
-        is_final=is_final(visit),
+        fields=fields | {"prefix": chosen}, sheets=list(SHEETS), carriers=list(CARRIERS), counts=LINES,
+        problems=problems, is_final=is_final(visit),
     )  # fmt: skip
 
 
@@ -84,33 +84,43 @@ class Batch:
 
 @router.get("/sheet")
 async def show_sheet(
-    visit: Visiting, prefix: Text, sheet: Text = "a4-24", carrier: Text = "qr", lines: int = 2, job: Text = "",
-    starts_with: Text = "", identifier: Text = "", range_first: Text = "", copies: int = 1, skip: int = 0,
+    visit: Visiting, prefix: Text, sheet: Text = "a4-24", carrier: Text = "qr", lines: Text = "2", job: Text = "",
+    starts_with: Text = "", identifier: Text = "", range_first: Text = "", copies: Text = "1", skip: int = 0,
     after: Text = "",
 ) -> Response:  # fmt: skip
     """Sheets as they come out of the printer. Only public values are printed on goods."""
     fields = {"prefix": prefix, "job": job, "starts_with": starts_with, "identifier": identifier, "sheet": sheet,
-              "carrier": carrier, "lines": str(lines), "range_first": range_first, "copies": str(copies)}  # fmt: skip
+              "carrier": carrier, "lines": lines, "range_first": range_first, "copies": copies}  # fmt: skip
     problems: dict[str, Problem] = {}
-    batch, labels = Batch([]), []
+    batch, labels, count = Batch([]), [], 1
     with collect(problems, visit):
-        if sheet not in SHEETS or carrier not in CARRIERS:
-            raise InvalidInput("field_not_a_choice", field="sheet", choices=", ".join(SHEETS))
+        for name, known in (("sheet", SHEETS), ("carrier", CARRIERS), ("lines", LINES)):
+            if fields[name] not in known:
+                raise InvalidInput("choice_missing", field=name)
+        count = _read_copies(copies)
         async with visit.connect() as conn:
             rule = await get_rule(conn, visit, prefix)
             batch = await _collect_batch(conn, visit, rule, fields, max(0, skip), after)
             if not batch.found:
                 raise NotFound("labels_nothing", field="starts_with" if starts_with else "prefix")
-            labels = await _describe_labels(conn, visit, rule, batch.records, min(max(lines, 0), MAX_LINES))
+            labels = await _describe_labels(conn, visit, rule, batch.records, int(lines))
     if problems:
         return await _show_choice(visit, fields, problems)
-    labels *= min(max(copies, 1), MAX_LABELS) if len(labels) == 1 else 1
+    labels *= count if len(labels) == 1 else 1
     await asyncio.to_thread(_draw, labels, CARRIERS[carrier], is_final(visit))
     size = SHEETS[sheet]
     return visit.page(
         "label_sheet.html", sheets=[labels[at : at + size] for at in range(0, len(labels), size)], sheet=sheet,
         carrier=carrier, count=len(labels), batch=batch, fields=fields, is_final=is_final(visit),
     )  # fmt: skip
+
+
+def _read_copies(text: str) -> int:
+    """Raises InvalidInput."""
+    count = find_number(text.strip())
+    if count is None or not 1 <= count <= MAX_LABELS:
+        raise InvalidInput("label_copies", field="copies", limit=MAX_LABELS)
+    return count
 
 
 async def _collect_batch(

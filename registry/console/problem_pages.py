@@ -25,7 +25,7 @@ from registry.problem_reports import (
 from registry.records import Located
 from registry.store.prefixes import find_prefix
 from registry.store.problem_reports import ReportFilter
-from schemas.errors import Forbidden, NotFound, ServiceError
+from schemas.errors import Forbidden, InvalidInput, NotFound, ServiceError
 from schemas.records import RecordState
 from schemas.texts.problem_reports import PROPOSED_NOTICES
 
@@ -73,6 +73,8 @@ async def file(post: AnybodyPosting) -> Response:
     form = post.form
     wanted = NewReport(form["identifier"], form["kind"], form["description"], form["contact"])
     try:
+        if wanted.kind not in KINDS:
+            raise InvalidInput("choice_missing", field="kind")
         async with post.write() as conn:
             number = await file_report(conn, post.state.config.rules.key_ring, post.find_origin(), wanted)
     except ServiceError as error:

@@ -126,6 +126,8 @@ async def save(post: Posting) -> Response:
         )
     kept, document = _read_document(form, count)
     try:
+        if not kept:
+            raise InvalidInput("template_without_items", field="i.0.name_zh")
         async with post.write() as conn:
             if form["old"]:
                 await change_template(conn, post.order(), form["prefix"], form["old"], document)

@@ -240,8 +240,9 @@ async def read_form(visit: Visit) -> AsyncIterator[Post]:
                 files[name] = value
             else:
                 texts.append((name, value.replace("\r\n", "\n")))
-        if not all(is_storable(name) and is_storable(text) for name, text in texts):
-            raise InvalidInput("text_not_unicode")
+        for name, text in texts:
+            if not (is_storable(name) and is_storable(text)):
+                raise InvalidInput("text_not_unicode", field=name if is_storable(name) else "?")
         form = Form(tuple(texts), files)
         setattr(visit.request.state, FORM_PAGE, find_own_path(form.get(FORM_PAGE), f"{ROOT}/"))
         check_token(visit.cookie, form.get("token"))

@@ -57,6 +57,18 @@ TEXTS: dict[str, Text] = {
         "标识的形式是 前缀/后缀，例如 88.101.5/PUMP-0000001；也可以是含有它的网址。",
         "An identifier is prefix/suffix, such as 88.101.5/PUMP-0000001; an address that holds it will do, too.",
     ),
+    "template_without_items": Text(
+        "模板至少要有一个数据项。", "A template has one item at least.", "请在第一行填写名称和类型代码。",
+        "Fill in a name and a type in the first row.",
+    ),
+    "choice_missing": Text(
+        "没有选择，或没有这个选项。", "Nothing is chosen, or there is no such choice.", "请从所列选项中选择一项。",
+        "Choose one of those offered.",
+    ),
+    "label_copies": Text(
+        "份数须为 1 至 {limit} 的整数。", "Copies are a whole number from 1 to {limit}.", "请改正份数。",
+        "Correct the number.",
+    ),
     "labels_nothing": Text(
         "没有可打印的标识。", "There is no identifier to print.", "请换一个批次、号段或开头。",
         "Choose another batch, range or beginning.",

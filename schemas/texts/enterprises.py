@@ -348,8 +348,8 @@ TEXTS: dict[str, Text] = {
     "day_in_future": Text(
         "日期 {day} 在今天之后。",
         "The day {day} lies in the future.",
-        "请填写实际接入的日期。",
-        "Give the day on which it happened.",
+        "请填写今天或更早的日期。",
+        "Give today or a day before.",
     ),
     "day_out_of_bounds": Text(
         "日期 {day} 须在 {first} 与 {last} 之间。",

@@ -157,6 +157,21 @@ async def test_questions_that_make_no_sense_are_answered_as_such(console: Consol
     assert (await console["operator"].get(f"/statistics?{query}")).status == status
 
 
+@pytest.mark.parametrize(
+    ("path", "typed"),
+    [
+        ("/statistics?from=2026-12-01&to=2026-10-01", "2026-12-01"),
+        ("/statistics/days?from=2026-12-01&to=2026-10-01", "2026-12-01"),
+        (f"/plans/one?name={NAME}&as_of=2099-01-01", "2099-01-01"),
+    ],
+)
+async def test_days_that_make_no_sense_are_said_beside_their_field(console: Console, path: str, typed: str) -> None:
+    page = await console["governor"].get(path)
+    assert page.status == 400
+    field = re.search(rf'<input [^>]*value="{typed}"[^>]* aria-invalid="true"[^>]*><p class="problem"', page.text)
+    assert field, page.shown[:500]
+
+
 @pytest.mark.parametrize("by", ["unit", "area_2", "industry_4"])
 async def test_from_a_number_to_the_firms_behind_it(console: Console, by: str) -> None:
     page = await console["governor"].get(f"/statistics?by={by}")

@@ -223,6 +223,21 @@ async def test_retired_identifiers_get_no_labels_and_are_counted(console: Consol
     assert "0 labels on 0 sheets · 1 retired left out" in (await pump.get(f"{alone}&lang=en")).shown
 
 
+@pytest.mark.parametrize("wrong", ["copies=", "copies=0", "copies=241", "lines=five", "carrier=none", "sheet=a3"])
+async def test_labels_that_cannot_be_made_are_said_in_their_form(console: Console, wrong: str) -> None:
+    name = await register(console["pump"], "label-1")
+    page = await console["pump"].get(f"/labels/sheet?prefix={PUMP}&identifier={name}&{wrong}")
+    assert (page.status, 'aria-invalid="true"' in page.text) == (400, True), page.shown[:300]
+    assert f'value="{name}"' in page.text
+
+
+async def test_a_template_without_items_says_where_the_first_goes(console: Console) -> None:
+    fields = {"prefix": PUMP, "version": "empty-1", "name_zh": "空", "rows": "3", "action": "save"}
+    page = await console["pump"].post("/templates/save", fields)
+    assert page.status == 400
+    assert 'id="f-i-0-name_zh-problem"' in page.text
+
+
 async def test_a_range_is_registered_and_its_labels_are_made(console: Console) -> None:
     pump = console["pump"]
     fields = {"prefix": PUMP, "template": "pump-1", "many": "yes", "first": "SN0001", "last": "SN0500", "v.model": "R"}
