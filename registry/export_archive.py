@@ -114,13 +114,14 @@ class Archive:
 
 
 class Table:
-    """Rows that wait in a file as CSV, UTF-8 with a mark that tells spreadsheets so."""
+    """Rows that wait in a file as CSV, UTF-8 with a mark that tells spreadsheets so; without columns, as NDJSON."""
 
-    def __init__(self, directory: Path, columns: Sequence[str]) -> None:
+    def __init__(self, directory: Path, columns: Sequence[str] | None) -> None:
         self._columns = columns
         self._file = NamedTemporaryFile(dir=directory, prefix="arriving-")  # noqa: SIM115 - closed by the caller
         self.rows = 0
-        self._put("\ufeff" + _format_line(columns))
+        if columns is not None:
+            self._put("\ufeff" + _format_line(columns))
 
     def __enter__(self) -> "Table":
         return self
@@ -130,7 +131,11 @@ class Table:
             self._file.close()
 
     def write(self, page: Sequence[Row]) -> None:
-        self._put("".join(_format_line([_format_cell(row.get(name)) for name in self._columns]) for row in page))
+        columns = self._columns
+        if columns is None:
+            self._file.write(b"".join(orjson.dumps(row) + b"\n" for row in page))
+        else:
+            self._put("".join(_format_line([_format_cell(row.get(name)) for name in columns]) for row in page))
         self.rows += len(page)
 
     async def read(self) -> AsyncIterator[bytes]:

@@ -163,7 +163,7 @@ class _Prefix:
     def __init__(self, source: Source, archive: Archive, row: PrefixRow) -> None:
         self._source, self._archive, self._row = source, archive, row
         self._templates: dict[int, Template | None] = {0: None}
-        self._ready: dict[int, tuple[Table, list[str]]] = {}
+        self._ready: dict[int, dict[str, Table]] = {}  # of each template, by the ending of the file's name
 
     async def export(self) -> AsyncIterator[bytes]:
         source, archive, name = self._source, self._archive, self._row.prefix
@@ -197,11 +197,13 @@ class _Prefix:
             )
             async for piece in records:
                 yield piece
-            for template_id, (table, _) in self._ready.items():
+            for template_id, tables in self._ready.items():
                 template = self._templates[template_id]
                 version = quote(template.version if template else str(template_id), safe="")
-                async for piece in self._archive.add(f"{rule.prefix}/import/{version}.csv", table.read(), table.rows):
-                    yield piece
+                for kind, table in tables.items():
+                    name = f"{rule.prefix}/import/{version}.{kind}"
+                    async for piece in self._archive.add(name, table.read(), table.rows):
+                        yield piece
 
     async def _read_records(self, rule: PrefixRule, stack: AsyncExitStack) -> AsyncIterator[Sequence[Row]]:
         after = ""
@@ -218,16 +220,19 @@ class _Prefix:
                 return
 
     def _prepare(self, rule: PrefixRule, stored: StoredRecord, stack: AsyncExitStack) -> None:
-        """A line of the file that can be imported again: live and frozen records of a template."""
+        """A line of the files that can be imported again: live and frozen records of a template."""
         template = self._templates[stored.template_id]
         if template is None or stored.state == RecordState.RETIRED:
             return
         if stored.template_id not in self._ready:
             columns = [IDENTIFIER_COLUMN, *(item.type for item in template.items)]
-            table = stack.enter_context(Table(self._source.directory, columns))
-            self._ready[stored.template_id] = (table, columns)
+            self._ready[stored.template_id] = {
+                kind: stack.enter_context(Table(self._source.directory, of))
+                for kind, of in (("csv", columns), ("ndjson", None))
+            }
         values = {value.type: value.data.decode("utf-8", "replace") for value in unpack(stored.packed)[1]}
-        self._ready[stored.template_id][0].write([values | {IDENTIFIER_COLUMN: f"{rule.prefix}/{stored.suffix}"}])
+        for table in self._ready[stored.template_id].values():
+            table.write([values | {IDENTIFIER_COLUMN: f"{rule.prefix}/{stored.suffix}"}])
 
     async def _learn(self, conn: Connection, template_ids: set[int]) -> None:
         for template_id in template_ids - self._templates.keys():

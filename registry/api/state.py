@@ -26,7 +26,7 @@ from schemas.segments import SegmentWriter
 
 ACQUIRE_SECONDS = 2.0
 # How long a request stands in line while others are being served: a crowd is no reason to say the database is away.
-CROWD_SECONDS = 10.0
+CROWD_SECONDS = 30.0
 POOL_SIZE = 8
 # A transaction of ours takes less than a second; what takes longer is in the way of others and is given up.
 SERVER_SETTINGS = {
