@@ -14,7 +14,7 @@ from registry.areas import Area, get_area
 from registry.audit import note
 from registry.keyed_hashes import hash_keyed
 from registry.passwords import check_password, digest_password, hash_digest
-from registry.principals import KIND_OF_ROLE, ROLES, SCOPES_OF_ROLE, Order, Principal, Role
+from registry.principals import KIND_OF_ROLE, ROLES, SCOPES, SCOPES_OF_ROLE, Order, Principal, Role
 from registry.store.accounts import (
     AccountRow,
     NewAccountRow,
@@ -85,6 +85,7 @@ async def add_account(conn: Connection, ring: KeyRing, order: Order, wanted: New
     """
     roles = check_roles(wanted.roles)
     check_may_manage(order.principal, roles, wanted.enterprise_id)
+    check_gives(order.principal, roles)
     await _check_name(conn, wanted.user_name, wanted.enterprise_id)
     if wanted.may_sign_in_hashed and not set(roles) <= HASHED_SIGNIN_ROLES:
         raise InvalidInput("hashed_sign_in_not_for_role", field="may_sign_in_hashed")
@@ -174,6 +175,12 @@ def check_may_manage(principal: Principal, roles: Sequence[str], enterprise_id: 
         raise Forbidden("account_not_yours")
 
 
+def check_gives(principal: Principal, roles: Sequence[str]) -> None:
+    """Who makes an account, or sets its password, may do all that it may; raises Forbidden."""
+    given = frozenset[str]().union(*(SCOPES_OF_ROLE[cast(Role, role)] for role in roles))
+    principal.check_gives(scope for scope in SCOPES if scope in given)
+
+
 def _check_may_manage_account(principal: Principal, row: AccountRow) -> None:
     """As `check_may_manage`; what belongs to others is not found."""
     if principal.kind == "enterprise" and row.enterprise_id != principal.enterprise_id:
@@ -243,6 +250,7 @@ async def set_password(conn: Connection, ring: KeyRing, order: Order, user_name:
     row = await get_account(conn, user_name)
     if order.principal.account_id != row.account_id:
         _check_may_manage_account(order.principal, row)
+        check_gives(order.principal, row.roles)
     check_password(password, row.user_name)
     key, digest = fold_user_name(row.user_name), digest_password(password)
     password_hash = await hash_digest(digest)

@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from asyncpg import Connection
 
-from registry.accounts import NewAccount, add_account, check_may_manage, check_roles, check_standing
+from registry.accounts import NewAccount, add_account, check_gives, check_may_manage, check_roles, check_standing
 from registry.audit import note
 from registry.keyed_hashes import hash_keyed
 from registry.principals import Order, Principal
@@ -58,6 +58,7 @@ async def invite(conn: Connection, order: Order, wanted: NewInvitation) -> tuple
     """
     roles = check_roles(wanted.roles)
     check_may_manage(order.principal, roles, wanted.enterprise_id)
+    check_gives(order.principal, roles)
     organisation, _ = await check_standing(conn, _make_account(wanted, "", ""), roles)
     remark = wanted.remark.strip()
     if len(remark) > MAX_REMARK_CHARACTERS or not remark.isprintable():

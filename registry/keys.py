@@ -59,6 +59,7 @@ async def add_key(
         raise InvalidInput("key_note_too_long", field="note", length=len(note), limit=MAX_NOTE_CHARACTERS)
     scopes, networks = check_scopes(terms.scopes), check_networks(terms.networks)
     organisation = check_uscc(terms.organisation) if terms.organisation else ""
+    order.principal.check_gives(scopes or (_PARTNER_SCOPES if organisation else SCOPES))
     if terms.expires is not None and terms.expires <= order.at:
         raise InvalidInput("key_expiry_past", field="expires")
     access_key, secret_key = f"ak_{secrets.token_hex(10)}", secrets.token_urlsafe(32)

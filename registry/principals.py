@@ -1,5 +1,6 @@
 """Who asks: an enterprise, the operator, his people, a partner, a regulator; and an order: who, when and why."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal, get_args
@@ -90,6 +91,12 @@ class Principal:
         """Raises Forbidden."""
         if scope not in self.scopes:
             raise Forbidden("scope_missing", scope=scope)
+
+    def check_gives(self, scopes: Iterable[str]) -> None:
+        """Nobody gives more than he has; raises Forbidden. Only keys of the operator have any use for `review`."""
+        for scope in scopes:
+            if scope not in self.scopes and (scope != "review" or self.kind == "operator"):
+                raise Forbidden("scope_not_given", scope=scope)
 
     def check_operator(self) -> None:
         """Raises Forbidden for anyone but the operator."""

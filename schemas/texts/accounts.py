@@ -71,6 +71,12 @@ TEXTS = {
         "请使用具有该权限的密钥，或请管理员新建一个。",
         "Use a key with that scope, or ask an administrator for one.",
     ),
+    "scope_not_given": Text(
+        "该账号或密钥自身没有 {scope} 权限，不能授予他人。",
+        "This account or key lacks the scope {scope} itself and cannot give it to others.",
+        "请写明新密钥的权限范围，或由企业管理员、运营方办理。",
+        "Name the scopes that the new key needs, or let an administrator or the operator do it.",
+    ),
     "scope_unknown": Text(
         "没有权限范围 {scope}。",
         "There is no scope {scope}.",

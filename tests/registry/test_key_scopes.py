@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -82,6 +83,28 @@ async def test_a_key_for_templates_makes_and_changes_them_and_registers_nothing(
     assert (await world.ask("PATCH", f"{path}/t-9", {"enabled": False}, who="templates")).status == 200
     body = {"prefix": PUMP, "suffix": "y", "template": "pump-1", "values": {"model": "A"}}
     assert (await world.ask("POST", f"{V1}/identifiers", body, who="templates")).status == 403
+
+
+async def test_a_key_gives_nobody_more_than_it_has(world: World) -> None:
+    firm = world.firms["pump"].enterprise_id
+    clerk = {"user_name": "clerk", "roles": ["enterprise_admin"], "enterprise_id": firm}
+    assert (await world.ask("POST", f"{V1}/accounts", clerk, who="operator")).status == 201
+    key = (await world.ask("POST", f"{V1}/keys", {"scopes": ["read", "manage"]}, who="operator")).json
+    world.keys["manager"] = f"{key['access_key']}.{key['secret_key']}"
+    tries: list[tuple[str, str, dict[str, Any], int]] = [
+        ("POST", "/keys", {"enterprise_id": firm}, 403),
+        ("POST", "/keys", {}, 403),
+        ("POST", "/keys", {"enterprise_id": firm, "scopes": ["manage", "write"]}, 403),
+        ("POST", "/keys", {"enterprise_id": firm, "scopes": ["manage"]}, 201),
+        ("POST", "/accounts", clerk | {"user_name": "more"}, 403),
+        ("POST", "/accounts", {"user_name": "boss", "roles": ["operator"]}, 403),
+        ("POST", "/invitations", {"roles": ["enterprise_user"], "enterprise_id": firm}, 403),
+        ("PUT", "/accounts/clerk/password", {}, 403),
+        ("POST", "/accounts/clerk/disable", {}, 200),
+    ]
+    for method, path, body, status in tries:
+        reply = await world.ask(method, f"{V1}{path}", body, who="manager")
+        assert (reply.status, status != 403 or reply.json["code"] == "scope_not_given") == (status, True), (path, body)
 
 
 @pytest.mark.parametrize("scope", SCOPES)
