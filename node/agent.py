@@ -17,7 +17,7 @@ from node.counting import check_rollups, count_changes, count_segments
 from node.enterprise_node_probes import probe_routes
 from node.enterprise_nodes import KEPT
 from node.peaks import keep_peaks
-from node.plausible_time import find_stored_doubt, look_at_clock, read_clocks
+from node.plausible_time import find_stored_doubt, get_believed_time, look_at_clock, read_clocks
 from node.postgres import get_dsn
 from node.probe_token import get_probe_token
 from node.probing import ROUND_SECONDS, Prober
@@ -152,7 +152,7 @@ async def _keep_peaks(conn: Connection, stats: AgentStats) -> None:
 
 
 async def _keep(conn: Connection, directory: Path) -> None:
-    now = datetime.now(UTC)
+    now = await get_believed_time(conn, datetime.now(UTC))
     await keep_segments(conn, directory, now, choose_reserve_bytes(directory))
     # A reader that was away for longer starts again; nothing else asks for old entries.
     await delete_counted_changes(conn, now - CHANGES_KEPT, CHANGES_PER_PASS)

@@ -97,6 +97,12 @@ async def _find_last(conn: Connection, machine: str) -> Tick | None:
     return None if closed is None else Tick(closed, "", timedelta())
 
 
+async def get_believed_time(conn: Connection, now: datetime) -> datetime:
+    """`now`, or when this machine was last believed if that is earlier: by it is judged what may go for good."""
+    last = await _find_last(conn, socket.gethostname())
+    return now if last is None else min(now, last.at)
+
+
 async def find_stored_doubt(conn: Connection) -> dict[str, object] | None:
     """What this machine found at its last look: hours ahead, and what the clock said; None if all is well."""
     text = await find_fact(conn, f"{DOUBT}:{socket.gethostname()}")

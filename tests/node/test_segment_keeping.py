@@ -11,7 +11,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+import node.agent
 import node.segment_keeping
+from node.plausible_time import Reading, Tick, look_at_clock
 from node.recompute import recompute
 from node.segment_files import get_compressed_path, identify_directory, read_whole
 from node.segment_keeping import KEPT, keep_segments
@@ -77,6 +79,21 @@ async def test_segments_are_purged_after_six_months_with_a_line(
     assert any(path.name in line for line in caplog.messages)
     assert await conn.fetchval("SELECT count(*) FROM log_gaps") == 0
     assert await count_answers(conn) == 1
+
+
+async def test_a_clock_that_is_ahead_purges_nothing_until_it_is_believed(
+    conn: asyncpg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node.agent, "choose_reserve_bytes", lambda _: 0)
+    write_segment(tmp_path, [answer()])
+    await count_all(conn, tmp_path)
+    await look_at_clock(conn, Reading(Tick(NOON, "boot", timedelta())))
+    assert await look_at_clock(conn, Reading(Tick(NOON + 2 * KEPT, "boot", timedelta()))) is not None
+    await node.agent._keep(conn, tmp_path)  # by the clock of the tests, the segment is years old
+    assert await fetch_states(conn) == {"a": "compressed"}
+    await look_at_clock(conn, Reading(Tick(NOON + 2 * KEPT, "boot", timedelta())), confirmed=True)
+    await node.agent._keep(conn, tmp_path)
+    assert await fetch_states(conn) == {"a": "purged"}
 
 
 async def test_a_purged_segment_whose_file_outlived_a_crash_is_not_counted_again(
