@@ -55,6 +55,7 @@ PARAMETERS = {
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
     "jit": "off",
+    "client_connection_check_interval": "5s",  # who waits for a lock when his client has gone must not stay for ever
     "timezone": "UTC",
     "log_timezone": "UTC",
     "lc_messages": "C",

@@ -28,6 +28,8 @@ SERVER_SETTINGS = {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",  # a plan made while a partition is empty would scan it when it is full
     "application_name": "idnode resolver",
+    # A server does not notice that nobody waits for its answer any more: who is given up must not stay and fill it.
+    "lock_timeout": "3000",
 }
 
 

@@ -1,5 +1,6 @@
 """The cache against a real database: what is kept, for how long, and what the change log takes away."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -423,7 +424,7 @@ async def test_while_the_database_is_away_what_is_known_is_answered_for_a_day(no
         node.clock.now += hours * 3_600
         await node.follower.poll_or_mark_away()
         assert await node.get_verdict("88.101.5/SN1") is Outcome.FOUND
-        assert node.cache.stale_seconds() == age
+        assert node.cache.stale_seconds() == node.cache.synced_seconds == age
         assert await node.get("88.101.5/UNKNOWN") is None, "not known is not the same as not there"
     node.clock.now += 1
     await node.follower.poll_or_mark_away()
@@ -466,6 +467,20 @@ async def test_a_cut_connection_is_made_anew_without_going_stale(node: Node, pre
     await node.follower.poll_or_mark_away()
     assert node.cache.is_current
     assert await node.get_name("88.101.5/SN1") == "齿轮泵"
+
+
+async def test_questions_that_were_given_up_do_not_fill_the_server(node: Node, prefix_id: int) -> None:
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE application_name = 'idnode resolver' AND datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with node.writer.transaction():
+        await node.writer.execute("LOCK TABLE records")
+        assert await node.get("88.101.5/SN1") is None, "not now"
+        async with asyncio.timeout(30):
+            while await node.writer.fetchval(waiting):
+                await asyncio.sleep(0.05)
+    assert await node.get_verdict("88.101.5/SN1") is Outcome.FOUND
 
 
 # Bounds
@@ -520,6 +535,7 @@ async def test_more_questions_than_can_wait_are_answered_not_now(
 def test_before_the_prefixes_are_known_nothing_is_said_not_to_be_there() -> None:
     """A worker that starts while the database is away; its own site it knows from its settings."""
     cache = RecordCache(PrefixTable(["88.101"], OUR_SITE), 1_000_000, Clock())
+    assert cache.synced_seconds is None
     for raw in (b"88.101.5/SN0001", b"10.1/x", b"0.NA/88.101.5", b"nonsense"):
         answers: list[Entry | None] = []
         assert cache.find(raw) is None
