@@ -27,8 +27,8 @@ def open_receipt(file: TextIO, columns: list[str], format_url: Callable[[str], s
     def write_line(line: ReceiptLine) -> None:
         row, outcome, identifier, reason = line
         url = format_url(identifier) if identifier else ""
-        cells = ["" if row is None else row.number, outcome, defuse(identifier), url, defuse(reason)]
-        writer.writerow([*cells, *map(defuse, () if row is None else row.texts)])
+        number, texts = ("", [""] * len(columns)) if row is None else (row.number, row.texts)
+        writer.writerow([number, outcome, defuse(identifier), url, defuse(reason), *map(defuse, texts)])
 
     return write_line
 

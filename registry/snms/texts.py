@@ -77,4 +77,5 @@ def say(error: ServiceError) -> str:
     published = _PUBLISHED.get(error.code)
     if published is not None:
         return published.format(**details)
-    return f"{format_message(error.code, 'zh', **details)}{format_remedy(error.code, 'zh', **details)}"
+    message, remedy = format_message(error.code, "zh", **details), format_remedy(error.code, "zh", **details)
+    return f"{message}{'' if message.endswith('。') else '。'}{remedy}"

@@ -305,7 +305,7 @@ async def test_a_job_ends_with_the_right_to_write_and_keeps_what_is_done(
     count = await conn.fetchval("SELECT count(*) FROM records WHERE prefix_id = $1", target[0].prefix_id)
     assert 0 < count == job.counts["registered"] == job.rows_done < 3_000
     *lines, last = await read_receipt(conn, tmp_path, job)
-    assert (len(lines), last["row"], last["outcome"]) == (count, "", "failed")
+    assert (len(lines), last["row"], last["outcome"], last["批次"]) == (count, "", "failed", "")
     assert last["reason"] == format_job_error(job, "zh")
 
 

@@ -13,7 +13,7 @@ from registry.snms import texts
 from registry.snms.calls import SnmsCall, parse_body, read_query
 from registry.snms.edge import Route, SnmsEdge, answer_error, merge_routes, normalise_path, read_token
 from registry.snms.fields import Fields, Refusal
-from schemas.errors import Conflict, Forbidden, NotFound, ServiceError, Unauthenticated, Unavailable
+from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound, ServiceError, Unauthenticated, Unavailable
 from tests.registry.api_world import World
 from tests.registry.snms_world import ask
 
@@ -122,6 +122,12 @@ def test_an_error_without_a_published_text_says_ours_in_chinese() -> None:
 
 FIELDS = {"text": "a", "int": 7, "digits": "7", "null": None, "empty": "", "yes": "TRUE", "one": [{"a": 1}],
           "nul": "\0", "half": 1.5, "list": [1], "surrogate": "\ud800", "object": {"deep": "x" * 9}}  # fmt: skip
+
+
+def test_a_message_and_what_to_do_are_two_sentences() -> None:
+    said = texts.say(InvalidInput("template_malformed", field="items[0].idIndex", expected="2000–2147483647"))
+    assert "2000–2147483647。请" in said
+    assert "。。" not in said + texts.say(InvalidInput("suffix_blank_at_ends"))
 
 
 def test_numbers_may_be_texts_and_one_object_may_be_a_list() -> None:
