@@ -82,22 +82,22 @@ _ENDS = (
 
 async def fetch_broken_audit(conn: Connection) -> AsyncIterator[tuple[int, str]]:
     """(position, `changed`: the row itself, or `removed`: one before it)."""
-    async for found in _find_broken(conn, _AUDIT_CHAIN):
-        yield found
+    async for position, previous in _find_broken(conn, _AUDIT_CHAIN):
+        yield position, "changed" if position == (previous or 0) + 1 else "removed"
 
 
 async def fetch_broken_changes(conn: Connection) -> AsyncIterator[tuple[int, str]]:
     """As `fetch_broken_audit`. What retention deleted from the beginning is not missed."""
-    async for found in _find_broken(conn, _CHANGES_CHAIN):
-        yield found
+    async for position, previous in _find_broken(conn, _CHANGES_CHAIN):
+        if previous is not None or position == 1:
+            yield position, "changed" if position == (previous or 0) + 1 else "removed"
 
 
-async def _find_broken(conn: Connection, chain: str) -> AsyncIterator[tuple[int, str]]:
+async def _find_broken(conn: Connection, chain: str) -> AsyncIterator[tuple[int, int | None]]:
+    """Position of a row that does not fit, and of the row before it."""
     async with conn.transaction():
         async for row in conn.cursor(chain):
-            gap = row["previous"] is not None and row["position"] != row["previous"] + 1
-            if gap or row["previous"] is not None or row["position"] == 1:
-                yield row["position"], "removed" if gap else "changed"
+            yield row["position"], row["previous"]
 
 
 async def fetch_ends(conn: Connection) -> dict[str, ChainEnd]:

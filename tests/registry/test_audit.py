@@ -120,6 +120,16 @@ async def test_every_tampering_is_found(world: World, log: str, statement: str, 
     assert {finding.log for finding in found} == {log}
 
 
+@pytest.mark.parametrize("kept_from", [2, 4])
+async def test_the_beginning_of_the_audit_trail_is_missed_too(world: World, kept_from: int) -> None:
+    """Of the change log it is not: retention ends its oldest entries."""
+    async with world.state.connect() as conn:
+        await number_all(conn)
+        found = await find(conn, f"DELETE FROM audit WHERE position < {kept_from}")
+        assert found == [Finding("audit", kept_from, "removed")]
+        assert await find(conn, f"DELETE FROM changes WHERE position < {kept_from}") == []
+
+
 @pytest.mark.parametrize("log", INSERTED)
 async def test_a_row_put_in_is_found(world: World, log: str) -> None:
     async with world.state.connect() as conn:
