@@ -17,7 +17,7 @@ from node.counting import check_rollups, count_changes, count_segments
 from node.enterprise_node_probes import probe_routes
 from node.enterprise_nodes import KEPT
 from node.peaks import keep_peaks
-from node.plausible_time import find_stored_doubt, get_believed_time, look_at_clock, read_clocks
+from node.plausible_time import get_believed_time, look_at_clock, read_clocks
 from node.postgres import get_dsn
 from node.probe_token import get_probe_token
 from node.probing import ROUND_SECONDS, Prober
@@ -125,8 +125,8 @@ def _make_prober(settings: AgentSettings) -> Callable[[Connection], Awaitable[No
         now = datetime.now(UTC)
         await probe_routes(conn, now, settings.enterprise_node_private, own)
         today = get_day(now)
-        if forgotten != str(today) and await find_stored_doubt(conn) is None:
-            await forget(conn, now, KEPT)
+        if forgotten != str(today):
+            await forget(conn, await get_believed_time(conn, now), KEPT)
             forgotten = str(today)
 
     return look

@@ -16,7 +16,7 @@ from node.hash_list import repair_differing, report_hashes
 from node.master_data import DAY_MARK, report_master
 from node.monthly_report import SENT_ON, report_month
 from node.outbox import renew, send_due
-from node.plausible_time import find_stored_doubt
+from node.plausible_time import find_stored_doubt, get_believed_time
 from node.postgres import get_dsn
 from node.reporting import REPORTS, Reporter, get_month, report_applications, report_day, report_monitoring
 from node.secret_key import load_key_ring
@@ -278,6 +278,7 @@ async def _too_early(conn: Connection, link: Link, now: datetime) -> None:
 
 
 async def _forget(conn: Connection, link: Link, now: datetime) -> None:
+    now = await get_believed_time(conn, now)
     await outbox_store.forget_bodies(conn, now - BODIES_KEPT)
     await forget_days(conn, get_day(now) - MONITOR_KEPT)
 
