@@ -6,7 +6,7 @@ the scope `statistics` reads them and nothing else: that is what city and provin
 
 import asyncio
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query, Request, Response
@@ -22,6 +22,7 @@ from registry.api.calls import Call, Reading
 from registry.api.problems import InvalidBody
 from registry.late_routes import LateRouter
 from registry.principals import Principal
+from schemas.bodies import Instant
 from schemas.days import get_day
 from schemas.enterprise_bodies import StatisticsRow
 from schemas.errors import Forbidden, NotFound
@@ -186,7 +187,9 @@ async def list_closes(call: Reading, first: From = None, last: To = None) -> Res
 async def get_close(
     call: Reading,
     day: date,
-    as_of: Annotated[datetime | None, Query(description="As it was known then; now if left out.")] = None,
+    as_of: Annotated[
+        Instant | None, Query(description="As it was known then (without an offset at UTC+8); now if left out.")
+    ] = None,
 ) -> Response:
     """The last statement on every prefix, and the sealed one where it was another."""
     _check_sees_all(call)

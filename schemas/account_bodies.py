@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from schemas.bodies import PREFIX, Body, Request
+from schemas.bodies import PREFIX, Body, Instant, Request
 
 RoleName = Literal["operator", "engineer", "reviewer", "enterprise_admin", "enterprise_user", "partner", "regulator"]
 ScopeName = Literal["read", "write", "templates", "statistics", "manage", "review"]
@@ -163,7 +163,7 @@ class NewKey(Request):
     networks: Annotated[
         list[Annotated[str, Field(max_length=64)]], Field(max_length=50, examples=[["192.0.2.0/24"]])
     ] = Field(default_factory=list)
-    expires: Annotated[datetime, Field(strict=False, examples=["2027-01-01T00:00:00+08:00"])] | None = None
+    expires: Annotated[Instant, Field(strict=False, examples=["2027-01-01T00:00:00+08:00"])] | None = None
 
 
 class NewKeyBody(Body):

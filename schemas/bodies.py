@@ -6,7 +6,9 @@ Only their shape is checked here; what the texts mean is checked where it is dec
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from schemas.days import parse_instant
 
 MAX_BATCH = 10_000
 LONGEST = 4_096  # of any single text that has no narrower limit of its own
@@ -16,6 +18,15 @@ VERSION = Annotated[str, Field(max_length=128, examples=["pump-1"])]
 SUFFIX = Annotated[str, Field(max_length=LONGEST, examples=["PUMP-0000001"])]
 
 IDENTIFIER = Annotated[str, Field(max_length=LONGEST, examples=["88.101.5/PUMP-0000001"])]
+
+
+def _read_instant(text: object) -> object:
+    """ISO 8601 and nothing else: pydantic alone would take 20240604 for seconds since 1970. Raises ValueError."""
+    return parse_instant(text) if isinstance(text, str) else text
+
+
+# As it is given: without an offset it is at UTC+8.
+Instant = Annotated[datetime, BeforeValidator(_read_instant)]
 VALUES = Annotated[
     dict[str, str | None],
     Field(description="Type of the template's item → text.", examples=[{"model": "WQ15", "flow": "13.5"}]),

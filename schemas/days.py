@@ -1,6 +1,6 @@
 """A day is the date at UTC+8, wherever the node stands (design decision 16)."""
 
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 
 ZONE = timezone(timedelta(hours=8))
 
@@ -13,6 +13,15 @@ def get_day(at: datetime) -> date:
 def get_start(day: date) -> datetime:
     """The first instant of a day."""
     return datetime(day.year, day.month, day.day, tzinfo=ZONE)
+
+
+def parse_instant(text: str) -> datetime:
+    """ISO 8601; without an offset it is at UTC+8. Raises ValueError."""
+    at = datetime.fromisoformat(text)
+    try:
+        return (at if at.tzinfo else at.replace(tzinfo=ZONE)).astimezone(UTC)
+    except OverflowError:  # the first or the last hours of the calendar
+        raise ValueError(text) from None
 
 
 def list_months(last: str, count: int) -> list[str]:

@@ -138,21 +138,18 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """标识的全部历史，或某一时刻的值 / What an identifier has been, or what it was at one time"""
-    from datetime import datetime
 
     from registry.record_views import format_revision, format_state
     from registry.records import get_record_at, get_stored, list_revisions
-    from schemas.days import ZONE
+    from schemas.days import parse_instant
     from schemas.errors import InvalidInput
     from schemas.identifiers import parse_any_identifier
     from schemas.viewing import Viewer
 
     try:
-        instant = datetime.fromisoformat(at) if at is not None else None
+        instant = parse_instant(at) if at is not None else None
     except ValueError:
         raise InvalidInput("time_malformed", field="at", text=at) from None
-    if instant is not None and instant.tzinfo is None:
-        instant = instant.replace(tzinfo=ZONE)
 
     async def read() -> dict[str, Any] | list[dict[str, Any]]:
         async with open_desk() as desk:

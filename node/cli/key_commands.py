@@ -68,13 +68,12 @@ def add_key(
 
 def _parse_time(text: str) -> datetime:
     """ISO 8601; without an offset at UTC+8, a day alone is its beginning. Raises InvalidInput."""
-    from schemas.days import ZONE
+    from schemas.days import parse_instant
 
     try:
-        parsed = datetime.fromisoformat(text)
+        return parse_instant(text)
     except ValueError as error:
         raise InvalidInput("time_malformed", field="expires", text=text) from error
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=ZONE)
 
 
 def list_keys(

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from asyncpg import Connection
 from fastapi import Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BeforeValidator
 
 from registry.api.calls import Call, Reading, check_limit, decode_once, format_etag
 from registry.api.problems import translate
@@ -17,8 +16,7 @@ from registry.late_routes import LateRouter
 from registry.record_views import format_state
 from registry.records import Located, get_record_at, get_stored, to_record
 from registry.store.records import PrefixRule, fetch_page, find_prefix_rule
-from schemas.bodies import IdentifierBody, IdentifierPage
-from schemas.days import ZONE
+from schemas.bodies import IdentifierBody, IdentifierPage, Instant
 from schemas.errors import InvalidInput, NotFound, Retired, ServiceError, Unauthenticated, Unavailable
 from schemas.identifiers import Identifier, format_suffix_key, parse_any_identifier, shorten
 from schemas.records import Record, RecordState
@@ -30,14 +28,8 @@ MAX_PAGE = 1_000
 router = LateRouter(prefix="/api/v1", tags=["identifiers"])
 
 
-def _parse_instant(text: object) -> object:
-    """ISO 8601 and nothing else: pydantic alone would take 20240604 for seconds since 1970. Raises ValueError."""
-    return datetime.fromisoformat(text) if isinstance(text, str) else text
-
-
 At = Annotated[
-    datetime | None,
-    BeforeValidator(_parse_instant),
+    Instant | None,
     Query(description="What the identifier was then (ISO 8601; without an offset it is UTC+8).",
           examples=["2024-06-04T12:00:00+08:00"]),
 ]  # fmt: skip
@@ -185,7 +177,7 @@ async def _look_up(
         if at is None or viewer is not Viewer.OWNER:
             _check_not_retired(located, present)
         if at is not None:
-            record = await get_record_at(conn, located, at if at.tzinfo else at.replace(tzinfo=ZONE))
+            record = await get_record_at(conn, located, at)
             _check_not_retired(located, record)
         template = await templates.find(record.template_id)
         answer = answer_record(record, template, viewer, *wanted)

@@ -13,7 +13,7 @@ from node.statistics_api import find_limits
 from node.store.counting import add_answers
 from node.store.registrations import add_registrations
 from registry.principals import Principal
-from schemas.days import get_start
+from schemas.days import ZONE, get_start
 from schemas.errors import Forbidden, NotFound
 from schemas.resolution_log import ClientClass, Outcome, Transport
 from tests.days import get_today, get_yesterday
@@ -118,9 +118,11 @@ async def test_a_closed_day_shows_the_last_statement_beside_the_sealed_one(world
     rows = {row["prefix"]: row for row in shown["rows"]}
     assert (rows[PUMP]["resolutions"], rows[PUMP]["sealed"]["resolutions"]) == (3, 0)
     assert rows[TOFU]["sealed"] is None
-    early = shown["closes"][0]["closed_at"].replace("+", "%2B")
-    before = (await world.ask("GET", f"{V1}/closes/{get_yesterday()}?as_of={early}", who="operator")).json
-    assert {row["prefix"]: row["resolutions"] for row in before["rows"]}[PUMP] == 0
+    early = datetime.fromisoformat(shown["closes"][0]["closed_at"])
+    for text in (early.isoformat(), early.astimezone(ZONE).replace(tzinfo=None).isoformat()):  # without: UTC+8
+        asked = f"{V1}/closes/{get_yesterday()}?as_of={text.replace('+', '%2B')}"
+        before = (await world.ask("GET", asked, who="operator")).json
+        assert {row["prefix"]: row["resolutions"] for row in before["rows"]}[PUMP] == 0
     assert (await world.ask("GET", f"{V1}/closes/{get_today()}", who="operator")).json["code"] == "day_not_closed"
 
 

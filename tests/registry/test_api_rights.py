@@ -305,6 +305,14 @@ async def test_a_key_ends_when_it_is_revoked(world: World) -> None:
     assert all("secret_key" not in key for key in listed)
 
 
+async def test_the_end_of_a_key_without_an_offset_is_at_utc8(world: World) -> None:
+    made = (await world.ask("POST", f"{V1}/keys", {"note": "till 2099", "expires": "2099-12-31T00:00:00"})).json
+    listed = (await world.ask("GET", f"{V1}/keys")).json["keys"]
+    (expires,) = [key["expires"] for key in listed if key["access_key"] == made["access_key"]]
+    assert expires == "2099-12-30T16:00:00+00:00"
+    assert (await world.ask("POST", f"{V1}/keys", {"expires": "0001-01-01"})).json["code"] == "field_invalid"
+
+
 async def test_lists_hold_what_is_the_callers_own(world: World) -> None:
     for who, firms in (("pump", {"pump"}), ("tofu", {"tofu"}), ("operator", {"pump", "tofu"})):
         wanted = {world.firms[name].enterprise_id for name in firms}
