@@ -282,8 +282,3 @@ class StatisticsRow(Body):
     resolutions: int
     resolutions_ok: int
     resolutions_uncounted: int
-
-
-class CounterBody(Body):
-    counter: Annotated[str, Field(examples=["resolutions_ok"])]
-    definition: str

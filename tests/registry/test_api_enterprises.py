@@ -21,7 +21,6 @@ from schemas.account_bodies import KeyPage, NewKeyBody
 from schemas.bodies import TemplateBody, TemplatePage
 from schemas.enterprise_bodies import (
     AddedEnterpriseBody,
-    CounterBody,
     EnterpriseBody,
     EnterprisePage,
     FileBody,
@@ -32,6 +31,7 @@ from schemas.enterprise_bodies import (
     UnitBody,
     UnitPage,
 )
+from schemas.statistics_bodies import DefinitionBody
 from tests.registry.account_world import PASSWORD, sign
 from tests.registry.api_world import PUMP, Reply, World, open_world
 from tests.registry.people import NOW, RULES, make_uscc, order
@@ -352,4 +352,4 @@ async def test_statistics_in_every_grouping(world: World) -> None:
     backwards = await world.ask("GET", f"{V1}/statistics?from=2026-03-31&to=2026-03-01")
     assert (backwards.status, backwards.json["code"]) == (400, "statistics_period_reversed")
     definitions = await world.ask("GET", f"{V1}/statistics/definitions?lang=zh")
-    assert all(CounterBody.model_validate(row).definition for row in definitions.json)
+    assert all(DefinitionBody.model_validate(row).definition for row in definitions.json)
