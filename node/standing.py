@@ -7,7 +7,7 @@ it was always what it is now.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Generic, Literal, TypeVar
 
@@ -61,7 +61,7 @@ def make_track(events: Iterable[tuple[date, tuple[Value, Value]]], present: Valu
     return Track(days, values)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Holding:
     """A prefix while an enterprise owns it: `until` is exclusive; what `enabled` says holds from enabled_on."""
 
@@ -134,14 +134,16 @@ def make_enterprises(
             holding = Holding(since, until, row["enabled_on"] or since, track)
             found[row["enterprise_id"]].holdings.append(holding)
     for enterprise in found.values():
-        enterprise.holdings = _begin_with_connection(enterprise.holdings)
+        _begin_with_connection(enterprise.holdings)
     return found
 
 
-def _begin_with_connection(holdings: Sequence[Holding]) -> list[Holding]:
+def _begin_with_connection(holdings: Sequence[Holding]) -> None:
     """What was enabled first was so from the day of connection on, which a file may say is earlier."""
     first = min((one.begin() for one in holdings if one.enabled.values[-1] is not None), default=None)
-    return [replace(one, since=date.min, enabled_on=date.min) if one.begin() == first else one for one in holdings]
+    for one in holdings:
+        if one.begin() == first:
+            one.since = one.enabled_on = date.min
 
 
 def count_connected(enterprises: Iterable[Enterprise], period: tuple[date, date]) -> dict[date, tuple[int, int]]:
