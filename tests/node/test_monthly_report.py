@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -176,15 +177,16 @@ BODIES: list[tuple[list[dict[str, Any]], File, tuple[int, str], str]] = [
 async def test_the_node_above_judges_row_and_file(above: Above) -> None:
     for revision, (rows, file, expected, reason) in enumerate(BODIES):
         month = "2026-11" if expected[1] == "E514" else MONTH
-        body = encode_form(encode_envelope(Envelope("MR", PREFIX, month, "b", rows, rev=revision)), file)
+        body = encode_form(encode_envelope(Envelope("MR", PREFIX, month, str(uuid4()), rows, rev=revision)), file)
         answer = await above.toplevel.call(
             Call("POST", "/reports/monthly", PREFIX, body, format_form_type(body)), above.clock()
         )
         found = (answer.document or {}).get("rejected") or [{"code": ""}]
         assert (answer.status, found[0]["code"]) == expected, reason
-    plain = Call("POST", "/reports/monthly", PREFIX, encode_envelope(Envelope("MR", PREFIX, MONTH, "b", [ROW])))
-    answer = await above.toplevel.call(plain, above.clock())
-    assert (answer.status, (answer.document or {})["code"]) == (400, "E104"), "no form"
+    plain = encode_envelope(Envelope("MR", PREFIX, MONTH, str(uuid4()), [ROW]))
+    for kind, expected in (("multipart/form-data; boundary=b", (400, "E104")), ("application/json", (415, "E102"))):
+        answer = await above.toplevel.call(Call("POST", "/reports/monthly", PREFIX, plain, kind), above.clock())
+        assert (answer.status, (answer.document or {})["code"]) == expected, "no form"
     kept = above_store.find_file(above.book, PREFIX, "MR", MONTH)
     assert kept == PDF, "what was refused has replaced nothing"
     assert judge_row(TABLES["MR"], ROW, PREFIX, MONTH) == []
