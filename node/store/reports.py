@@ -339,11 +339,3 @@ async def fetch_differing(conn: Connection, first: date) -> list[tuple[str, str,
         first.isoformat(),
     )
     return [(row["period"], row["table_name"], row["prefix"]) for row in rows]
-
-
-async def fetch_reconciliations(conn: Connection, limit: int = 50) -> list[Record]:
-    return await conn.fetch(
-        "SELECT table_name, period, prefix, ours::text AS ours, theirs::text AS theirs, equal, at"
-        " FROM toplevel_reconciliations ORDER BY period DESC, table_name LIMIT $1",
-        limit,
-    )
