@@ -8,11 +8,10 @@ from fastapi.responses import StreamingResponse
 
 from registry.api.calls import Reading
 from registry.api.enterprises import check_cursor
-from registry.api.targets import check_texts
+from registry.api.targets import check_texts, get_enterprise_id
 from registry.exports import Source, export_enterprise
 from registry.late_routes import LateRouter
 from schemas.days import get_day
-from schemas.errors import InvalidInput
 
 router = LateRouter(prefix="/api/v1", tags=["enterprises"])
 
@@ -31,11 +30,7 @@ async def get_export(
 
     It goes out while it is read. An archive without `manifest.json` is not complete.
     """
-    principal = call.get_principal()
-    wanted = enterprise_id if enterprise_id is not None else principal.enterprise_id
-    if wanted is None:
-        raise InvalidInput("field_missing", field="enterprise_id")
-    principal.check_enterprise(check_cursor(wanted))
+    wanted = check_cursor(get_enterprise_id(call, enterprise_id))
     check_texts(reason=reason)
     config = call.state.config
     config.jobs_dir.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from registry import prefixes as decisions
 from registry.api.calls import Answer, Changing, PathText, Reading, Writing, check_limit
 from registry.api.enterprises import check_cursor
 from registry.api.etags import check_etag, make_etag
-from registry.api.targets import check_known_prefix, check_texts
+from registry.api.targets import check_known_prefix, check_texts, get_enterprise_id
 from registry.enterprise_views import MAX_PAGE, format_ownership, format_prefixes
 from registry.late_routes import LateRouter
 from registry.store.prefixes import PrefixRow, fetch_ownerships
@@ -22,7 +22,6 @@ from schemas.enterprise_bodies import (
     PrefixPage,
     Transfer,
 )
-from schemas.errors import InvalidInput
 
 router = LateRouter(prefix="/api/v1/prefixes", tags=["prefixes"])
 
@@ -41,11 +40,7 @@ async def _check_unchanged(conn: Connection, call: Changing, prefix: str, *enter
 @router.post("", status_code=201, response_model=PrefixBody, summary="Ask for a prefix")
 async def request_prefix(call: Writing, body: NewPrefix) -> Response:
     """It waits for approval. An enterprise asks for itself, the operator for any."""
-    principal = call.get_principal()
-    enterprise_id = body.enterprise_id or principal.enterprise_id
-    if enterprise_id is None:
-        raise InvalidInput("field_missing", field="enterprise_id")
-    principal.check_enterprise(enterprise_id)
+    enterprise_id = get_enterprise_id(call, body.enterprise_id)
     check_texts(prefix=body.prefix or "")
 
     async def effect(conn: Connection) -> Answer:

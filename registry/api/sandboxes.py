@@ -8,10 +8,10 @@ from fastapi import Query, Response
 
 from registry.api.calls import Answer, Reading, Writing, check_limit
 from registry.api.enterprises import check_cursor
+from registry.api.targets import get_enterprise_id
 from registry.late_routes import LateRouter
 from registry.sandbox import find_next_reset, open_sandbox
 from registry.store.sandboxes import SandboxRow, fetch_sandboxes
-from schemas.errors import InvalidInput
 from schemas.native_bodies import NewSandbox, SandboxBody, SandboxPage
 from schemas.prefixes import PrefixState
 
@@ -26,11 +26,7 @@ async def post_sandbox(call: Writing, body: NewSandbox) -> Response:
 
     Identifiers, ranges and templates under it are deleted every day at midnight (UTC+8).
     """
-    principal = call.get_principal()
-    enterprise_id = body.enterprise_id or principal.enterprise_id
-    if enterprise_id is None:
-        raise InvalidInput("field_missing", field="enterprise_id")
-    principal.check_enterprise(enterprise_id)
+    enterprise_id = get_enterprise_id(call, body.enterprise_id)
 
     async def effect(conn: Connection) -> Answer:
         order = call.order()

@@ -24,6 +24,16 @@ def check_known_prefix(call: Call, prefix: str) -> str:
     return prefix
 
 
+def get_enterprise_id(call: Call, named: int | None) -> int:
+    """The enterprise that is named, else the caller's own. Raises InvalidInput, or NotFound for another's."""
+    principal = call.get_principal()
+    enterprise_id = named if named is not None else principal.enterprise_id
+    if enterprise_id is None:
+        raise InvalidInput("field_missing", field="enterprise_id")
+    principal.check_enterprise(enterprise_id)
+    return enterprise_id
+
+
 async def get_rule(conn: Connection, call: Call, prefix: str) -> PrefixRule:
     """One of the caller's prefixes, in whatever state it is; raises NotFound."""
     check_known_prefix(call, prefix)
