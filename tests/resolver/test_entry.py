@@ -1,5 +1,6 @@
 """One cached answer: its forms, what the short way to answers may and may not do, and what it weighs."""
 
+import sys
 import time
 import tracemalloc
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resolver.cache import Fill, RecordCache
-from resolver.entry import Entry, make_entry
+from resolver.entry import Entry, make_entry, make_fixed
 from resolver.plain_tail import encode_plain_tail, encode_plain_values
 from resolver.prefixes import Lookup, Prefix, PrefixTable
 from resolver.rest_json import encode_tail
@@ -163,3 +164,9 @@ def test_a_cached_record_of_five_values_is_small(both: bool, limit: int) -> None
     assert entry.outcome is Outcome.FOUND
     assert size <= limit
     assert cache.occupied_bytes / (entries + 1) == pytest.approx(size, rel=0.1), "the accounts are right"
+
+
+@pytest.mark.parametrize("notice", ["停" * 500, "stop using it"])
+def test_the_notice_of_a_frozen_record_is_in_the_accounts(notice: str) -> None:
+    live, frozen = (make_fixed(Outcome.FOUND, 1, note) for note in ("", notice))
+    assert frozen.count_bytes() - live.count_bytes() >= sys.getsizeof(notice)
