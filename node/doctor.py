@@ -1,5 +1,6 @@
 """`idnode doctor`: what is wrong with the node, and what to do about it. Looks and changes nothing."""
 
+import asyncio
 import os
 import shutil
 import time
@@ -47,6 +48,7 @@ State = Literal["ok", "warning", "error"]
 MARKS: dict[State, str] = {"ok": "✓", "warning": "!", "error": "✗"}
 
 PORT_SECONDS = 3.0
+CHECK_SECONDS = 5.0  # for what one check asks the database
 CLOCK_WARNING_SECONDS, CLOCK_ERROR_SECONDS = 2.0, 60.0
 OLDEST_SANE = datetime(2025, 1, 1, tzinfo=UTC)  # a machine without a battery wakes up in 1970
 UNCOUNTED_WARNING_SECONDS, UNCOUNTED_ERROR_SECONDS = 15.0, 120.0
@@ -126,9 +128,13 @@ async def _ask_database(connection: Connection, settings: NodeSettings, dsn: str
     ]
     for name, check in checks:
         try:
-            findings.append(await check())
+            async with asyncio.timeout(CHECK_SECONDS):
+                findings.append(await check())
         except ServiceError as error:
             findings.append(blame(name, error))
+        except TimeoutError:  # somebody holds a lock, or the disk hangs
+            reason = f"no answer within {CHECK_SECONDS:g} s"
+            findings.append(Finding(name, "error", "check_failed", {"check": name, "reason": reason}))
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
             findings.append(Finding(name, "error", "check_failed", {"check": name, "reason": str(error)}))
     return findings
