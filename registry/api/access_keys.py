@@ -11,9 +11,10 @@ from registry.api.calls import Answer, Changing, PathText, Reading, Writing
 from registry.api.enterprises import check_cursor
 from registry.api.etags import check_etag, make_etag
 from registry.api.paging import MAX_PAGE, After, Limit, cut
-from registry.api.targets import check_texts, is_storable
+from registry.api.targets import check_texts
 from registry.keys import KeyTerms, add_key, get_key, list_keys, revoke_key
 from registry.late_routes import LateRouter
+from registry.records import is_storable
 from registry.store.keys import KeyRow
 from schemas.account_bodies import KeyBody, KeyPage, NewKey, NewKeyBody
 from schemas.errors import InvalidInput, NotFound

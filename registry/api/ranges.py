@@ -24,7 +24,6 @@ from registry.api.targets import (
     get_rule_for_writing,
     get_template_for_writing,
     get_viewer,
-    is_storable,
 )
 from registry.api.views import Templates
 from registry.late_routes import LateRouter
@@ -42,6 +41,7 @@ from registry.range_changes import (
 from registry.range_views import format_cursor, format_range, format_range_revision, format_range_state, parse_cursor
 from registry.ranges import RangeRequest, create_range
 from registry.ranges import list_ranges as list_stored_ranges
+from registry.records import is_storable
 from registry.store.changes import Act
 from schemas.bodies import ChangedValues, Freezing, NewRange, RangeBody, RangePage, Reason, Retirement
 from schemas.errors import InvalidInput, NotFound

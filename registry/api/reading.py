@@ -10,11 +10,11 @@ from fastapi.exceptions import RequestValidationError
 
 from registry.api.calls import Call, Reading, check_limit, decode_once, format_etag
 from registry.api.problems import translate
-from registry.api.targets import check_answering, check_known_prefix, get_rule, get_viewer, is_storable
+from registry.api.targets import check_answering, check_known_prefix, get_rule, get_viewer
 from registry.api.views import Templates, format_located
 from registry.late_routes import LateRouter
 from registry.record_views import format_state
-from registry.records import Located, get_record_at, get_stored, to_record
+from registry.records import Located, get_record_at, get_stored, is_storable, to_record
 from registry.store.records import PrefixRule, fetch_page, find_prefix_rule
 from schemas.bodies import IdentifierBody, IdentifierPage, Instant
 from schemas.errors import InvalidInput, NotFound, Retired, ServiceError, Unauthenticated, Unavailable

@@ -9,12 +9,12 @@ from fastapi import Response
 
 from registry.api.calls import Call, Reading
 from registry.api.reading import Count
-from registry.api.targets import check_answering, get_viewer, is_storable
+from registry.api.targets import check_answering, get_viewer
 from registry.api.views import Templates
 from registry.issuing import find_members
 from registry.late_routes import LateRouter
 from registry.record_views import format_record
-from registry.records import Located, to_record
+from registry.records import Located, is_storable, to_record
 from registry.store.records import PrefixRule, StoredRecord, fetch_prefix_rules, fetch_records
 from schemas.errors import NotFound
 from schemas.identifiers import Identifier, format_suffix_key, parse_any_identifier, shorten

@@ -5,7 +5,7 @@ from asyncpg import Connection
 from registry.api.calls import Call
 from registry.prefixes import get_prefix, get_writable_prefix
 from registry.principals import find_viewer
-from registry.records import is_storable as is_storable
+from registry.records import is_storable
 from registry.store.prefixes import PrefixRow
 from registry.store.records import PrefixRule
 from registry.templates import get_template

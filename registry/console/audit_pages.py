@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import Query, Response
 
-from registry.api.targets import is_storable
 from registry.console.frame import ROOT
 from registry.console.sections import Entry, Section, is_operator
 from registry.console.visits import Problem, Visit, Visiting
 from registry.late_routes import LateRouter
+from registry.records import is_storable
 from registry.store.audit import AuditEntry, fetch_audit, fetch_ends
 from schemas.errors import InvalidInput
 from schemas.texts import TEXTS, format_message

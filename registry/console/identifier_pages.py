@@ -14,7 +14,6 @@ from registry.api.targets import (
     get_rule_for_state,
     get_rule_for_writing,
     get_template_for_writing,
-    is_storable,
 )
 from registry.api.views import Templates
 from registry.console.codes import draw_code
@@ -34,6 +33,7 @@ from registry.records import (
     check_revision,
     freeze,
     get_stored,
+    is_storable,
     list_revisions,
     make_held,
     register,

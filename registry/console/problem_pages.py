@@ -4,7 +4,6 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from registry.api.targets import is_storable
 from registry.console.sections import Entry, Section, is_registrar
 from registry.console.visits import Anybody, AnybodyPosting, Post, Posting, Problem, Visit, Visiting
 from registry.late_routes import LateRouter
@@ -22,7 +21,7 @@ from registry.problem_reports import (
     list_reports,
     reveal_contact,
 )
-from registry.records import Located
+from registry.records import Located, is_storable
 from registry.store.prefixes import find_prefix
 from registry.store.problem_reports import ReportFilter
 from schemas.errors import Forbidden, InvalidInput, NotFound, ServiceError

@@ -15,7 +15,6 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from registry.api.calls import Call
 from registry.api.problems import InvalidBody
 from registry.api.state import RegistryState
-from registry.api.targets import is_storable
 from registry.console.frame import ROOT, Frame
 from registry.console.security import (
     SAFE_METHODS,
@@ -26,6 +25,7 @@ from registry.console.security import (
     make_token,
 )
 from registry.principals import Principal, Scope
+from registry.records import is_storable
 from registry.sign_in import Visit as Origin
 from registry.tokens import find_session
 from schemas.errors import Forbidden, InvalidInput, ServiceError, Unauthenticated

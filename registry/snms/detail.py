@@ -5,11 +5,10 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from registry.api.targets import is_storable
 from registry.audit import note
 from registry.issuing import HOSTED_HERE, PREFIX_ENABLED
 from registry.principals import find_viewer
-from registry.records import to_record
+from registry.records import is_storable, to_record
 from registry.snms.calls import SnmsCall
 from registry.snms.edge import Route
 from registry.snms.items import FORMAT, MAX_HANDLE_CHARACTERS
