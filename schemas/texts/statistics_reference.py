@@ -35,7 +35,7 @@ STATISTICS: dict[str, str] = {
     "Only this division and what lies below it.": "只看该行政区划及其下级。",
     "Only this industry and what lies below it.": "只看该行业及其下级。",
     "Only this unit.": "只看该上报单位。",
-    "As it was known then (without an offset at UTC+8); now if left out.": "按当时所知（不写时区即 UTC+8）；不填则为现在。",
+    "As it was known then (without an offset at UTC+8); now if left out.": "按当时所知（不写时区即 UTC+8），默认现在。",
     # Plans
     "plans": "计划",
     "List plans": "列出计划",
