@@ -154,7 +154,8 @@ async def read_state(console: Console) -> list[tuple[str, int, int]]:
     async with console.world.state.connect() as conn:
         names = [row["relname"] for row in await conn.fetch(tables)]
         sums = (f"SELECT '{name}', count(*), coalesce(sum(hashtext(t::text)), 0) FROM {name} t" for name in names)
-        return [(row[0], row[1], row[2]) for row in await conn.fetch(" UNION ALL ".join(sums))]
+        rows = await conn.fetch(" UNION ALL ".join(sums))  # in any order: the server may ask several at once
+        return sorted((row[0], row[1], row[2]) for row in rows)
 
 
 def list_post_routes(console: Console) -> list[str]:
