@@ -19,6 +19,7 @@ from registry.store.holders import Holder, find_key_holder
 from registry.store.invitations import revoke_all_by
 from registry.store.keys import KeyRow, fetch_keys, find_key, insert_key, update_revoked, update_revoked_of
 from schemas.certificates import check_uscc
+from schemas.days import ZONE
 from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
 from schemas.identifiers import shorten
 from schemas.sealing import KeyRing, seal
@@ -62,15 +63,41 @@ async def add_key(
     order.principal.check_gives(scopes or (_PARTNER_SCOPES if organisation else SCOPES))
     if terms.expires is not None and terms.expires <= order.at:
         raise InvalidInput("key_expiry_past", field="expires")
+    networks, expires = await _limit(conn, order.principal, networks, terms.expires)
     access_key, secret_key = f"ak_{secrets.token_hex(10)}", secrets.token_urlsafe(32)
     sealed = None
     if terms.key_ring is not None and (enterprise_id is not None or organisation):
         sealed = seal(terms.key_ring, digest_password(secret_key).encode(), format_signin_context(access_key))
-    row = KeyRow(
-        access_key, enterprise_id, "", note, order.at, None, organisation, scopes or None, networks, terms.expires
-    )
+    row = KeyRow(access_key, enterprise_id, "", note, order.at, None, organisation, scopes or None, networks, expires)
     await insert_key(conn, row, _hash(secret_key) if sealed is None else hash_secret(secret_key), sealed)
     return access_key, secret_key
+
+
+async def _limit(
+    conn: Connection, principal: Principal, networks: list[str], expires: datetime | None
+) -> tuple[list[str], datetime | None]:
+    """A key makes none that works from more addresses or for longer than itself: what is not named is as its own.
+
+    Raises Forbidden.
+    """
+    maker = await find_key(conn, principal.access_key) if principal.access_key else None
+    if maker is None:
+        return networks, expires
+    networks, expires = networks or maker.networks, expires or maker.expires
+    if maker.networks and not all(_lies_in(each, maker.networks) for each in networks):
+        raise Forbidden("key_networks_wider", field="networks", networks=", ".join(maker.networks))
+    if maker.expires is not None and expires is not None and expires > maker.expires:
+        end = maker.expires.astimezone(ZONE).isoformat(" ", "minutes")
+        raise Forbidden("key_expiry_later", field="expires", expires=end)
+    return networks, expires
+
+
+def _lies_in(text: str, networks: Iterable[str]) -> bool:
+    inner = ip_network(text)
+    return any(
+        outer.version == inner.version and inner.network_address in outer and inner.prefixlen >= outer.prefixlen
+        for outer in map(ip_network, networks)
+    )
 
 
 def check_scopes(given: Iterable[str]) -> list[str]:

@@ -95,6 +95,18 @@ TEXTS = {
         "请填写将来的时间。",
         "Name a time to come.",
     ),
+    "key_networks_wider": Text(
+        "该密钥只能从 {networks} 使用，不能新建可从其他地址使用的密钥。",
+        "This key works from {networks} only and makes no key that works from elsewhere.",
+        "请为新密钥填写该范围内的网段，或由企业管理员、运营方用账号新建。",
+        "Name networks within these for the new key, or let an administrator or the operator make it.",
+    ),
+    "key_expiry_later": Text(
+        "该密钥 {expires} 失效，不能新建有效期更长的密钥。",
+        "This key ends at {expires} and makes no key that lasts longer.",
+        "请为新密钥填写不晚于该时间的失效时间，或由企业管理员、运营方用账号新建。",
+        "Name an end for the new key that is no later, or let an administrator or the operator make it.",
+    ),
     "key_address": Text(
         "该密钥不能从地址 {address} 使用。",
         "This key does not work from the address {address}.",

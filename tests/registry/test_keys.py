@@ -1,12 +1,14 @@
 """Access keys act for one enterprise or for the operator, and tell nothing to anybody else."""
 
+from datetime import timedelta
+
 import pytest
 from asyncpg import Connection
 
-from registry.keys import add_key, authenticate, list_keys, revoke_key, split_bearer
+from registry.keys import KeyTerms, add_key, authenticate, list_keys, revoke_key, split_bearer
 from registry.principals import Principal
 from schemas.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
-from tests.registry.people import CLERK, add_firm, make_owner, order
+from tests.registry.people import CLERK, NOW, add_firm, make_owner, order
 
 
 async def test_a_key_of_an_enterprise_touches_its_own_prefixes_only(connection: Connection) -> None:
@@ -108,6 +110,34 @@ async def test_a_key_needs_an_enterprise_that_exists_and_a_short_note(connection
     for note in ("x" * 201, "a\0b"):
         with pytest.raises(InvalidInput):
             await add_key(connection, order(), None, note)
+
+
+WIDER: list[tuple[KeyTerms, str]] = [
+    (KeyTerms(networks=("0.0.0.0/0",)), "key_networks_wider"),
+    (KeyTerms(networks=("192.0.2.0/24",)), "key_networks_wider"),
+    (KeyTerms(networks=("192.0.2.1", "198.51.100.1")), "key_networks_wider"),
+    (KeyTerms(networks=("::/0",)), "key_networks_wider"),
+    (KeyTerms(expires=NOW + timedelta(days=31)), "key_expiry_later"),
+]
+
+
+async def test_a_key_makes_none_that_works_from_more_addresses_or_for_longer(connection: Connection) -> None:
+    firm = await add_firm(connection)
+    end = NOW + timedelta(days=30)
+    limited = KeyTerms(networks=("192.0.2.0/25", "2001:db8::/64"), expires=end)
+    access_key, secret = await add_key(connection, order(), firm.enterprise_id, "MES", limited)
+    maker = await authenticate(connection, access_key, secret, NOW, "192.0.2.9")
+    for terms, code in WIDER:
+        with pytest.raises(Forbidden) as caught:
+            await add_key(connection, order(maker), firm.enterprise_id, "printer", terms)
+        assert caught.value.code == code, terms
+    within = KeyTerms(networks=("192.0.2.7", "2001:db8::/80"), expires=NOW + timedelta(days=1))
+    made = [await add_key(connection, order(maker), firm.enterprise_id, "printer", terms)
+            for terms in (within, KeyTerms())]  # fmt: skip
+    rows = {key.access_key: key for key in await list_keys(connection, maker)}
+    assert rows[made[0][0]].networks == ["192.0.2.7/32", "2001:db8::/80"]
+    assert rows[made[1][0]].networks == list(limited.networks), "what is not named is as the maker's own"
+    assert (rows[made[0][0]].expires, rows[made[1][0]].expires) == (within.expires, end)
 
 
 def test_the_bearer_header_holds_key_and_secret() -> None:
