@@ -18,6 +18,8 @@ from urllib.parse import unquote, urlsplit
 
 from node.alarms import Book
 from node.settings import WatchSettings
+from node.wording import say
+from schemas.texts.alarms import LABELS
 
 SEND_SECONDS = 10.0
 SIGNATURE, TIMESTAMP = "X-Idnode-Signature", "X-Idnode-Timestamp"
@@ -81,7 +83,9 @@ def send_mail(settings: WatchSettings, document: dict[str, Any]) -> None:
 def make_message(settings: WatchSettings, document: dict[str, Any], language: str) -> EmailMessage:
     message = EmailMessage()
     text = document["message"][language]
-    message["Subject"] = f"[idnode {document['node']}] {document['kind']}: {' '.join(text.split())[:150]}"
+    kind = say(LABELS[f"alarm_kind_{document['kind']}"], language)
+    mark = "：" if language == "zh" else ": "
+    message["Subject"] = f"[idnode {document['node']}] {kind}{mark}{' '.join(text.split())[:150]}"
     message["From"] = settings.alarm_mail_from or ""
     message["To"] = ", ".join(settings.alarm_mail_to)
     message["Date"], message["Message-ID"] = formatdate(document["at"]), make_msgid(domain="idnode")

@@ -111,9 +111,13 @@ TEXTS: dict[str, Text] = {
     ),
 }
 
-# What is said when nothing is wrong.
+# What is said when nothing is wrong, and the word a mail begins with.
 LABELS: dict[str, tuple[str, str]] = {
     "alarms_none": ("没有告警。", "No alarms."),
     "alarm_sent": ("已通过 {way} 发出。", "Sent by {way}."),
     "alarm_acknowledged": ("已确认。", "Acknowledged."),
+    "alarm_kind_raised": ("告警", "raised"),
+    "alarm_kind_repeated": ("告警仍在", "repeated"),
+    "alarm_kind_cleared": ("已解除", "cleared"),
+    "alarm_kind_test": ("测试", "test"),
 }

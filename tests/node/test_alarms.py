@@ -263,7 +263,7 @@ def test_a_mail_in_chinese_arrives_as_written(make_settings: MakeSettings) -> No
         settings = make_settings(ALARM_SMTP_URL=url, ALARM_MAIL_FROM="n@x.cn", ALARM_MAIL_TO="a@x.cn", LANGUAGE="zh")
         send_mail(settings, make_document())
     message = email.message_from_bytes(got[0], policy=email.policy.default)
-    assert "磁盘将满" in message["Subject"]
+    assert message["Subject"].startswith("[idnode node.example] 告警：/data 所在磁盘将满")
     assert "请立即清理或扩容" in message.get_content()
 
 
