@@ -1,10 +1,12 @@
 """What a child process prints goes to a file of bounded size; warnings and errors to the terminal as well."""
 
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import IO
 
@@ -21,7 +23,7 @@ class ChildLog:
         self.path = path
         self._limit_bytes = limit_bytes
         self._echo = echo
-        self._file: IO[bytes] | None = None
+        self._file: FileIO | None = None
         self._lock = threading.Lock()  # a successor's output may begin before all of its predecessor's is read
         self._said: dict[str, float] = {}
 
@@ -51,17 +53,29 @@ class ChildLog:
                 self._echo_if_important(line)
 
     def _keep(self, line: bytes) -> None:
-        with self._lock:
-            try:
-                if self._file is None:
-                    self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - kept open
-                if self._file.tell() + len(line) > self._limit_bytes:
-                    self._file.close()
-                    self.path.replace(self.path.with_name(f"{self.path.name}.1"))
-                    self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - kept open
-                self._file.write(line)
-            except OSError:  # a full disk: the child must not notice
-                return
+        """As a whole or, on a full disk, not at all: the child must not notice."""
+        with self._lock, suppress(OSError):
+            file = self._open_for(len(line))
+            written = file.write(line)
+            if written < len(line):
+                os.ftruncate(file.fileno(), file.tell() - written)
+
+    def _open_for(self, line_bytes: int) -> FileIO:
+        """What has this name now: anybody may have moved or deleted the file, or its directory."""
+        try:
+            there: os.stat_result | None = self.path.stat()
+        except FileNotFoundError:
+            there = None
+        if there is not None and there.st_size + line_bytes > self._limit_bytes:
+            self.path.replace(self.path.with_name(f"{self.path.name}.1"))
+            there = None
+        if self._file is not None and (there is None or not os.path.samestat(there, os.fstat(self._file.fileno()))):
+            self._file.close()
+            self._file = None
+        if self._file is None:
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
+            self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - kept open
+        return self._file
 
     def _echo_if_important(self, line: bytes) -> None:
         text = find_warning(line.decode("utf-8", errors="replace").rstrip())

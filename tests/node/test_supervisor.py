@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -190,6 +191,39 @@ def test_a_log_is_bounded(log: tuple[ChildLog, list[str]]) -> None:
     files = list(log[0].path.parent.iterdir())
     assert sorted(file.name for file in files) == ["child.log", "child.log.1"]
     assert sum(file.stat().st_size for file in files) <= 2 * LOG_BYTES
+
+
+@pytest.mark.parametrize("what", ["moved by logrotate", "deleted", "deleted with its directory", "emptied in place"])
+def test_a_log_that_somebody_takes_away_begins_anew(log: tuple[ChildLog, list[str]], tmp_path: Path, what: str) -> None:
+    made = ChildLog(tmp_path / "logs" / "child.log", log[1].append, limit_bytes=64)
+    made.path.parent.mkdir()
+    made.copy_from(BytesIO(b"first\n")).join(PATIENCE_SECONDS)
+    if what == "moved by logrotate":
+        made.path.rename(tmp_path / "logs" / "child.log-20260302")
+    elif what == "deleted":
+        made.path.unlink()
+    elif what == "emptied in place":
+        os.truncate(made.path, 0)
+    else:
+        shutil.rmtree(made.path.parent)
+    lines = b"".join(b"line %d\n" % number for number in range(12))  # once more than fits, so that it is rotated, too
+    made.copy_from(BytesIO(lines)).join(PATIENCE_SECONDS)
+    made.close()
+    assert made.path.with_name("child.log.1").read_bytes() + made.path.read_bytes() == lines
+
+
+def test_a_line_for_which_the_disk_has_no_room_leaves_no_torn_one(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: the kernel takes a part of the line, then none."""
+    script = (
+        "import io, pathlib, resource, signal, sys; from node.child_log import ChildLog\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (100, 1000))\n"
+        "made = ChildLog(pathlib.Path(sys.argv[1]), print)\n"
+        "made.copy_from(io.BytesIO(b'x' * 60 + b'\\n' + b'y' * 60 + b'\\n')).join()\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); made.copy_from(io.BytesIO(b'after\\n')).join()\n"
+    )
+    path = tmp_path / "child.log"
+    subprocess.run([sys.executable, "-c", script, str(path)], cwd=ROOT, check=True, timeout=60)
+    assert path.read_bytes() == b"x" * 60 + b"\nafter\n"
 
 
 # Tables
