@@ -2,16 +2,19 @@
 
 import hashlib
 import hmac
+import ipaddress
 import json
 import logging
+import math
 import smtplib
 import ssl
 import time
 import urllib.error
 import urllib.request
+from collections import defaultdict
 from collections.abc import Callable
 from email.message import EmailMessage
-from email.utils import formatdate, make_msgid
+from email.utils import formatdate
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -21,7 +24,8 @@ from node.settings import WatchSettings
 from node.wording import say
 from schemas.texts.alarms import LABELS
 
-SEND_SECONDS = 10.0
+SEND_SECONDS = 10.0  # for each step of sending one
+PASS_SECONDS = 10.0  # then a way has the rest of its letters wait for the next look
 SIGNATURE, TIMESTAMP = "X-Idnode-Signature", "X-Idnode-Timestamp"
 UNSENT = (OSError, ValueError, HTTPException)  # what a way raises; the last for what answers no HTTP
 log = logging.getLogger("idnode.alarms")
@@ -59,7 +63,7 @@ def send_webhook(settings: WatchSettings, document: dict[str, Any]) -> None:
     # The scheme was checked with the settings.
     request = urllib.request.Request(settings.alarm_webhook_url or "", body, headers, method="POST")  # noqa: S310
     with urllib.request.build_opener(_NoRedirect).open(request, timeout=SEND_SECONDS) as answer:
-        answer.read(1_000)
+        answer.read1(1_000)  # one that drips its answer is not waited for
 
 
 def send_mail(settings: WatchSettings, document: dict[str, Any]) -> None:
@@ -75,9 +79,20 @@ def send_mail(settings: WatchSettings, document: dict[str, Any]) -> None:
         server.ehlo()
         if parts.scheme == "smtp" and server.has_extn("starttls"):
             server.starttls(context=context)
+        elif parts.scheme == "smtp" and parts.username and server.sock is not None:
+            check_may_read(server.sock.getpeername()[0])
         if parts.username:
             server.login(unquote(parts.username), unquote(parts.password or ""))
         server.send_message(message)
+
+
+def check_may_read(address: str) -> None:
+    """Who takes STARTTLS out of what a server offers would be given the password. Raises SMTPNotSupportedError."""
+    if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+        raise smtplib.SMTPNotSupportedError(
+            f"{address} offers no STARTTLS, and the password is not sent in clear: use smtps://, a server on this"
+            " machine, or one that needs no password"
+        )
 
 
 def make_message(settings: WatchSettings, document: dict[str, Any], language: str) -> EmailMessage:
@@ -88,26 +103,38 @@ def make_message(settings: WatchSettings, document: dict[str, Any], language: st
     message["Subject"] = f"[idnode {document['node']}] {kind}{mark}{' '.join(text.split())[:150]}"
     message["From"] = settings.alarm_mail_from or ""
     message["To"] = ", ".join(settings.alarm_mail_to)
-    message["Date"], message["Message-ID"] = formatdate(document["at"]), make_msgid(domain="idnode")
+    message["Date"], message["Message-ID"] = formatdate(document["at"]), make_message_id(document)
     lines = [text, "", document["remedy"][language], "", document["paragraph"], f"{document['machine']}"]
     message.set_content("\n".join(lines))
     return message
 
 
+def make_message_id(document: dict[str, Any]) -> str:
+    """The same at every attempt: mailboxes show once what came twice because an answer was lost."""
+    named = [str(document[name]) for name in ("node", "machine", "kind", "cause", "subject", "at")]
+    return f"<{hashlib.sha256(json.dumps(named).encode()).hexdigest()[:32]}@idnode>"
+
+
 def deliver(settings: WatchSettings, book: Book) -> None:
-    """Send what is unsent; what fails stays, and the rest of that way waits for the next time."""
-    ways, failed, left = list_ways(settings), set(), []
+    """Send what is unsent; what fails stays, and the rest of that way waits for the next time.
+
+    So does what a slow receiver has no time for now: the book is to be written before too much of it was sent.
+    """
+    ways, left = list_ways(settings), []
+    spent: dict[str, float] = defaultdict(float)  # seconds by way; without end for one that failed
     for letter in book.unsent:
         send = ways.get(letter.way)
         if send is None:  # the settings have changed
             continue
-        if letter.way in failed:
+        if spent[letter.way] > PASS_SECONDS:
             left.append(letter)
             continue
+        began = time.monotonic()
         try:
             send(settings, letter.document)
+            spent[letter.way] += time.monotonic() - began
         except UNSENT as error:
             log.warning("an alarm could not be sent by %s: %s", letter.way, error)
-            failed.add(letter.way)
+            spent[letter.way] = math.inf
             left.append(letter)
     book.unsent = left

@@ -13,9 +13,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from smtplib import SMTPNotSupportedError
 from typing import Any
 
 import asyncpg
@@ -23,8 +24,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import node.alarm_ways
 from node.agent_stats import AgentStats
-from node.alarm_ways import SIGNATURE, TIMESTAMP, deliver, send_mail, send_webhook
+from node.alarm_ways import SIGNATURE, TIMESTAMP, check_may_read, deliver, send_mail, send_webhook
 from node.alarms import (
     CAUSES,
     CLEAR_SECONDS,
@@ -262,9 +264,35 @@ def test_a_mail_in_chinese_arrives_as_written(make_settings: MakeSettings) -> No
     with run_mailbox() as (url, got):
         settings = make_settings(ALARM_SMTP_URL=url, ALARM_MAIL_FROM="n@x.cn", ALARM_MAIL_TO="a@x.cn", LANGUAGE="zh")
         send_mail(settings, make_document())
-    message = email.message_from_bytes(got[0], policy=email.policy.default)
+        send_mail(settings, make_document())  # the first answer was lost
+        send_mail(settings, make_document(at=1_772_424_001.0))
+    message, again, later = (email.message_from_bytes(taken, policy=email.policy.default) for taken in got)
+    assert message["Message-ID"] == again["Message-ID"] != later["Message-ID"], "shown once by a mailbox"
     assert message["Subject"].startswith("[idnode node.example] 告警：/data 所在磁盘将满")
     assert "请立即清理或扩容" in message.get_content()
+
+
+@pytest.mark.parametrize(
+    ("address", "may_read"),
+    [("127.0.0.1", True), ("::1", True), ("192.0.2.25", False), ("10.0.0.5", False), ("fe80::1%eth0", False)],
+)
+def test_a_password_goes_in_clear_to_this_machine_alone(address: str, may_read: bool) -> None:
+    """Not even into one's own network: who takes STARTTLS out of what a server says would be given it."""
+    with nullcontext() if may_read else pytest.raises(SMTPNotSupportedError, match="no STARTTLS"):
+        check_may_read(address)
+
+
+def test_what_a_slow_receiver_has_no_time_for_waits_for_the_next_look_in_its_order(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The book is written between looks: an agent that is killed meanwhile sends little twice."""
+    monkeypatch.setattr(node.alarm_ways, "PASS_SECONDS", 0.0)
+    book = Book(unsent=[Letter("webhook", make_document(float(n)), 0.0) for n in range(3)])
+    with run_hook() as (url, got):
+        for number in range(1, 4):
+            deliver(make_settings(ALARM_WEBHOOK_URL=url), book)
+            assert (len(got), len(book.unsent)) == (number, 3 - number)
+    assert [json.loads(body)["at"] for _, body in got] == [0.0, 1.0, 2.0]
 
 
 def test_letters_nobody_takes_are_bounded(tmp_path: Path) -> None:
