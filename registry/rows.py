@@ -16,7 +16,7 @@ from registry.tables.headers import match_key
 from registry.tables.model import CellNote, FileRefused, Row, Wanted
 from schemas.errors import InvalidInput
 from schemas.identifiers import check_new_suffix, shorten
-from schemas.templates import Item, Template, check_text
+from schemas.templates import Item, Template, check_text, is_blank
 from schemas.texts import format_message, format_remedy
 
 MEMO_SIZE = 4_096
@@ -202,7 +202,7 @@ def _find_column(name: str, match: _Match) -> int | None:
 
 
 def _read_code(text: str) -> str:
-    if not text or text.isspace():
+    if is_blank(text):
         raise InvalidInput("identifier_cell_empty")
     if text[0].isspace() or text[-1].isspace():
         raise InvalidInput("identifier_cell_blank_at_ends")
@@ -245,7 +245,7 @@ class _Known(dict[str, tuple[int, str, str] | None]):
 
     def __missing__(self, text: str) -> tuple[int, str, str] | None:
         item = self._item
-        if not text or text.isspace():
+        if is_blank(text):
             if item.required:
                 raise InvalidInput("value_missing", **item.names)
             return None

@@ -103,7 +103,7 @@ class Template:
         return item
 
     def check_values(self, texts: Mapping[str, str]) -> list[tuple[Item, str]]:
-        """Values by type → pairs in order of index; empty texts count as not given. Raises InvalidInput."""
+        """Values by type → pairs in order of index; blank texts count as not given. Raises InvalidInput."""
         given: dict[int, tuple[Item, str]] = {}
         for item_type, text in texts.items():
             item = self.get_item(item_type)
@@ -111,7 +111,7 @@ class Template:
                 raise InvalidInput("value_given_twice", field=item.type, item=item.type)
             if not item.enabled:
                 raise InvalidInput("value_disabled_item", field=item.type, item=item.type)
-            if text != "":
+            if not is_blank(text):
                 given[item.index] = (item, check_text(item, text))
         for item in self.items:
             if item.required and item.enabled and item.index not in given:
@@ -119,8 +119,13 @@ class Template:
         return [given[index] for index in sorted(given)]
 
 
+def is_blank(text: str) -> bool:
+    """Whether a text says nothing: it is no value, wherever it comes from."""
+    return not text or text.isspace()
+
+
 def check_text(item: Item, text: str) -> str:
-    """The stored form of a non-empty text for this item; raises InvalidInput that names item and reason."""
+    """The stored form of a text that is not blank for this item; raises InvalidInput that names item and reason."""
     return _CHECKS[item.data](item, text)
 
 

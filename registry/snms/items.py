@@ -12,7 +12,7 @@ from registry.snms import texts
 from registry.snms.fields import Fields, Refusal
 from schemas.errors import InvalidInput
 from schemas.identifiers import Identifier, parse_new_identifier
-from schemas.templates import MAX_ITEMS, RESERVED_INDEXES, Item, Template, check_text
+from schemas.templates import MAX_ITEMS, RESERVED_INDEXES, Item, Template, check_text, is_blank
 
 MAX_HANDLE_CHARACTERS = 255
 MAX_VERSION_CHARACTERS = 128
@@ -115,14 +115,14 @@ def _refuse_first(items: Mapping[int, Item], values: list[Entry]) -> NoReturn:
 def check_required(template: Template, given: Mapping[str, str]) -> None:
     """Nothing a whole record needs is missing, which is said before anything about the texts. Raises InvalidInput."""
     for item in template.items:
-        if item.required and item.enabled and not given.get(item.type):
+        if item.required and item.enabled and is_blank(given.get(item.type, "")):
             raise InvalidInput("value_missing", field=item.type, item=item.name_zh or item.type)
 
 
 def check_given(template: Template, given: Mapping[str, str]) -> None:
     """Lengths and kinds of what was sent, which is said before whether the identifier exists. Raises InvalidInput."""
     for kind, text in given.items():
-        if text:
+        if not is_blank(text):
             check_text(template.get_item(kind), text)
 
 

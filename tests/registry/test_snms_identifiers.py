@@ -78,6 +78,7 @@ REFUSED = [
     ("an index twice", make("x", MODEL, MODEL), "索引2000重复"),
     ("required missing", make("x", make_value(2001, "batch", "y" * 99)), "缺少必填项“型号”"),
     ("required empty", make("x", make_value(2000, "model", "")), "缺少必填项“型号”"),
+    ("required of blanks", make("taken", make_value(2000, "model", " \u3000" * 50)), "缺少必填项“型号”"),
     ("too long", make("taken", make_value(2000, "model", "y" * 41)), "“型号”有 41 个字符，最多 40 个"),
     ("far too long", make("taken", make_value(2000, "model", "y" * 9_999)), "“型号”有 9999 个字符，最多 40 个"),
     ("duplicate", make("taken", MODEL), "标识已存在"),

@@ -199,6 +199,7 @@ VALUES: list[tuple[dict[str, str], str | None, str]] = [
     ({"A": "1"}, None, "types are compared without case"),
     ({}, "value_missing", "what is required is missing"),
     ({"a": ""}, "value_missing", "an empty text is not given"),
+    ({"a": " \t\u3000"}, "value_missing", "nor is one of blanks"),
     ({"a": "1", "x": "2"}, "value_unknown_item", "an item the template has not"),
     ({"a": "1", "A": "2"}, "value_given_twice", "one item by two spellings"),
     ({"a": "1", "off": "2"}, "value_disabled_item", "an item that is disabled"),
