@@ -24,10 +24,10 @@ from registry.store.enterprises import (
     fetch_tags,
     insert_decisions,
     insert_enterprises,
-    mark_days_late,
     replace_tags,
     set_connected,
 )
+from registry.store.late_days import mark_late_days
 from registry.store.placements import (
     Placement,
     fetch_present_placements,
@@ -382,7 +382,7 @@ async def _write_enterprises(conn: Connection, order: Order, new: Sequence[Firm]
     await insert_decisions(conn, subjects, "approved", order.act)
     since = min(firm.connected_on or order.day for firm in new)
     if since < order.day:
-        await mark_days_late(conn, since)
+        await mark_late_days(conn, "enterprises", since=since)
 
 
 def _to_enterprise(order: Order, firm: Firm) -> NewEnterprise:

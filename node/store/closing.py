@@ -46,22 +46,6 @@ async def count_uncounted_changes(conn: Connection, until: datetime) -> int:
 # What comes late ----------------------------------------------------------------------------------------------
 
 
-async def mark_late_days(conn: Connection, days: Iterable[date], what: str) -> None:
-    """Note that something was added to days that are closed; `what`: registrations or resolutions (the registry
-    notes enterprises).
-
-    In the transaction that counts, under the lock of the rollups, which closing takes too.
-    """
-    await conn.execute(
-        "INSERT INTO late_days AS l (day, first_at, last_at, reason)"
-        " SELECT DISTINCT day, now(), now(), $2 FROM day_closes WHERE day = ANY($1::date[])"
-        " ON CONFLICT (day) DO UPDATE SET last_at = now(),"
-        " reason = CASE WHEN l.reason = $2 THEN $2 ELSE 'both' END",
-        sorted(days),
-        what,
-    )
-
-
 async def fetch_late_days(conn: Connection, quiet_seconds: int = 0) -> list[tuple[date, str]]:
     """Day and reason of those to which nothing was added for so long."""
     rows = await conn.fetch(

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from asyncpg import Connection
 
-from node.store.closing import mark_late_days
-from node.store.rollups import add_rollups, lock_rollups
+from node.store.rollups import add_rollups
 from node.tally import OTHERS, AnswerKey, ClientKey
+from registry.store.late_days import lock_rollups, mark_late_days
 from schemas.resolution_log import OK_OUTCOMES, UNCOUNTED_CLASSES, ClientClass
 
 NAMED_ADDRESSES = 1_000
@@ -68,7 +68,7 @@ async def add_answers(conn: Connection, answers: Mapping[AnswerKey, int]) -> Non
         *_columns(((*key, *sums) for key, sums in sorted(days.items())), 6),
     )
     await add_rollups(conn, {key: (0, 0, 0, 0, *sums) for key, sums in days.items()})
-    await mark_late_days(conn, {key[1] for key in days}, "resolutions")
+    await mark_late_days(conn, "resolutions", {key[1] for key in days})
 
 
 def sum_days(answers: Mapping[AnswerKey, int]) -> dict[tuple[int, date, int], tuple[int, int, int]]:

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from asyncpg import Connection, Record
 
-from node.store.closing import mark_late_days
-from node.store.rollups import add_rollups, lock_rollups
+from node.store.rollups import add_rollups
+from registry.store.late_days import lock_rollups, mark_late_days
 from schemas.changes import ChangeKind
 from schemas.days import get_day
 
@@ -137,7 +137,7 @@ async def add_registrations(conn: Connection, sums: Registrations) -> None:
         for key, (rows, minted, retired, restored, moved) in sums.items()
     }
     await add_rollups(conn, added)
-    await mark_late_days(conn, {key[1] for key in sums}, "registrations")
+    await mark_late_days(conn, "registrations", {key[1] for key in sums})
 
 
 async def replace_registrations(conn: Connection, sums: Registrations) -> None:

@@ -12,7 +12,7 @@ from datetime import date
 import asyncpg
 from asyncpg import Connection, Record
 
-ROLLUPS_LOCK = 7241003  # 7241001: number_changes(), 7241002: work of agents
+from registry.store.late_days import ROLLUPS_LOCK
 
 # (prefix_id, day, template_id) → registered (with members of ranges), range_minted, gone, moved, resolutions,
 # resolutions_ok, uncounted
@@ -67,11 +67,6 @@ _ADD_NODE = f"""
 INSERT INTO node_days AS t (day, {", ".join(_MEASURES)}) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (day) DO UPDATE SET {_added(_MEASURES)}
 """
-
-
-async def lock_rollups(conn: Connection) -> None:
-    """To the end of the transaction; before anything is added to the counters, or two might wait for each other."""
-    await conn.execute("SELECT pg_advisory_xact_lock($1)", ROLLUPS_LOCK)
 
 
 async def add_rollups(conn: Connection, added: Added) -> None:

@@ -180,18 +180,6 @@ async def set_connected(conn: Connection, enterprise_id: int, day: date) -> None
     )
 
 
-async def mark_days_late(conn: Connection, since: date) -> None:
-    """Closed days from `since` on wait for a revision: whose a prefix was, or who was connected, is only said now."""
-    await conn.execute("SELECT pg_advisory_xact_lock(7241003)")  # that of the rollups: no day is being closed
-    await conn.execute(
-        "INSERT INTO late_days AS l (day, first_at, last_at, reason)"
-        " SELECT DISTINCT day, now(), now(), 'enterprises' FROM day_closes WHERE day >= $1"
-        " ON CONFLICT (day) DO UPDATE SET last_at = now(),"
-        " reason = CASE WHEN l.reason = 'enterprises' THEN l.reason ELSE 'both' END",
-        since,
-    )
-
-
 async def insert_decision(
     conn: Connection, enterprise_id: int, decision: str, act: Act, prefix: str | None = None
 ) -> None:
