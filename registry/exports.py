@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import orjson
@@ -25,6 +25,7 @@ from registry.principals import Order
 from registry.ranges import list_ranges, read_range
 from registry.record_views import format_instant
 from registry.records import get_rule
+from registry.rows import name_items
 from registry.store.exports import (
     fetch_attachment_page,
     fetch_history_page,
@@ -33,6 +34,7 @@ from registry.store.exports import (
 )
 from registry.store.prefixes import PrefixRow, fetch_prefixes
 from registry.store.records import PrefixRule, StoredRecord, fetch_page
+from registry.tables.headers import match_key
 from registry.templates import find_template_by_id, list_templates
 from schemas.changes import ChangeKind
 from schemas.records import RecordState, unpack
@@ -157,13 +159,35 @@ async def _export_attachments(source: Source, archive: Archive) -> AsyncIterator
             return
 
 
+class _Ready(NamedTuple):
+    """The files of a template that can be imported again, by ending; `columns` by the type of their item."""
+
+    identifier: str
+    columns: dict[str, str]
+    tables: dict[str, Table]
+
+
+def name_columns(template: Template) -> tuple[str, dict[str, str]]:
+    """The identifier's column, and one for each item that takes values: the type, or a name where an import would
+    take the type for another item. What an item is called, the identifier's column is not."""
+    names, columns = name_items(template, {}), {}
+    for item in template.items:
+        if item.enabled:
+            found = (text for text in (item.type, item.name_zh, item.name_en) if names.get(match_key(text)) is item)
+            columns[item.type] = next(found, item.type)
+    identifier = IDENTIFIER_COLUMN
+    while match_key(identifier) in names:
+        identifier += "_"
+    return identifier, columns
+
+
 class _Prefix:
     """The part of an archive that is about one prefix."""
 
     def __init__(self, source: Source, archive: Archive, row: PrefixRow) -> None:
         self._source, self._archive, self._row = source, archive, row
         self._templates: dict[int, Template | None] = {0: None}
-        self._ready: dict[int, dict[str, Table]] = {}  # of each template, by the ending of the file's name
+        self._ready: dict[int, _Ready] = {}
 
     async def export(self) -> AsyncIterator[bytes]:
         source, archive, name = self._source, self._archive, self._row.prefix
@@ -197,10 +221,10 @@ class _Prefix:
             )
             async for piece in records:
                 yield piece
-            for template_id, tables in self._ready.items():
+            for template_id, ready in self._ready.items():
                 template = self._templates[template_id]
                 version = quote(template.version if template else str(template_id), safe="")
-                for kind, table in tables.items():
+                for kind, table in ready.tables.items():
                     name = f"{rule.prefix}/import/{version}.{kind}"
                     async for piece in self._archive.add(name, table.read(), table.rows):
                         yield piece
@@ -225,14 +249,19 @@ class _Prefix:
         if template is None or stored.state == RecordState.RETIRED:
             return
         if stored.template_id not in self._ready:
-            columns = [IDENTIFIER_COLUMN, *(item.type for item in template.items)]
-            self._ready[stored.template_id] = {
+            first, columns = name_columns(template)
+            tables = {
                 kind: stack.enter_context(Table(self._source.directory, of))
-                for kind, of in (("csv", columns), ("ndjson", None))
+                for kind, of in (("csv", [first, *columns.values()]), ("ndjson", None))
             }
-        values = {value.type: value.data.decode("utf-8", "replace") for value in unpack(stored.packed)[1]}
-        for table in self._ready[stored.template_id].values():
-            table.write([values | {IDENTIFIER_COLUMN: f"{rule.prefix}/{stored.suffix}"}])
+            self._ready[stored.template_id] = _Ready(first, columns, tables)
+        ready = self._ready[stored.template_id]
+        row = {ready.identifier: f"{rule.prefix}/{stored.suffix}"}
+        for value in unpack(stored.packed)[1]:
+            if value.type in ready.columns:
+                row[ready.columns[value.type]] = value.data.decode("utf-8", "replace")
+        for table in ready.tables.values():
+            table.write([row])
 
     async def _learn(self, conn: Connection, template_ids: set[int]) -> None:
         for template_id in template_ids - self._templates.keys():

@@ -80,7 +80,7 @@ def parse_mapping(texts: list[str]) -> dict[str, str]:
 
 def describe_wanted(template: Template, rule: IdentifierRule, mapping: Mapping[str, str]) -> Wanted:
     """The names by which the header row of a file for this import is recognised. Raises InvalidInput."""
-    names = _name_items(template, mapping)
+    names = name_items(template, mapping)
     by_index: dict[int, set[str]] = {}
     for key, item in names.items():
         by_index.setdefault(item.index, set()).add(key)
@@ -99,7 +99,7 @@ def describe_wanted(template: Template, rule: IdentifierRule, mapping: Mapping[s
     return Wanted(frozenset(known), needed)
 
 
-def _name_items(template: Template, mapping: Mapping[str, str]) -> dict[str, Item]:
+def name_items(template: Template, mapping: Mapping[str, str]) -> dict[str, Item]:
     """Every text a column of an item may have; an item that is mapped by hand goes by nothing else.
 
     A column mapped to nothing is left out, whatever it is called.
@@ -150,7 +150,7 @@ def _match_columns(
         if match_key(column) not in positions:
             raise FileRefused("file_column_unknown", field="map", column=column, columns=_list_names(columns))
     used: dict[int, int] = {}
-    for key, item in _name_items(template, mapping).items():
+    for key, item in name_items(template, mapping).items():
         for position in positions.get(key, ()):
             if item.index in used:
                 both = f"{columns[used[item.index]]}、{columns[position]}"

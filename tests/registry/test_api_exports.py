@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import asyncpg
@@ -206,3 +207,29 @@ async def measure_export(world: World, path: Path) -> tuple[int, int]:
     tracemalloc.stop()
     with zipfile.ZipFile(path) as archive:
         return len(archive.read(f"{TOFU}/records.ndjson").splitlines()), peak
+
+
+async def test_items_that_are_called_as_other_columns_are_imported_again(
+    world: World, pool: asyncpg.Pool, tmp_path: Path
+) -> None:
+    items = [
+        {"type": "identifier"}, {"type": "sn", "name": {"en": "Identifier_"}},
+        {"type": "model", "name": {"zh": "型号", "en": "Kind"}}, {"type": "brand", "name": {"en": "Model"}},
+    ]  # fmt: skip
+    document = {"version": "named", "items": items}
+    assert (await world.ask("POST", f"{V1}/prefixes/{TOFU}/templates", document, who="tofu")).status == 201
+    body = {"identifier": f"{TOFU}/named", "template": "named",
+            "values": {"identifier": "OLD-1", "sn": "7", "model": "A", "brand": "B"}}  # fmt: skip
+    assert (await world.ask("POST", f"{V1}/identifiers", body, who="tofu")).status == 201
+    archive = await export(world, who="tofu")
+    for kind in ("csv", "ndjson"):
+        path = tmp_path / f"named.{kind}"
+        path.write_bytes(archive.read(f"{TOFU}/import/named.{kind}"))
+        first = read_csv(archive, f"{TOFU}/import/named.csv")[0]
+        assert next(iter(first)) == "identifier__", "two items have the shorter ones"
+        form = aiohttp.FormData({"prefix": TOFU, "template": "named", "identifier_column": "identifier__"})
+        form.add_field("file", path.read_bytes(), filename=path.name)
+        job = (await world.ask("POST", f"{V1}/jobs", data=form, who="tofu")).json["job_id"]
+        async with pool.acquire() as conn:
+            done = await run_import(conn, world.state.config.jobs_dir, UUID(job))
+        assert done is not None and {k: n for k, n in done.counts.items() if n} == {"unchanged": 1}, kind
