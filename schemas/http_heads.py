@@ -9,17 +9,21 @@ import httptools
 # For ports that speak TLS themselves: browsers come back that way alone (RFC 6797). Subdomains are others' business.
 STRICT_TRANSPORT = ("strict-transport-security", "max-age=31536000")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
+_VERSIONS = ("1.1", "1.0")  # the parser also takes 0.9 and 2.0 for such a text
+_HOST = re.compile(rb"[\w.\-~!$&'()*+,;=%:\[\]]*", re.ASCII)
 
 
-class HostMissing(Exception):
+class HeadUnclear(Exception):
     """HTTP/1.1 asks for one Host, no more and no less."""
 
 
 def check_host(headers: Iterable[tuple[bytes, bytes]], version: str) -> None:
-    """Raise HostMissing where it is not clear who is asked (RFC 9112 section 3.2); names are in lower case."""
-    hosts = sum(name == b"host" for name, _ in headers)
-    if hosts > 1 or (not hosts and version == "1.1"):
-        raise HostMissing
+    """Raise HeadUnclear where it is not clear who is asked, and how (RFC 9112 section 3.2); names are in lower case."""
+    hosts = [value for name, value in headers if name == b"host"]
+    if version not in _VERSIONS or len(hosts) > 1 or (not hosts and version == "1.1"):
+        raise HeadUnclear
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        raise HeadUnclear
 
 
 def encode_line(line: bytes) -> bytes:

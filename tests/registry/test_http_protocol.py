@@ -97,6 +97,8 @@ LARGE = b"X-Large: " + b"y" * MAX_HEAD_BYTES + b"\r\n\r\n"
         ([b"nonsense\r\n\r\n"], (400, "request_malformed")),
         ([b"GET /health HTTP/1.1\r\n\r\n"], (400, "request_malformed")),  # RFC 9112 section 3.2: one Host
         ([GET + b"Host: y\r\n\r\n"], (400, "request_malformed")),
+        ([b"GET /health HTTP/1.1\r\nHost: x/y\r\n\r\n"], (400, "request_malformed")),
+        ([b"GET /health\r\n\r\n"], (400, "request_malformed")),  # HTTP/0.9
         ([b"GET /health?a b HTTP/1.1\r\nHost: x\r\n\r\n"], (400, "request_malformed")),  # section 3.2: not guessed at
     ],
 )

@@ -676,6 +676,9 @@ async def test_absolute_addresses_and_http_1_0(site: Site) -> None:
         (b"nonsense\r\n\r\n", 400),
         (b"\x16\x03\x01\x00\xa5", 400),  # TLS
         (b"GET /x HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n", 400),
+        (b"GET /88.101.5/pump-1\r\n\r\n", 400),  # HTTP/0.9, which the Handle REST interface refuses
+        (b"GET /88.101.5/pump-1 HTTP/2.0\r\nHost: x\r\n\r\n", 400),
+        (b"GET /88.101.5/pump-1 HTTP/1.1\r\nHost: x y\r\n\r\n", 400),  # RFC 9112 section 3.2: no such host
     ],
 )
 async def test_heads_that_are_too_large_or_broken_are_refused_and_closed(site: Site, head: bytes, status: int) -> None:
