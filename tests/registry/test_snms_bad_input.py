@@ -38,8 +38,8 @@ TEMPLATE_MEMBERS: list[Member] = [
 V5_MEMBERS: list[Member] = [("items.0.idIndex", 0, NUMBER, True)]
 STATE: list[Member] = [("items.0.state", 0, NUMBER, True)]  # of a change alone
 CALLS: list[tuple[str, str, str, Any, list[Member]]] = [
-    ("nobody", "POST", "/identity/token", SIGN_IN, [("username", 50, TEXT, False), ("password", 128, TEXT, False)]),
-    ("nobody", "POST", "/identity/token/v1", SIGN_IN, [("username", 50, TEXT, False), ("password", 128, TEXT, False)]),
+    ("nobody", "POST", "/identity/token", SIGN_IN, [("username", 50, TEXT, False), ("password", 64, TEXT, False)]),
+    ("nobody", "POST", "/identity/token/v1", SIGN_IN, [("username", 50, TEXT, False), ("password", 64, TEXT, False)]),
     ("operator", "POST", "/identity/registry", USER, [
         ("username", 50, TEXT, False), ("password", 255, TEXT, False), ("email", 255, TEXT, False),
         ("mobile", 255, TEXT, False), ("openId", 64, TEXT, True), ("openUserName", 255, TEXT, True),

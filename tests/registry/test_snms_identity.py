@@ -94,7 +94,7 @@ async def test_the_hashed_sign_in_is_for_who_is_allowed_it_and_for_today(world: 
         (None, "x", "缺少必要的请求参数: username"),
         ("张三", None, "缺少必要的请求参数: password"),
         ("a" * 51, "x", "参数 username 长度超过上限 50"),
-        ("张三", "x" * 129, "参数 password 长度超过上限 128"),
+        ("张三", "x" * 65, "参数 password 长度超过上限 64"),
         ("a\0b", "x", "参数 username 含有不允许的字符"),
         (["张三"], "x", "参数 username 类型错误，应为字符串"),
         ("张三", {"a": 1}, "参数 password 类型错误，应为字符串"),
