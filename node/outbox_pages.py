@@ -21,19 +21,21 @@ from node.store.outbox_pages import (
     Wanted,
     fetch_closed_days,
     fetch_completeness,
+    fetch_differences,
     fetch_firms,
     fetch_page,
     fetch_revisions,
 )
 from node.toplevel_health import SILENT_AFTER
 from node.toplevel_link import LINK
-from registry.console.frame import format_moment
+from registry.console.frame import format_moment, format_number
 from registry.console.sections import Entry, Section
 from registry.console.visits import Post, Posting, Visit, Visiting
 from registry.late_routes import LateRouter
 from registry.principals import Principal
 from schemas.days import get_day, get_working_day, list_months
 from schemas.errors import Forbidden, InvalidInput, NotFound, ServiceError
+from schemas.identifiers import shorten
 from schemas.texts import TEXTS
 from schemas.texts.outbox_pages import PAGES
 from schemas.toplevel_form import decode_form
@@ -43,6 +45,7 @@ PAGE_ROWS = 50
 SHOWN_ROWS = 25
 SHOWN_REFUSALS = 200
 SHOWN_REVISIONS = 50
+SHOWN_DIFFERENCES = 50
 DAYS = 14
 DAILY = ("T3", "T8", "T9")
 RETRIED = ("waiting", "sent", "refused", "dead")
@@ -74,7 +77,7 @@ async def list_messages(
     visit: Visiting, table: Text = "", day: Text = "", state: Text = "", before: int | None = None
 ) -> Response:
     """Newest first, by cursor; above it how reporting stands and how complete each table and day is."""
-    _check(visit)
+    is_operator = _check(visit).is_operator
     wanted, problems = _read_wanted(visit, table, day, state)
     cursor = None if before is None else max(0, min(before, 2**63 - 1))
     is_overview = wanted == Wanted() and cursor is None
@@ -85,12 +88,14 @@ async def list_messages(
         today = get_day(visit.state.now())
         days, kinds = await _describe_completeness(conn, today) if is_overview else ([], [])
         due = await _find_due(conn, today)
+        differing = await fetch_differences(conn, SHOWN_DIFFERENCES) if is_overview and is_operator else []
     following = messages[PAGE_ROWS - 1].number if len(messages) > PAGE_ROWS else None
     return visit.page(
         "outbox.html", status=400 if problems else 200, rows=messages[:PAGE_ROWS], next_before=following,
         before=before, asked={"table": table, "day": day, "state": state}, tables=list(TABLES), states=store.STATES,
         standing=standing, link=link, days=days, daily=DAILY, kinds=kinds, problems=problems,
         is_overview=is_overview, days_shown=DAYS, due=due,
+        differences=[(row, _list_sides(row)) for row in differing],
     )  # fmt: skip
 
 
@@ -168,6 +173,17 @@ async def _describe_completeness(
     kinds = await fetch_completeness(conn, standing, CURRENT, CURRENT)
     kinds += await fetch_completeness(conn, monthly, *list_months(today.isoformat()[:7], 2))
     return days, [(row, _judge(row, False).state) for row in kinds]
+
+
+def _list_sides(row: Record) -> list[tuple[str, str, str]]:
+    """(what was compared, ours, theirs) of what differs; what the other side says may be anything."""
+    ours, theirs = orjson.loads(row["ours"]), orjson.loads(row["theirs"])
+    return [(name, _show_side(ours[name]), _show_side(theirs.get(name))) for name in ours
+            if ours[name] != theirs.get(name)]  # fmt: skip
+
+
+def _show_side(value: Any) -> str:
+    return format_number(value) if isinstance(value, int | None) else shorten(str(value), 80)
 
 
 async def _find_due(conn: Connection, today: date) -> dict[str, Any] | None:

@@ -195,11 +195,15 @@ def waiting(context: typer.Context, as_json: AsJson = False) -> None:
 
     async def work() -> dict[str, Any]:
         from node.store import outbox as store
+        from node.store.outbox_pages import fetch_differences
 
         async with open_database(load()) as conn:
             found = await store.fetch_messages(conn, OPEN_STATES, SHOWN_WAITING)
             messages = [await _format_message(conn, message.number) for message in found]
-            return (await store.fetch_standing(conn))._asdict() | {"messages": messages}
+            differing = [dict(row) for row in await fetch_differences(conn, SHOWN_WAITING)]
+            for row in differing:
+                row |= {side: json.loads(row[side]) for side in ("ours", "theirs")}
+            return (await store.fetch_standing(conn))._asdict() | {"messages": messages, "differing": differing}
 
     standing = run(work())
     if as_json:
@@ -215,6 +219,15 @@ def waiting(context: typer.Context, as_json: AsJson = False) -> None:
     total = sum(standing[name] for name in ("waiting", "refused", "dead"))
     if total > len(standing["messages"]):
         print(say(LABELS["outbox_more"], get_language(), count=total - len(standing["messages"])))
+    if standing["differing"]:
+        print(say(LABELS["outbox_differing"], get_language()))
+        print(format_table(_list_sides(standing["differing"]), ("table", "period", "prefix", "what", "ours", "theirs")))
+
+
+def _list_sides(differing: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """A line for each thing both sides have differently."""
+    return [(row["table_name"], row["period"], row["prefix"], name, ours, row["theirs"].get(name))
+            for row in differing for name, ours in row["ours"].items() if ours != row["theirs"].get(name)]  # fmt: skip
 
 
 def list_(

@@ -68,6 +68,15 @@ async def fetch_completeness(conn: Connection, tables: Sequence[str], first: str
     return await conn.fetch(_COMPLETENESS, list(tables), first, last)
 
 
+async def fetch_differences(conn: Connection, limit: int) -> list[Record]:
+    """What of which the top-level node had something else when last asked, both sides as JSON; newest period first."""
+    return await conn.fetch(
+        "SELECT table_name, period, prefix, ours::text AS ours, theirs::text AS theirs, at"
+        " FROM toplevel_reconciliations WHERE NOT equal ORDER BY period DESC, table_name, prefix LIMIT $1",
+        limit,
+    )
+
+
 async def fetch_closed_days(conn: Connection, first: date) -> set[tuple[str, date]]:
     """(secondary prefix, day) of days that were closed, from a day on."""
     rows = await conn.fetch("SELECT DISTINCT node_prefix, day FROM day_closes WHERE day >= $1", first)

@@ -23,13 +23,13 @@ PAGES: dict[str, tuple[str, str]] = {
         " enrolled above.",
     ),
     "outbox_dead": ("{count} 个报文 72 小时没有回执，已停发",
-                    "{count} messages had no receipt for 72 hours; they are parked"),
+                    "Messages parked, since no receipt came for 72 hours: {count}"),
     "outbox_dead_todo": (
         "从未得到应答的，上级节点恢复后自动重发；其余查明原因后，打开报文重新发送。",
         "Those that never got an answer go again when the node above is back. For the others find out why, then open"
         " the message and send it again.",
     ),
-    "outbox_refuses": ("{count} 个报文被退回或部分退回", "{count} messages were refused, whole or in part"),
+    "outbox_refuses": ("{count} 个报文被退回或部分退回", "Messages refused, whole or in part: {count}"),
     "outbox_refuses_todo": (
         "打开报文，看是哪一行、哪一项；改正资料后节点自动以下一修订版重报。",
         "Open the message to see which row and column; the repaired row goes again as the next revision by itself.",
@@ -64,8 +64,22 @@ PAGES: dict[str, tuple[str, str]] = {
     "outbox_missing": ("未上报", "not reported"),
     "outbox_idle": ("当日无变动", "nothing to report"),
     "outbox_parts_of": ("{accepted}/{parts}", "{accepted}/{parts}"),
-    "outbox_refused_rows": ("退回 {count} 行", "{count} rows refused"),
+    "outbox_refused_rows": ("退回 {count} 行", "rows refused: {count}"),
     "outbox_provisional": ("暂定", "provisional"),
+    # what differs
+    "outbox_differences": ("与上级不一致的报表", "Not the same above"),
+    "outbox_differences_text": (
+        "最近一次比对时的两方数字；每半小时再比对一次，一致后即从这里消失。请上级下达 resend 任务重报。",
+        "What both sides had when they were last compared; it is compared every half hour and goes from here once it is"
+        " equal. Let the node above ask for a resend.",
+    ),
+    "outbox_compared": ("比对项", "Compared"),
+    "outbox_compared_rows": ("行数", "Rows"),
+    "outbox_compared_sum": ("主要数字之和", "Sum of the main figure"),
+    "outbox_compared_root": ("内容（Merkle 根）", "Contents (Merkle root)"),
+    "outbox_ours": ("我方", "Here"),
+    "outbox_theirs": ("上级", "Above"),
+    "outbox_compared_at": ("比对时间", "Compared at"),
     "outbox_equal": ("与上级一致", "equal above"),
     "outbox_differs": ("与上级不一致", "differs above"),
     "outbox_last_answer": ("最近答复", "Last answer"),

@@ -204,6 +204,7 @@ LABELS: dict[str, tuple[str, str]] = {
         "等待 {waiting}（最早自 {oldest_waiting}），被退回 {refused}，已停发 {dead}；最近一次被接收 {last_accepted}",
         "{waiting} waiting (since {oldest_waiting}), {refused} refused, {dead} parked; last accepted {last_accepted}",
     ),
+    "outbox_differing": ("与上级不一致（最近一次比对）：", "Not the same above, when it was last compared:"),
     "outbox_more": ("另有 {count} 个：idnode outbox list", "{count} more: idnode outbox list"),
     "outbox_empty": ("发件箱里没有符合条件的报文", "There is no such message in the outbox"),
     "outbox_retried": ("{count} 个报文将重新发送", "{count} messages go again"),

@@ -86,14 +86,32 @@ async def test_the_page_says_what_was_sent_what_waits_and_what_is_missing(consol
     page = await console["operator"].get("/outbox")
     assert page.status == 200, page.shown
     assert "Waiting 1 Refused 1 Parked 1" in page.shown
-    assert "1 messages had no receipt for 72 hours" in page.shown
+    assert "since no receipt came for 72 hours: 1" in page.shown
     assert re.search(rf"{YESTERDAY} 88\.101 not reported accepted 1/1 not reported", page.shown)
-    assert "T6 Enterprises 88.101 refused 0/1 2 rows refused" in page.shown
+    assert "T6 Enterprises 88.101 refused 0/1 rows refused: 2" in page.shown
     for read_until, said in ((day - timedelta(days=1), "not reported"), (day, "nothing to report")):
         async with console.world.state.connect() as conn:
             await store.set_mark(conn, DAY_MARK, read_until.isoformat(), NOW)
         page = await console["operator"].get("/outbox")
         assert re.search(rf"{YESTERDAY} 88\.101 not reported accepted 1/1 {said}", page.shown), read_until
+
+
+async def test_what_is_not_the_same_above_is_shown_with_both_sides_to_the_operator(console: Console) -> None:
+    sides = ('{"rows": 12345, "sum": 7, "root": "aa11"}', '{"rows": 12344, "sum": 7, "root": "<b>"}')
+    async with console.world.state.connect() as conn:
+        await conn.execute(
+            "INSERT INTO toplevel_reconciliations VALUES"
+            " ('T8', $1, '88.101', $2::text::jsonb, $3::text::jsonb, false, $4)",
+            YESTERDAY, *sides, NOW,
+        )  # fmt: skip
+    page = await console["operator"].get("/outbox")
+    assert f"T8 Enterprises' day {YESTERDAY} 88.101 Rows 12,345 12,344" in page.shown
+    assert "Contents (Merkle root) aa11 <b>" in page.shown
+    assert "Sum of the main figure" not in page.shown, "the same on both sides"
+    assert "12,344" not in (await console["engineer"].get("/outbox")).shown
+    async with console.world.state.connect() as conn:
+        await conn.execute("UPDATE toplevel_reconciliations SET equal = true")
+    assert "12,344" not in (await console["operator"].get("/outbox")).shown
 
 
 async def test_messages_are_found_by_table_day_and_state_and_listed_page_by_page(console: Console) -> None:
@@ -230,6 +248,7 @@ def test_every_word_is_said_somewhere() -> None:
     sources = [PACKAGE / "outbox_pages.py", *(PACKAGE / "pages").glob("*outbox*.html")]
     source = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     said = set(re.findall(r"""["'](outbox(?:_[A-Za-z_0-9]+)?)["']""", source))
-    built = re.compile(r"outbox_(state_\w+|[TM]\d+H?|MR|PREFIXES|STATE)|done_.*")
+    built = re.compile(r"outbox_((state|compared)_\w+|[TM]\d+H?|MR|PREFIXES|STATE)|done_.*")
     assert {key for key in PAGES if not built.fullmatch(key)} - said == set()
-    assert {key for key in said if key not in PAGES} <= {"outbox_unknown", "outbox_retried", "outbox_state_", "outbox_"}
+    heads = {"outbox_", "outbox_state_", "outbox_compared_"}
+    assert {key for key in said if key not in PAGES} <= {"outbox_unknown", "outbox_retried", *heads}

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -31,6 +32,7 @@ from schemas.signatures import digest, format_key_id, format_public_key, make_pr
 from schemas.texts import TEXTS
 from schemas.toplevel_envelope import Envelope, encode_envelope, encode_lines, make_headers
 from schemas.toplevel_tables import CURRENT, TABLES, judge_row, reconcile
+from tests.database import execute
 from tests.node.command_line import run_here
 from tests.node.pdf_reading import read_cells
 from tests.node.toplevel_world import PREFIX, START, YESTERDAY, Above, make_firm_row, run_above
@@ -378,11 +380,16 @@ async def test_reports_go_by_command_from_the_node_to_the_rehearsal_node_and_bac
     _, standing = await run("outbox")
     assert [(m["table_name"], m["state"]) for m in standing["messages"]] == [("T8", "waiting"), ("T3", "waiting")]
     assert (standing["waiting"], standing["refused"], standing["dead"], standing["last_accepted"]) == (2, 0, 0, None)
+    sides = """'{"rows": 3}', '{"rows": 2}'"""
+    await execute(
+        database_url,
+        f"INSERT INTO toplevel_reconciliations VALUES ('T8', '2024-06-04', '88.101', {sides}, false, now())",
+    )
     for language, words in (("zh", "等待 2（最早自 20"), ("en", "2 waiting (since 20")):
         shown = await asyncio.to_thread(run_here, ["outbox"], settings | {"IDNODE_LANGUAGE": language}, tmp_path)
         assert shown.returncode == 0
         assert words in shown.stdout
-        assert "T8" in shown.stdout
+        assert re.search(r"T8 +2024-06-04 +88\.101 +rows +3 +2", shown.stdout)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("IDNODE_")}
     running = subprocess.Popen(
         [sys.executable, "-m", "node.cli", "toplevel"], env=kept | settings | {"PYTHONPATH": str(ROOT)}, cwd=tmp_path
