@@ -49,13 +49,20 @@ class Frame:
         self._entries = [entry for section in sections for entry in section.entries]
 
     def render(self, name: str, language: str, context: Mapping[str, Any]) -> str:
-        """A page; `say(key, …)` and `root` are known everywhere."""
+        """A page; `say(key, …)`, `name_actor(…)` and `root` are known everywhere."""
 
         def say(key: str, **details: object) -> str:
             return self.say(key, language, **details)
 
+        def name_actor(actor: str) -> str:
+            """Who did it, as every history notes it (`registry.principals`), in words."""
+            kind, _, name = actor.partition(":")
+            return say(f"actor_{kind}", name=name) if self.find_label(f"actor_{kind}") else actor
+
         template = self._environment.get_template(name)
-        return template.render(context, say=say, language=language, root=ROOT, static=get_static_address)
+        return template.render(
+            context, say=say, name_actor=name_actor, language=language, root=ROOT, static=get_static_address
+        )
 
     def say(self, key: str, language: str, **details: object) -> str:
         """A word or sentence; `{name}` places are filled. Raises KeyError for what nobody has put into words."""

@@ -35,8 +35,8 @@ TEXTS: dict[str, Text] = {
     ),
     "alarm_report_refused": Text(
         "上级节点退回了 {refused} 份报告，另有 {dead} 份逾期未能送达，{differing} 张报表与上级所存不一致。",
-        "The top-level node refused {refused} reports; {dead} more were given up undelivered; {differing} tables"
-        " are not the same above.",
+        "Reports refused by the top-level node: {refused}; given up undelivered: {dead}; tables that are not the same"
+        " above: {differing}.",
         "请运行 idnode outbox list --state refused 查看被退回的报文，用 idnode outbox show 查看各行的原因，"
         "修正后会以新的修订号自动重报；不一致的日期见控制台上报页，可请上级下达 resend 任务。",
         "See them with idnode outbox list --state refused, and why with idnode outbox show; once repaired they go again"

@@ -147,7 +147,7 @@ PAGES: dict[str, tuple[str, str]] = {
     "plan_actual": ("实际", "Actual"),
     "plan_target": ("目标", "Target"),
     "plan_state": ("状态", "State"),
-    "plan_forecast": ("期限预测", "Expected at the deadline"),
+    "plan_forecast": ("期限预测", "Forecast"),
     "plan_linear_30": ("按最近 30 天线性外推", "linear, from the last 30 days"),
     "plan_linear_90": ("按最近 90 天线性外推", "linear, from the last 90 days"),
     "plan_source": ("来源", "Source"),

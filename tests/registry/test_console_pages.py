@@ -104,7 +104,7 @@ def test_every_word_is_there_and_every_word_is_used() -> None:
         "done_", "ended_", "hint_", "record_", "visibility_", "outcome_", "job_", "state_", "verification_", "prefix_",
         "decision_", "hosting_", "role_", "account_", "data_", "stage_", "viewer_", "carrier_", "sheet_", "key_",
         "template_", "health_", "check_", "nature_", "p_", "d_", "partner_", "chain_",
-        "report_kind_", "problem_state_", "problem_kind_", "tag_",
+        "report_kind_", "problem_state_", "problem_kind_", "tag_", "actor_",
     )  # fmt: skip
     built = re.compile(r".*_(title|button|consequence)")
     unused = {key for key in LABELS if not key.startswith(heads) and not built.fullmatch(key)}

@@ -4,8 +4,12 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-print]");
   if (button) window.print();
 });
+// Arrow keys walk through a closed list, each step a change: who uses them presses the button beside it.
+let byPointer = false;
+document.addEventListener("pointerdown", () => { byPointer = true; });
+document.addEventListener("keydown", () => { byPointer = false; });
 document.addEventListener("change", (event) => {
-  if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
+  if (byPointer && event.target.matches("[data-submit]")) event.target.form.requestSubmit();
 });
 for (const part of document.querySelectorAll("[data-needs-script]")) part.hidden = false;
 
