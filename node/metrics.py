@@ -106,6 +106,8 @@ async def collect(settings: SharedSettings, conn: Connection | None) -> str:
     for name, process in stats.items():
         _add_process(samples, name, process, now)
         _add_worker(samples, name, process, position, now)
+    for name, deaths in sum_deaths(stats).items():  # each once, though every part may have a supervisor of its own
+        samples.add("idnode_process_restarts_total", deaths, process=name)
     _add_agent(samples, stats.get("agent", {}), now)
     _add_registry(samples, stats.get("registry", {}))
     _add_machine(samples, settings)
@@ -119,8 +121,15 @@ def _add_process(samples: Samples, name: str, process: dict[str, Any], now: floa
     samples.add("idnode_process_resident_bytes", process.get("resident_bytes"), process=name)
     samples.add("idnode_loop_delay_seconds", process.get("delay_seconds"), process=name)
     samples.add("idnode_log_missing_total", process.get("log_missing"), process=name)
-    for child, deaths in process.get("deaths", {}).items():
-        samples.add("idnode_process_restarts_total", deaths, process=child)
+
+
+def sum_deaths(stats: dict[str, dict[str, Any]]) -> dict[str, int]:
+    """Deaths by process, as supervisors publish them."""
+    found: dict[str, int] = {}
+    for process in stats.values():
+        for name, number in process.get("deaths", {}).items():
+            found[name] = found.get(name, 0) + number
+    return found
 
 
 OF_WORKERS = {

@@ -311,7 +311,9 @@ class Supervisor:
         """For monitoring: how often each process has died."""
         if time.monotonic() - self._published >= PUBLISH_SECONDS:
             self._published = time.monotonic()
-            deaths = {child.name: child.deaths_seen for child in self._children} | {"postgres": self._postgres_deaths}
+            deaths = {child.name: child.deaths_seen for child in self._children}
+            if self._postgres is not None:
+                deaths["postgres"] = self._postgres_deaths
             self._stats.write({"deaths": deaths})
 
     def _keep_database_running(self) -> None:

@@ -15,6 +15,7 @@ from asyncpg import Connection
 from node.agent_stats import AgentStats
 from node.alarm_ways import deliver, list_ways
 from node.alarms import Alarm, Book, Condition, Kind, decide, find_book, read_book, write_book, write_letters
+from node.metrics import sum_deaths
 from node.settings import WatchSettings
 from node.store import alarms as store
 from node.store import monitoring
@@ -26,7 +27,6 @@ from node.watching import (
     check_machine,
     check_restarts,
     check_stored,
-    sum_deaths,
 )
 from schemas.process_stats import read_stats
 

@@ -13,7 +13,7 @@ from asyncpg import Connection
 
 from node.alarms import Condition
 from node.clock import ask_time_server
-from node.metrics import get_size_bytes, list_places
+from node.metrics import get_size_bytes, list_places, sum_deaths
 from node.plausible_time import find_stored_doubt
 from node.segment_files import get_free_bytes, is_read_only
 from node.segment_keeping import choose_reserve_bytes
@@ -22,7 +22,7 @@ from node.store import monitoring
 from node.store.monthly_reports import fetch_unreported
 from node.store.reports import COMPARED, fetch_differing
 from node.tls import read_end
-from schemas.days import get_day, get_working_day
+from schemas.days import ZONE, get_day, get_working_day
 from schemas.process_stats import FRESH_SECONDS
 from schemas.toplevel_tables import REPORT_DUE, find_overdue_month
 
@@ -196,15 +196,6 @@ async def check_stored(conn: Connection) -> list[Condition]:
     return found
 
 
-def sum_deaths(stats: Stats) -> dict[str, int]:
-    """Deaths by process, as supervisors publish them."""
-    found: dict[str, int] = {}
-    for process in stats.values():
-        for name, number in process.get("deaths", {}).items():
-            found[name] = found.get(name, 0) + number
-    return found
-
-
 def check_machine(stats: Stats, answers: dict[str, int], memory: Memory, settings: WatchSettings) -> list[Condition]:
     """Everything that needs no database."""
     now, deaths = time.time(), sum_deaths(stats)
@@ -222,6 +213,7 @@ def check_machine(stats: Stats, answers: dict[str, int], memory: Memory, setting
 def describe_restored(fact: str) -> str:
     """When the backup was taken and when it was restored; as it stands if an older version wrote it."""
     try:
-        return " → ".join(json.loads(fact).values())
+        times = [datetime.fromisoformat(time).astimezone(ZONE) for time in json.loads(fact).values()]
+        return " → ".join(f"{time:%Y-%m-%d %H:%M}" for time in times)
     except (ValueError, AttributeError, TypeError):
         return fact

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 
@@ -145,20 +144,20 @@ def enrol(
     app: Annotated[str, typer.Argument(metavar="APP")],
     prefix: Annotated[str, typer.Argument(metavar="PREFIX")],
     algorithm: Annotated[str, typer.Argument(metavar="SM2-SM3|RSA-SHA256|ED25519")],
-    public_key: Annotated[Path, typer.Argument(metavar="KEY.pem", exists=True, dir_okay=False)],
+    public_key: Annotated[typer.FileText, typer.Argument(metavar="KEY.pem|-", encoding="utf-8")],
 ) -> None:
     """在演练节点登记一个上报节点的公钥 / Make a node's public key known to the rehearsal node"""
     from node.toplevel.book import Key, transaction
     from node.toplevel.book import enrol as store
     from schemas.signatures import ALGORITHMS, KeyRefused, check_public_key, format_key_id
 
-    pem = public_key.read_text(encoding="utf-8")
+    pem = public_key.read()
     if algorithm not in ALGORITHMS:
         raise InvalidInput("field_not_a_choice", field="algorithm", choices=", ".join(ALGORITHMS))
     try:
         check_public_key(algorithm, pem)
     except KeyRefused:
-        raise InvalidInput("toplevel_key_unusable", path=str(public_key), algorithm=algorithm) from None
+        raise InvalidInput("toplevel_key_unusable", path=public_key.name, algorithm=algorithm) from None
     book = _open_book()
     with transaction(book):
         made = Key(format_key_id(pem), algorithm, pem, "active")

@@ -57,7 +57,9 @@ def parse(text: str) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
     found: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            found.setdefault(sample.name, {})[tuple(sorted(sample.labels.items()))] = sample.value
+            labels = tuple(sorted(sample.labels.items()))
+            assert labels not in found.setdefault(sample.name, {}), "no sample is there twice"
+            found[sample.name][labels] = sample.value
     return found
 
 
@@ -79,6 +81,12 @@ async def test_every_metric_is_there_on_a_node_where_everything_happened(
 def tls_node(settings: NodeSettings, tmp_path: Path) -> NodeSettings:
     certificate, key = make_certificate(tmp_path, days=30)
     return settings.model_copy(update={"tls_certificate": certificate, "tls_key": key})
+
+
+async def test_parts_that_are_supervised_apart_are_each_told_once(settings: NodeSettings) -> None:
+    StatsFile(settings.stats_dir, "supervisor-resolver").write({"deaths": {"resolver-0": 1, "resolver-1": 0}})
+    found = parse(await collect(settings, None))
+    assert found["idnode_process_restarts_total"] == {(("process", "resolver-0"),): 3, (("process", "resolver-1"),): 0}
 
 
 async def test_without_a_database_the_rest_is_told(settings: NodeSettings) -> None:
