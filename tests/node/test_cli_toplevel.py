@@ -1,6 +1,5 @@
 """The rehearsal node on the command line: what makes no sense is refused with what would."""
 
-import io
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from node.cli import run_command
         (["task", "nonsense"], "resend, correction, freeze, rotateKey, contactChange", "Choose one of them."),
         (["enrol", "app", "88.200", "nonsense", "KEY"], "SM2-SM3", "Choose one of them."),
         (["enrol", "app", "88.200", "ED25519", "KEY"], "holds no public key for ED25519", "idnode toplevel key"),
-        (["enrol", "app", "88.200", "ED25519", "-"], "<stdin> holds no public key", "idnode toplevel key"),
+        (["enrol", "app", "88.200", "ED25519", "-"], "holds no public key", "idnode toplevel key"),
         (["behave", "nonsense=1"], "nonsense", "away"),
         (["received", "--day", "nonsense"], "nonsense", ""),
     ],
@@ -28,8 +27,9 @@ def test_what_makes_no_sense_is_refused_with_what_would(
     monkeypatch.setenv("IDNODE_LANGUAGE", "en")
     key = tmp_path / "key.pem"
     key.write_text("no key")
-    monkeypatch.setattr("sys.stdin", io.StringIO("no key either"))  # a container's may belong to another account
-    assert run_command(["toplevel", *(str(key) if text == "KEY" else text for text in arguments)]) == 1
+    with key.open() as stdin:  # by `-`: in a container /dev/stdin may belong to another account
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert run_command(["toplevel", *(str(key) if text == "KEY" else text for text in arguments)]) == 1
     out, error = capsys.readouterr()
     message, _, todo = error.partition("→")
     assert out == ""
