@@ -146,6 +146,8 @@ async def check_database(connection: Connection, dsn: str) -> Finding:
         await check_schema(connection)
     except ServiceError as error:
         return blame("database", error)
+    if await connection.fetchval("SELECT current_setting('transaction_read_only')") == "on":  # as on a standby
+        return Finding("database", "error", "database_read_only")
     applied = await list_applied(connection)
     server = connection.get_settings().server_version
     return Finding(

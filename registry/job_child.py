@@ -18,27 +18,21 @@ async def run(order: dict[str, str]) -> int:
     import asyncpg
 
     from registry.jobs import run_import
-    from registry.store import ANSWER_SECONDS
+    from registry.store import ANSWER_SECONDS, DATABASE_AWAY, is_passing
 
-    # Lost connections, no room, shut down, deadlocks, failed disks (PostgreSQL manual, "Error Codes": 08 53 57 40 58).
-    passing = (
-        asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresConnectionError,
-        asyncpg.InsufficientResourcesError, asyncpg.OperatorInterventionError, asyncpg.TransactionRollbackError,
-        asyncpg.PostgresSystemError, ConnectionError, TimeoutError,
-    )  # fmt: skip
     settings = {"application_name": "idnode job"}
     try:
         conn = await asyncpg.connect(
             order["database_url"], timeout=20, command_timeout=ANSWER_SECONDS, server_settings=settings
         )
-    except (OSError, *passing) as error:
-        return put_off(error)
+    except DATABASE_AWAY as error:
+        if isinstance(error, OSError) or is_passing(error):
+            return put_off(error)
+        raise
     try:
         await run_import(conn, Path(order["jobs_dir"]), UUID(order["job_id"]))
-    except passing as error:
-        return put_off(error)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except DATABASE_AWAY as error:
+        if is_passing(error) or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
             return put_off(error)
         raise
     finally:

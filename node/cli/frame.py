@@ -94,23 +94,22 @@ def run(work: Coroutine[Any, Any, Answer]) -> Answer:
     """Run the coroutine of a command. Errors of the database become ours; the command ends with exit status 1."""
     import asyncpg
 
-    lost = (
-        asyncpg.PostgresConnectionError,
-        asyncpg.OperatorInterventionError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-        ConnectionError,
-    )
+    from registry.store import is_passing
+
     try:
         return asyncio.run(work)
-    except lost as error:
-        raise ServiceError("database_connection_lost", reason=str(error) or type(error).__name__) from error
     except asyncpg.DataError as error:
         if type(error) is not asyncpg.DataError:  # of the server; this one is the driver's about what it was given
             raise
         raise ServiceError("argument_unusable", reason=str(error)) from error
     except asyncpg.InsufficientResourcesError as error:  # a full disk, too many connections
         raise ServiceError("database_without_room", reason=str(error)) from error
+    except asyncpg.ReadOnlySQLTransactionError as error:
+        raise ServiceError("database_read_only") from error
+    except Exception as error:
+        if not is_passing(error):
+            raise
+        raise ServiceError("database_connection_lost", reason=str(error) or type(error).__name__) from error
 
 
 @asynccontextmanager

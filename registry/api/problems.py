@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 
-from registry.store import DATABASE_AWAY
+from registry.store import DATABASE_AWAY, is_passing
 from schemas import errors
 from schemas.errors import InvalidInput, ServiceError, TooLarge, Unavailable
 from schemas.identifiers import shorten
@@ -198,9 +198,7 @@ def _translate_http(error: StarletteHTTPException) -> ServiceError:
     return Defect("internal_error")
 
 
-# SQLSTATE classes and codes: PostgreSQL documentation, appendix A.
-_DISK_FULL = "53100"
-_TRY_AGAIN = ("08", "53", "55", "57", "40", "25", "58")
+_DISK_FULL = "53100"  # SQLSTATE
 
 
 def _translate_database(error: Exception) -> ServiceError | None:
@@ -213,11 +211,7 @@ def _translate_database(error: Exception) -> ServiceError | None:
         # Texts are checked before they come here; a byte that slips through is still the caller's.
         logger.warning("the database refused a text: %s", error)
         return InvalidInput("text_not_unicode")
-    if isinstance(error, asyncpg.PostgresError):
-        return Unavailable("database_unavailable") if (state or "")[:2] in _TRY_AGAIN else None
-    if isinstance(error, TimeoutError | ConnectionError | asyncpg.InterfaceError | asyncpg.InternalClientError):
-        return Unavailable("database_unavailable")
-    return None
+    return Unavailable("database_unavailable") if is_passing(error) else None
 
 
 _VALIDATION_CODES = {

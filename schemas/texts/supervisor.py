@@ -69,6 +69,13 @@ TEXTS: dict[str, Text] = {
         "请用 idnode doctor 检查数据库，恢复后重试；已确认的内容不会丢失。",
         "Check the database by idnode doctor, then try again; what was acknowledged is kept.",
     ),
+    "database_read_only": Text(
+        "数据库处于只读状态：标识仍可解析，但不能登记，也不能计数。",
+        "The database takes no writes: identifiers still resolve, but nothing is registered or counted.",
+        "请确认 IDNODE_DATABASE_URL 指向主库，且未设置 default_transaction_read_only；之后自动恢复并补计。",
+        "See that IDNODE_DATABASE_URL names the primary and default_transaction_read_only is off; the node then goes on"
+        " by itself, and counts what was answered meanwhile.",
+    ),
     "database_without_room": Text(
         "数据库资源不足：{reason}",
         "The database has run out of room: {reason}",

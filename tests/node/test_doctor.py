@@ -66,6 +66,11 @@ async def test_a_migrated_database_is_well(connection: Connection, database_url:
     assert finding.details["schema"] >= 1
 
 
+async def test_a_database_that_takes_no_writes_is_an_error(connection: Connection, database_url: str) -> None:
+    await connection.execute("SET TRANSACTION READ ONLY")
+    assert judge(await doctor.check_database(connection, database_url)) == ("error", "database_read_only")
+
+
 async def test_a_schema_of_another_release_is_named(connection: Connection, database_url: str) -> None:
     await connection.execute("INSERT INTO schema_migrations (number, name) VALUES (9999, 'from_the_future')")
     assert judge(await doctor.check_database(connection, database_url)) == ("error", "schema_newer")

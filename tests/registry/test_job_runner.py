@@ -14,7 +14,7 @@ import pytest
 from asyncpg import Connection
 
 from registry.import_plan import ImportOptions
-from registry.job_runner import MAX_CRASHES, JobRunner, run_jobs
+from registry.job_runner import LATER_SECONDS, MAX_CRASHES, JobRunner, run_jobs
 from registry.jobs import create_import, get_job
 from registry.principals import Order, Principal
 from registry.store.changes import Act
@@ -169,6 +169,24 @@ async def test_a_database_that_goes_away_again_and_again_is_no_fault_of_the_job(
             await asyncio.sleep(0.02)
     job = await get_job(conn, job_id)
     assert (job.state, job.rows_done) == ("done", rows)
+
+
+async def test_a_database_that_takes_no_writes_is_waited_for(
+    database_url: str, conn: Connection, target: Target, tmp_path: Path
+) -> None:
+    """As a standby is, or one that its keepers set so."""
+    job_id = await queue(conn, tmp_path, target, 10, start=400_000)
+    runner = JobRunner(database_url, tmp_path)
+    here = await conn.fetchval("SELECT current_database()")
+    await conn.execute(f"ALTER DATABASE {here} SET default_transaction_read_only = on")
+    try:
+        for _ in range(2):
+            assert not await runner.run_next()
+            assert runner.pause_seconds == LATER_SECONDS
+    finally:
+        await conn.execute(f"ALTER DATABASE {here} RESET default_transaction_read_only")
+    assert await runner.run_next()
+    assert (await get_job(conn, job_id)).state == "done"
 
 
 async def test_a_job_that_somebody_else_runs_is_left_to_them(
