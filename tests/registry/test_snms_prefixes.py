@@ -153,6 +153,14 @@ async def test_a_firm_names_its_own_server(
     assert shown["hosting"] == "not_hosted", "what one interface wrote the other reads"
 
 
+async def test_every_member_of_a_configuration_is_refused_by_its_name(world: World) -> None:
+    for name, limit in (("entPrefix", 64), ("hdlType", 255), ("ip", 255), ("ipType", 1), ("tcpPort", 11),
+                        ("udpPort", 11), ("httpPort", 11)):  # fmt: skip
+        for value in ({"a": 1}, True, 1.5, [1, 2], "a\0b", "9" * (limit + 1)):
+            said = await ask(world, "POST", "/snms/api/ent/config", {"entPrefixConfig": SITE | {name: value}})
+            assert (said.status, name in said.message) == (-2, True), (name, value, said.message)
+
+
 async def test_the_node_keeps_identifiers_itself_on_its_own_server(world: World) -> None:
     for server, status in ((7, -2), (-1, -2), (True, -2), ("x", -2), ("1", 1), (1, 1)):
         config = {"proxyServerId": server, "entPrefixConfig": {"entPrefix": PUMP}}
