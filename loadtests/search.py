@@ -57,6 +57,11 @@ def list_searches(rows: int, chance: random.Random) -> dict[str, Asked]:
         "text that is nowhere": Asked(Search(contains="nowhere", text="nowhere"), anywhere),
         "a whole suffix": Asked(Search(contains=some, text=some)),
         "frozen": Asked(Search(state=int(RecordState.FROZEN)), anywhere),
+        "frozen, text that is nowhere": Asked(
+            Search(contains="nowhere", text="nowhere", state=int(RecordState.FROZEN))
+        ),
+        "one letter": Asked(Search(contains="7", text="7"), anywhere),
+        "text of every row": Asked(Search(contains="合格", text="合格"), anywhere),
         "retired, three of all": Asked(Search(state=int(RecordState.RETIRED))),
         "one day": Asked(Search(since=day, until=day + timedelta(days=1))),
         "since a day": Asked(Search(since=day)),

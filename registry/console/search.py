@@ -15,10 +15,13 @@ from asyncpg import Connection, Record
 from registry.store.records import StoredRecord
 from schemas.errors import InvalidInput
 
-# One statement looks at so many rows; after this time a page begins none, and ends with a cursor to go on from. Who
-# has been told how far the search is and goes on waits for longer: pages in between cost more than looking.
+# One statement looks at so many rows. By key they may lie anywhere on a disk: few at first, and then no more than the
+# time that is left allows; frozen and retired ones always do. After this time a page begins no statement, and ends with
+# a cursor to go on from. Who has been told how far the search is and goes on waits for longer: pages in between cost
+# more than looking.
+FIRST_ROWS = 200
 SCANNED_ROWS = 20_000
-LOOKING_SECONDS = 0.3
+LOOKING_SECONDS = 0.25
 GOING_ON_SECONDS = 2.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = "\U0010ffff"
@@ -60,21 +63,27 @@ async def search_records(conn: Connection, prefix_id: int, wanted: Search, after
         exact = [] if after or not wanted.contains else await _look_at_key(conn, prefix_id, wanted)
         found = list(_take(exact))
         until = 0.0 if found else until  # one stretch is enough for whoever gave the whole suffix
+        most = FIRST_ROWS if wanted.state else SCANNED_ROWS
+        scanned = SCANNED_ROWS if is_by_time else min(FIRST_ROWS, most)
         while True:
-            asked = limit - len(found) + 2  # the exact one and the last of the stretch may be left out
+            began = time.monotonic()
+            # the exact one and the last of the stretch may be left out
+            stretch = Stretch(prefix_id, scanned, limit - len(found) + 2)
             if is_by_time:
-                looked = await _look_by_time(conn, prefix_id, wanted, cursor, asked)
+                looked = await _look_by_time(conn, stretch, wanted, cursor)
             else:
-                looked = await _look_by_key(conn, prefix_id, wanted, cursor[1], asked)
+                looked = await _look_by_key(conn, stretch, wanted, cursor[1])
             found += [row for row in _take(looked) if not wanted.contains or row.suffix_key != wanted.contains]
             if len(found) > limit:
                 last = found[limit - 1]
                 return Found(found[:limit], _format_cursor(last.created, last.suffix_key, is_by_time))
-            if not looked or looked[-1]["nth"] < SCANNED_ROWS:
+            if not looked or looked[-1]["nth"] < scanned:
                 return Found(found, None)
-            cursor = looked[-1]["created"], looked[-1]["suffix_key"]
-            if time.monotonic() > until:
+            cursor, now = (looked[-1]["created"], looked[-1]["suffix_key"]), time.monotonic()
+            if now > until:
                 return Found(found, _format_cursor(*cursor, is_by_time), cursor)
+            left = max(FIRST_ROWS, int(scanned * (until - now) / (now - began)))
+            scanned = min(most, 4 * scanned, left)
 
 
 def _take(rows: Iterable[Record]) -> Iterable[StoredRecord]:
@@ -97,32 +106,40 @@ def _format_cursor(created: datetime, key: str, is_by_time: bool) -> str:
     return f"{(created - _EPOCH) // timedelta(microseconds=1)}:{key}" if is_by_time else key
 
 
-async def _look_by_key(conn: Connection, prefix_id: int, wanted: Search, after: str, limit: int) -> list[Record]:
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """So many rows of an index from where a search is, of which those that fit are taken up to `limit`."""
+
+    prefix_id: int
+    rows: int
+    limit: int
+
+
+async def _look_by_key(conn: Connection, stretch: Stretch, wanted: Search, after: str) -> list[Record]:
     few = " AND state = $2 AND state <> 0" if wanted.state else ""
     bounds = wanted.starts_with, wanted.starts_with + _LAST, after
     return await _look(
-        conn, f"suffix_key >= $8 AND suffix_key < $9 AND suffix_key > $10{few}", "suffix_key",
-        prefix_id, wanted, limit, *bounds,
+        conn, f"suffix_key >= $9 AND suffix_key < $10 AND suffix_key > $11{few}", "suffix_key", stretch, wanted, *bounds
     )  # fmt: skip
 
 
 async def _look_at_key(conn: Connection, prefix_id: int, wanted: Search) -> list[Record]:
     if not wanted.contains.startswith(wanted.starts_with):
         return []
-    return await _look(conn, "suffix_key = $8", "suffix_key", prefix_id, wanted, 1, wanted.contains)
+    return await _look(conn, "suffix_key = $9", "suffix_key", Stretch(prefix_id, 1, 1), wanted, wanted.contains)
 
 
 async def _look_by_time(
-    conn: Connection, prefix_id: int, wanted: Search, after: tuple[datetime, str], limit: int
+    conn: Connection, stretch: Stretch, wanted: Search, after: tuple[datetime, str]
 ) -> list[Record]:
     bounds = "($3::timestamptz IS NULL OR created >= $3) AND ($4::timestamptz IS NULL OR created < $4)"
     return await _look(
-        conn, f"{bounds} AND (created, suffix_key) > ($8, $9)", "created, suffix_key", prefix_id, wanted, limit, *after
+        conn, f"{bounds} AND (created, suffix_key) > ($9, $10)", "created, suffix_key", stretch, wanted, *after
     )
 
 
 async def _look(
-    conn: Connection, bounds: str, order: str, prefix_id: int, wanted: Search, limit: int, *more: object
+    conn: Connection, bounds: str, order: str, stretch: Stretch, wanted: Search, *more: object
 ) -> list[Record]:
     """The first rows that fit of one stretch, and its last row whether it `fits` or not; `nth` counts from 1."""
     pattern = re.sub(rb"[\\%_]", rb"\\\g<0>", wanted.text.encode())
@@ -132,9 +149,10 @@ async def _look(
         " AND ($5 = '' OR position($5 IN suffix_key) > 0 OR packed LIKE $6::bytea) AS fits"
         " FROM (SELECT suffix_key, coalesce(suffix, suffix_key) AS suffix, template_id, packed, state, revision,"
         f" created, changed, coalesce(note, '') AS note, row_number() OVER (ORDER BY {order}) AS nth"
-        f" FROM records WHERE prefix_id = $1 AND {bounds} ORDER BY {order} LIMIT {SCANNED_ROWS}) AS scanned) AS judged"
-        f" WHERE fits OR nth = {SCANNED_ROWS} ORDER BY {order} LIMIT $7",
-        prefix_id, wanted.state, wanted.since, wanted.until, wanted.contains, b"%" + pattern + b"%", limit, *more,
+        f" FROM records WHERE prefix_id = $1 AND {bounds} ORDER BY {order} LIMIT $8) AS scanned) AS judged"
+        f" WHERE fits OR nth = $8 ORDER BY {order} LIMIT $7",
+        stretch.prefix_id, wanted.state, wanted.since, wanted.until, wanted.contains, b"%" + pattern + b"%",
+        stretch.limit, stretch.rows, *more,
     )  # fmt: skip
     return rows
 

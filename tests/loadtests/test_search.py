@@ -66,3 +66,12 @@ async def test_pages_show_each_identifier_once_however_little_each_looks_at(
                 break
             after = page.next_after
         assert found == expected, name
+
+
+async def test_a_search_looks_at_few_rows_first_since_they_may_lie_anywhere_on_a_disk(
+    connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "LOOKING_SECONDS", 0.0)
+    prefix_id = await fill(connection, 2 * search.FIRST_ROWS)
+    found = await search_records(connection, prefix_id, Search(contains="nowhere", text="nowhere"), "", 50)
+    assert found.cut_at is not None and found.cut_at[1] == make_suffix(search.FIRST_ROWS - 1)
