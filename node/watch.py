@@ -81,11 +81,13 @@ class Watch:
         await self._copy(told, now)
 
     async def _ask_database(self) -> list[Condition]:
-        """The connection is None afterwards if it is away."""
+        """The connection is None afterwards if it is away, or takes no writes, as a standby does."""
         try:
             async with asyncio.timeout(DATABASE_SECONDS):
                 if self._conn is None or self._conn.is_closed():
                     self._conn = await asyncpg.connect(self._dsn, timeout=DATABASE_SECONDS)
+                if await self._conn.fetchval("SELECT current_setting('transaction_read_only')") == "on":
+                    raise asyncpg.ReadOnlySQLTransactionError
                 found = await check_stored(self._conn) + await check_clock(self._conn, self._memory, self._settings)
                 if not self._totals_at or time.monotonic() - self._totals_at > TOTALS_SECONDS:
                     self._totals_at = time.monotonic()

@@ -285,11 +285,11 @@ class JobPage(Body):
 
 
 class HealthBody(Body):
-    """`status` is `ok`, or `degraded` while the database is away or answers could not be logged."""
+    """`status` is `ok`, or `degraded` while the database is away or read-only, or answers could not be logged."""
 
     status: Literal["ok", "degraded"]
     version: str
-    database: Literal["ok", "unavailable"]
+    database: Literal["ok", "read_only", "unavailable"]
     jobs_open: int | None
     log_missing: Annotated[int, Field(description="Answers that could not be logged since the start of the process.")]
 

@@ -16,11 +16,13 @@ router = LateRouter(tags=["node"])
 
 @router.get("/health", response_model=HealthBody, summary="State of the registry")
 async def get_health(call: Reading) -> Response:
-    """503 while the database does not answer."""
+    """503 while the database does not answer; one that takes no writes, as a standby does, is `read_only`."""
     database, jobs_open = "ok", None
     try:
         async with call.connect() as conn:
             jobs_open = len(await fetch_open_job_ids(conn))
+            if await conn.fetchval("SELECT current_setting('transaction_read_only')") == "on":
+                database = "read_only"
     except Exception as error:
         if not isinstance(translate(error), Unavailable):
             raise
@@ -33,7 +35,7 @@ async def get_health(call: Reading) -> Response:
         "jobs_open": jobs_open,
         "log_missing": missing,
     }
-    status = 200 if database == "ok" else 503
+    status = 503 if database == "unavailable" else 200
     return Response(dump_json(content), status, {"Cache-Control": "no-store"}, JSON)
 
 

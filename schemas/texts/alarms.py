@@ -16,8 +16,8 @@ TEXTS: dict[str, Text] = {
         "After a start that is normal; if it stays, give it a larger IDNODE_CACHE_MEGABYTES.",
     ),
     "alarm_database_away": Text(
-        "数据库已有 {seconds} 秒没有应答。",
-        "The database has not answered for {seconds} s.",
+        "数据库已有 {seconds} 秒没有应答，或不能写入。",
+        "The database has not answered, or has taken no writes, for {seconds} s.",
         "已缓存的标识仍可解析，登记暂停；请运行 idnode doctor 并查看数据库日志。",
         "Known identifiers still resolve, nothing is registered; run idnode doctor and see the database's log.",
     ),

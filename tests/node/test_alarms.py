@@ -251,8 +251,8 @@ def test_one_way_that_fails_does_not_hold_the_other(make_settings: MakeSettings,
         deliver(settings, book)
     assert [letter.way for letter in book.unsent] == ["webhook"]
     assert len(got) == 1
-    text = got[0].decode()
-    assert "Subject: [idnode node.example] raised: The database has not answered for 12 s." in text
+    text = " ".join(got[0].decode().split())  # a long subject is folded
+    assert "[idnode node.example] raised: The database has not answered, or has taken no writes, for 12 s." in text
     assert "docs/operations.md#database_away" in text
     assert "To: a@example.com, b@example.com" in text
 
@@ -457,6 +457,25 @@ async def test_a_machine_that_has_another_name_now_leaves_nothing_open_under_the
         await watch.look()
         watch.close()
     assert [alarm["machine"] for alarm in await fetch_alarms(pool, 10) if not alarm["cleared"]] == ["77bc"]
+
+
+async def test_a_database_that_takes_no_writes_is_as_good_as_away(
+    make_settings: MakeSettings, database_url: str, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A standby, such as an address still leads to after a switch-over: nothing is registered, nothing counted."""
+    monkeypatch.setattr("node.watching.AWAY_SECONDS", 0.0)
+    watch = Watch(make_settings(ALARM_DISK_PERCENT="0", DATABASE_URL=database_url), database_url, AgentStats())
+    here = await pool.fetchval("SELECT current_database()")
+    await pool.execute(f"ALTER DATABASE {here} SET default_transaction_read_only = on")
+    try:
+        await watch.look()
+    finally:
+        await pool.execute(f"ALTER DATABASE {here} RESET default_transaction_read_only")
+    (alarm,) = watch._book.alarms.values()  # type: ignore[attr-defined]
+    assert alarm.cause == "database_away"
+    await watch.look()
+    assert await count_open(pool) == {"database_away": 1}, "it can be written again, and cleared soon"
+    watch.close()
 
 
 WAITING = """

@@ -198,6 +198,13 @@ async def test_without_its_database_the_registry_says_unavailable_never_not_foun
     url = await database.create_database(server_dsn)
     async with open_world(url, tmp_path) as away:
         await away.ask("POST", f"{V1}/identifiers", GOOD)
+        name = await away.state.pool.fetchval("SELECT current_database()")
+        await database.execute(server_dsn, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        await away.state.pool.expire_connections()
+        health = await away.ask("GET", "/health")
+        assert (health.status, health.json["database"], health.json["status"]) == (200, "read_only", "degraded")
+        reply = await away.ask("POST", f"{V1}/identifiers", GOOD | {"identifier": f"{PUMP}/while-read-only"})
+        assert (reply.status, reply.json["code"]) == (503, "database_unavailable")
         await database.drop_database(server_dsn, url)
         for method, path, sent, who in (
             ("GET", f"{V1}/identifiers/{PUMP}/x", None, "nobody"),
