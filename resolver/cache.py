@@ -25,6 +25,7 @@ _WALK_STEP = 2_000
 
 Callback = Callable[[Entry | None], None]
 _Key = bytes | str
+_FOUND, _NOT_FOUND = Outcome.FOUND, Outcome.NOT_FOUND  # members are looked up slowly
 
 _log = getLogger(__name__)
 # Neither URL nor JSON escapes any of these, so a request that spells such a key needs no decoding.
@@ -115,7 +116,7 @@ class RecordCache:
 
     def _trust(self, located: Entry) -> Entry | None:
         """A worker that started while the database is away knows no prefixes: what it does not find may exist."""
-        return located if self.prefixes.is_known or located.outcome is not Outcome.NOT_FOUND else None
+        return located if self.prefixes.is_known or located.outcome is not _NOT_FOUND else None
 
     def fetch(self, raw: bytes, callback: Callback) -> None:
         """Ask the database after `find` found nothing; the callback gets the answer, or None for "not now".
@@ -194,7 +195,7 @@ class RecordCache:
         return entry
 
     def _keep(self, key: _Key, entry: Entry) -> None:
-        if entry.outcome is Outcome.NOT_FOUND:
+        if entry.outcome is _NOT_FOUND:
             self._drop(key)
             if len(self._negatives) >= MAX_NEGATIVES:
                 self._negatives.clear()
@@ -206,7 +207,7 @@ class RecordCache:
             self._hand.append(key)
         else:
             self._release(old)
-        is_found = entry.outcome is Outcome.FOUND
+        is_found = entry.outcome is _FOUND
         is_plain = is_found and isinstance(key, bytes) and _PLAIN.fullmatch(key) is not None
         entry.is_plain = is_plain and entry.prefix_id not in self.prefixes.sandboxes  # counted apart
         entry.grew = self._on_growth

@@ -29,6 +29,8 @@ OUTCOMES = {
     Verdict.RETIRED: Outcome.RETIRED,
     Verdict.DENIED: Outcome.DENIED,
 }
+_FOUND = Outcome.FOUND  # a member is looked up slowly, by way of its class
+_RETIRED = RecordState.RETIRED
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _FRAME_BYTES = 344  # of an entry without its three texts: object, key, and its places in the tables
 _TEXT_BYTES = 33  # of an empty bytes object
@@ -113,7 +115,7 @@ class Entry:
         return self._handle_tail
 
     def _encode_plain(self, encode: Callable[[bytes, Template, int], bytes | None]) -> bytes | None:
-        if self.template is None or self.outcome is not Outcome.FOUND or self.note:
+        if self.template is None or self.outcome is not _FOUND or self.note:
             return None
         return encode(self.packed, self.template, self.changed)
 
@@ -141,7 +143,7 @@ class Entry:
     def _unpack(self) -> Record:
         changed = datetime.fromtimestamp(self.changed, UTC)
         if self.outcome is Outcome.RETIRED:
-            return Record(self.prefix_id, "", self.template_id, (), RecordState.RETIRED, _EPOCH, changed)
+            return Record(self.prefix_id, "", self.template_id, (), _RETIRED, _EPOCH, changed)
         _, values = unpack(self.packed, self.changed)
         state = RecordState.FROZEN if self.note else RecordState.LIVE
         return Record(self.prefix_id, "", self.template_id, tuple(values), state, _EPOCH, changed, note=self.note)
@@ -162,16 +164,17 @@ def make_fixed(outcome: Outcome, prefix_id: int, note: str = "", site: bytes = b
     return entry
 
 
-def make_entry(
-    prefix_id: int, template: Template | None, state: RecordState, changed: int, packed: bytes, note: str
-) -> Entry:
-    """The answer a row holds. A template's own values are public, so with one there is always something to see."""
-    if state is RecordState.RETIRED:
+def make_entry(prefix_id: int, template: Template | None, state: int, changed: int, packed: bytes, note: str) -> Entry:
+    """The answer a row holds; `state` is the number of a RecordState.
+
+    A template's own values are public, so with one there is always something to see.
+    """
+    if state == _RETIRED:
         entry = Entry(Outcome.RETIRED, prefix_id, template)
     else:
-        entry = Entry(Outcome.FOUND, prefix_id, template)
+        entry = Entry(_FOUND, prefix_id, template)
         entry.packed = packed
     entry.changed, entry.note = changed, note
-    if template is None and entry.outcome is Outcome.FOUND and not entry.answer().values:
+    if template is None and entry.outcome is _FOUND and not entry.answer().values:
         entry.outcome = Outcome.NO_VALUES
     return entry

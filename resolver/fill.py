@@ -13,7 +13,6 @@ from resolver.entry import make_entry, make_fixed
 from resolver.prefixes import Lookup
 from resolver.store import fetch_rows, fetch_templates, prepare_statements
 from schemas.errors import ServiceError
-from schemas.records import RecordState
 from schemas.resolution_log import Outcome
 from schemas.templates import Template
 
@@ -131,9 +130,7 @@ class Filler:
                 continue  # a record of its own stands before its range
             if template_id and templates[template_id] is None:
                 continue  # deleted since with all of its sandbox; without it private values would seem public
-            entry = make_entry(
-                lookups[n].prefix.prefix_id, templates[template_id], RecordState(state), changed, packed, note or ""
-            )
+            entry = make_entry(lookups[n].prefix.prefix_id, templates[template_id], state, changed, packed, note or "")
             entry.is_member = is_member
             found[n] = entry
         return [entry or _make_absent(lookup) for entry, lookup in zip(found, lookups, strict=True)]

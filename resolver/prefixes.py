@@ -5,9 +5,9 @@ Decision table: domain.md appendix 3.4. What is left over is looked up among the
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from resolver.entry import Entry, make_fixed
-from schemas.identifiers import format_suffix_key
 from schemas.ranges import Shape, find_member
 from schemas.records import pack_values
 from schemas.resolution_log import ClientClass, Outcome
@@ -41,8 +41,7 @@ class Prefix:
         return self.hosting != HOSTED and self.site is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(NamedTuple):
     """A question for the database. `key` is what the cache keeps it under; `otherwise` answers if there is no row."""
 
     key: bytes | str
@@ -110,14 +109,17 @@ class PrefixTable:
             return _answer_stopped(prefix)
         if prefix.is_elsewhere:
             return make_fixed(Outcome.REFERRAL, prefix.prefix_id, site=prefix.site or b"")
+        if prefix.folds_case:
+            suffix = suffix.upper()
         try:
             text = suffix.decode()
         except UnicodeDecodeError:
             return about_prefix or make_fixed(Outcome.NOT_FOUND, prefix.prefix_id)
-        if "\0" in text:  # PostgreSQL has no such text, so nothing like it was ever issued
+        if "\0" in text or "\n" in text:  # nothing like it is ever issued, and PostgreSQL knows no such text
             return about_prefix or make_fixed(Outcome.NOT_FOUND, prefix.prefix_id)
-        suffix_key = format_suffix_key(text, prefix.folds_case)
-        return Lookup(self.make_key(prefix, suffix_key), prefix, suffix_key, about_prefix)
+        if prefix.folds_case:
+            return Lookup(b"%b/%b" % (folded, suffix), prefix, text, about_prefix)
+        return Lookup(f"{prefix.name}/{text}", prefix, text, about_prefix)
 
     def _answer_about(self, name: bytes) -> Entry | None:
         """The record of a prefix: where its identifiers are answered. None if it is none of ours."""

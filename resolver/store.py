@@ -15,10 +15,11 @@ from schemas.templates import Template, bind_template, parse_template
 
 # One statement for all questions of a batch: the primary key of records and, only if a suffix fits a range, the
 # ranges, which are probed by their last start at or below the serial number. `date_part` makes a float of an epoch,
-# `extract` a numeric, which takes the server a microsecond more for each row.
+# `extract` a numeric, which takes the server a microsecond more for each row. The driver spends more than a microsecond
+# on each element of an array and nearly nothing on a text, and the server little on splitting it.
 _FETCH_RECORDS = """
-SELECT k.n, false AS is_member, r.template_id, r.state, r.changed, r.packed, r.note
-FROM unnest($1::int8[], $2::int4[], $3::text[]) AS k(n, prefix_id, suffix_key)
+SELECT k.n - 1 AS n, false AS is_member, r.template_id, r.state, r.changed, r.packed, r.note
+FROM unnest(string_to_array($1, ',')::int4[], string_to_array($2, E'\n')) WITH ORDINALITY AS k(prefix_id, suffix_key, n)
 CROSS JOIN LATERAL (
     SELECT template_id, state, date_part('epoch', changed)::int8 AS changed, packed, note
     FROM records
@@ -28,7 +29,7 @@ CROSS JOIN LATERAL (
 _FETCH_MEMBERS = """
 UNION ALL
 SELECT k.n, true, r.template_id, r.state, r.changed, r.packed, r.note
-FROM unnest($4::int8[], $5::int4[], $6::text[], $7::int2[], $8::bool[], $9::int8[])
+FROM unnest($3::int8[], $4::int4[], $5::text[], $6::int2[], $7::bool[], $8::int8[])
     AS k(n, prefix_id, head_key, width, checked, number)
 CROSS JOIN LATERAL (
     SELECT last, template_id, state, date_part('epoch', changed)::int8 AS changed, packed, note
@@ -77,9 +78,8 @@ async def fetch_rows(statements: Statements, lookups: Sequence[Lookup]) -> list[
         for shape, number in lookup.list_members()
     ]
     keys = (
-        range(len(lookups)),
-        [lookup.prefix.prefix_id for lookup in lookups],
-        [lookup.suffix_key for lookup in lookups],
+        ",".join([str(lookup.prefix.prefix_id) for lookup in lookups]),
+        "\n".join([lookup.suffix_key for lookup in lookups]),
     )
     if members:
         statement, more = statements.records_and_members, _turn(members)

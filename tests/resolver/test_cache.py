@@ -165,6 +165,23 @@ async def test_any_bytes_may_be_asked(node: Node, prefix_id: int, identifier: st
     assert await node.get_verdict(identifier) is outcome
 
 
+async def test_each_question_of_a_statement_gets_its_own_answer(node: Node, prefix_id: int) -> None:
+    """Whatever stands beside it: nothing, what could separate questions, other prefixes, cases and scripts."""
+    case_counts = await add_prefix(node.writer, "88.101.6", folds_case=False)
+    suffixes = ["SN1,2", "SN1;2", "A'B", 'A"B', "A\\NB", "{A,B}", "NULL", "é", "泵-1", "X\tY"]
+    for suffix in suffixes:
+        await add_record(node.writer, prefix_id, suffix)
+    await add_record(node.writer, case_counts, "sn1")
+    await node.poll()
+    there = ["88.101.6/sn1", "88.101.5/SN1", *(f"88.101.5/{suffix}" for suffix in suffixes)]
+    absent = ["88.101.5/", "88.101.5/SN1\nSN1", "88.101.5/\n", "88.101.6/SN1", "88.101.6/", "88.101.5/NUL"]
+    answers = {identifier: node.ask(identifier) for identifier in sorted(there + absent)}
+    await node.fill()
+    assert [
+        identifier for identifier, (entry,) in answers.items() if entry and entry.verdict is Verdict.FOUND
+    ] == sorted(there)
+
+
 async def test_only_prefixes_that_are_nobody_of_ours_are_foreign(node: Node, prefix_id: int) -> None:
     for identifier, is_foreign in (("10.1000/1", True), ("88.101.999/x", False), ("88.10/x", True), ("0.NA/x", True)):
         entry = await node.get(identifier)
