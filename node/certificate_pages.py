@@ -99,10 +99,13 @@ async def _show(
     wanted = certificates.find_listed(principal, enterprise_id)
     async with visit.connect() as conn:
         found = await fetch_certificates(conn, wanted, SHOWN)
+        may_own = principal.kind == "enterprise" and "manage" in principal.scopes
+        if may_own and wanted is not None:
+            may_own = (await certificates.read_subject(conn, principal, wanted)).standing == "connected"
     is_node = _may(certificates.check_node_people, principal)
     return visit.page(
         "certificates.html", status=400 if problems else 200, rows=found, fields=fields, problems=problems,
-        may_issue=is_node or (principal.kind == "enterprise" and "manage" in principal.scopes), may_revoke=is_node,
+        may_issue=is_node or may_own, may_revoke=is_node,
         is_own=principal.kind == "enterprise", is_reachable=is_reachable(office),
     )  # fmt: skip
 

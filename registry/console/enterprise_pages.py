@@ -19,7 +19,7 @@ from registry.prefixes import request_prefix
 from registry.principals import Order, Principal
 from registry.store.listing import EnterpriseFilter
 from schemas.attachments import MAX_PDF_BYTES
-from schemas.enterprises import Dossier, EnterpriseState, parse_dossier, split_division
+from schemas.enterprises import Dossier, EnterpriseState, decide_enterprise_state, parse_dossier, split_division
 from schemas.errors import Forbidden, InvalidInput, NotFound, ServiceError
 
 router = LateRouter()
@@ -73,7 +73,10 @@ async def show_edit(visit: Visiting) -> Response:
     """The dossier in force, with what only the enterprise itself may see of it."""
     visit.get_principal().check_scope("manage")
     async with visit.connect() as conn:
-        document = await _load_document(conn, visit, _get_own_id(visit))
+        row = (await get_enterprise(conn, visit.get_principal(), _get_own_id(visit))).row
+        if row.state != EnterpriseState.REFUSED:  # a form that would be refused is not shown
+            decide_enterprise_state(row.name, EnterpriseState(row.state), "change_proposed")
+        document = await _load_document(conn, visit, row.enterprise_id)
     return visit.page("enterprise_edit.html", fields=list_form(document), firm_name=document["name"])
 
 

@@ -103,7 +103,7 @@ class Visit(Call):
         return RedirectResponse(f"{ROOT}{path}" + (f"?{urlencode(asked)}" if asked else ""), 303)
 
     def describe(self, error: ServiceError) -> Problem:
-        details = {name: _show(value) for name, value in error.details.items()}
+        details = {name: self._say_state(error.code, name, _show(value)) for name, value in error.details.items()}
         at = error.field or ""
         named = self._name_field(at)
         return Problem(
@@ -111,6 +111,13 @@ class Visit(Call):
             format_message(error.code, self.language, field=named, **details),
             format_remedy(error.code, self.language, field=named, **details),
         )
+
+    def _say_state(self, code: str, name: str, value: object) -> object:
+        """States and decisions as pages call them, not as programs do."""
+        if not code.endswith("_state_forbids") or name not in ("state", "decision"):
+            return value
+        key = f"{'prefix' if (code, name) == ('prefix_state_forbids', 'state') else name}_{value}"
+        return self.say(key) if self.frame.find_label(key) else value
 
     def _name_field(self, at: str) -> str:
         """As the form calls it, not the program: of `items[0].type` the word for `type` and the number of its row."""

@@ -280,8 +280,8 @@ TEXTS: dict[str, Text] = {
         "Check the certificate; ask for a further prefix, or propose a change of the dossier.",
     ),
     "enterprise_state_forbids": Text(
-        "企业“{enterprise}”当前状态为 {state}，不能执行 {decision}。",
-        "The enterprise “{enterprise}” is {state}; {decision} is not possible now.",
+        "企业“{enterprise}”当前状态为“{state}”，不能执行“{decision}”。",
+        "The state of the enterprise “{enterprise}” is “{state}”; “{decision}” is not possible now.",
         "请先查看该企业的审核记录。",
         "See the decisions on this enterprise first.",
     ),
@@ -412,8 +412,8 @@ TEXTS: dict[str, Text] = {
         "Check who is to receive it.",
     ),
     "prefix_state_forbids": Text(
-        "前缀 {prefix} 当前状态为 {state}，不能执行 {decision}。",
-        "The prefix {prefix} is {state}; {decision} is not possible now.",
+        "前缀 {prefix} 当前状态为“{state}”，不能执行“{decision}”。",
+        "The state of the prefix {prefix} is “{state}”; “{decision}” is not possible now.",
         "请先查看该前缀的状态和审核记录。",
         "See its state and the decisions on it first.",
     ),

@@ -190,6 +190,18 @@ async def test_no_form_of_another_site_and_none_without_its_token_changes_anythi
     assert await read_state(console) == before
 
 
+async def test_a_firm_that_waits_for_approval_is_shown_no_form_that_waits_with_it(console: Console) -> None:
+    """Its dossier lies with the reviewer, and it has nothing yet that could be certified."""
+    newcomer = console["newcomer"]
+    for path in ("/", "/enterprise"):
+        assert "/console/enterprise/edit" not in (await newcomer.get(path)).text
+    typed = await newcomer.get("/enterprise/edit", **{"Accept-Language": "zh"})
+    assert typed.status == 409
+    assert "当前状态为“待审核”，不能执行“提出变更”" in typed.shown
+    assert 'action="/console/certificates"' not in (await newcomer.get("/certificates")).text
+    assert 'action="/console/certificates"' in (await console["owner"].get("/certificates")).text
+
+
 # Forms ----------------------------------------------------------------------------------------------------------
 
 SCRIPT = "<script>alert('walk')</script>"
