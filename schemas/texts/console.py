@@ -548,6 +548,11 @@ LABELS: dict[str, tuple[str, str]] = {
     "code_text": ("标识、网址或扫到的内容", "Identifier, address, or what was scanned"),
     "hint_scan": ("例如 88.101.5/PUMP-0000001", "Such as 88.101.5/PUMP-0000001"),
     "use_camera": ("使用摄像头", "Use the camera"),
+    "camera_refused": ("无法使用摄像头。", "The camera cannot be used."),
+    "camera_refused_todo": (
+        "请在浏览器中允许本页使用摄像头，或上传码的照片。",
+        "Allow this page to use it in the browser's settings, or upload a photograph of the code.",
+    ),
     "photo_of_code": ("码的照片", "A photograph of the code"),
     "photo": ("照片", "Photograph"),
     "hint_photo": ("手机可以直接拍照。照片只用于识别，不保存。", "Phones offer to take one. It is read and not kept."),

@@ -206,9 +206,9 @@ def find_browser() -> str:
 
 
 @asynccontextmanager
-async def open_browser(language: str = "zh") -> AsyncIterator[Browser]:
+async def open_browser(language: str = "zh", *flags: str) -> AsyncIterator[Browser]:
     locale = LOCALES[language]
-    arguments = ["--no-sandbox", "--disable-gpu", f"--lang={locale}"]
+    arguments = ["--no-sandbox", "--disable-gpu", f"--lang={locale}", *flags]
     environment = {**os.environ, "LANGUAGE": locale.replace("-", "_"), "LC_ALL": "C.UTF-8"}
     async with async_playwright() as playwright:
         started = await playwright.chromium.launch(executable_path=find_browser(), args=arguments, env=environment)

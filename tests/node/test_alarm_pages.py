@@ -57,7 +57,7 @@ async def test_a_restore_is_acknowledged_once_and_by_the_operator_alone(console:
     async with console.world.state.connect() as conn:
         await set_fact(conn, RESTORED_FACT, RESTORED)
         await note_alarm(conn, ("a", RESTORED_FACT, ""), NOW, {"note": describe_restored(RESTORED)}, NOW)
-    assert "2026-03-01T10:00:00+00:00 → 2026-03-02T08:00:00+00:00" in (await console["operator"].get("/alarms")).shown
+    assert "2026-03-01 18:00 → 2026-03-02 16:00" in (await console["operator"].get("/alarms")).shown
     assert "It is dealt with" not in (await console["engineer"].get("/alarms")).shown
     for who in ("engineer", "reviewer", "pump"):
         assert (await console[who].post("/alarms/acknowledge")).status == 403, who

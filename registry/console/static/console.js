@@ -13,23 +13,41 @@ document.addEventListener("change", (event) => {
 });
 for (const part of document.querySelectorAll("[data-needs-script]")) part.hidden = false;
 
-const scan = document.querySelector("[data-scan]");
-if (scan && window.isSecureContext && navigator.mediaDevices && "BarcodeDetector" in window) {
+// The camera, where the browser reads codes by itself; a photograph works everywhere.
+async function offerCamera(scan) {
+  const formats = (await BarcodeDetector.getSupportedFormats()).filter((one) => ["qr_code", "data_matrix"].includes(one));
+  if (formats.length === 0) return;
+  const detector = new BarcodeDetector({ formats });
+  const video = scan.querySelector("video"), refused = scan.querySelector("[data-refused]");
+  const stop = () => {
+    if (video.srcObject) video.srcObject.getTracks().forEach((track) => track.stop());
+    video.srcObject = null;
+    video.hidden = true;
+  };
+  const look = async () => {
+    if (!video.srcObject) return;
+    const found = await detector.detect(video).catch(() => []);
+    if (found.length === 0) return requestAnimationFrame(look);
+    stop();
+    const form = scan.closest("form");
+    form.elements.text.value = found[0].rawValue;
+    form.requestSubmit();
+  };
   scan.hidden = false;
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") stop(); });
   scan.querySelector("button").addEventListener("click", async () => {
-    const video = scan.querySelector("video");
-    const detector = new BarcodeDetector({ formats: ["qr_code", "data_matrix"] });
-    video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+    stop();
+    try {
+      video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+      refused.hidden = true;
+    } catch {
+      refused.hidden = false;
+      return;
+    }
     video.hidden = false;
     await video.play();
-    const look = async () => {
-      const found = await detector.detect(video).catch(() => []);
-      if (found.length === 0) return requestAnimationFrame(look);
-      video.srcObject.getTracks().forEach((track) => track.stop());
-      const field = document.querySelector("#text");
-      field.value = found[0].rawValue;
-      field.form.requestSubmit();
-    };
     look();
   });
 }
+const scan = document.querySelector("[data-scan]");
+if (scan && window.isSecureContext && navigator.mediaDevices && "BarcodeDetector" in window) offerCamera(scan);
