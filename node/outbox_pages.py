@@ -39,7 +39,7 @@ from schemas.identifiers import shorten
 from schemas.texts import TEXTS
 from schemas.texts.outbox_pages import PAGES
 from schemas.toplevel_form import decode_form
-from schemas.toplevel_tables import CURRENT, REPORT_DUE, TABLES
+from schemas.toplevel_tables import CURRENT, REPORT_DUE, TABLES, Reconciled
 
 PAGE_ROWS = 50
 SHOWN_ROWS = 25
@@ -178,12 +178,12 @@ async def _describe_completeness(
 def _list_sides(row: Record) -> list[tuple[str, str, str]]:
     """(what was compared, ours, theirs) of what differs; what the other side says may be anything."""
     ours, theirs = orjson.loads(row["ours"]), orjson.loads(row["theirs"])
-    return [(name, _show_side(ours[name]), _show_side(theirs.get(name))) for name in ours
+    return [(name, _show_side(ours[name]), _show_side(theirs.get(name))) for name in Reconciled._fields
             if ours[name] != theirs.get(name)]  # fmt: skip
 
 
 def _show_side(value: Any) -> str:
-    return format_number(value) if isinstance(value, int | None) else shorten(str(value), 80)
+    return format_number(value) if isinstance(value, int | None) else shorten(str(value), 16)
 
 
 async def _find_due(conn: Connection, today: date) -> dict[str, Any] | None:
