@@ -35,7 +35,7 @@ def backup(words: Words, as_json: AsJson = False) -> None:
     if len(words) > 1 or words[0] == "verify":  # a directory of that name is ./verify
         raise typer.BadParameter("DIR | verify DIR")
     target = Path(words[0]).expanduser().absolute()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a timer that stops it leaves nothing behind either
+    be_stopped_by_any_signal()
     with show_progress(say(LABELS["backup_title"], settings.language)) as report:
         made = run(back_up(settings, target, report))
     if as_json:
@@ -55,11 +55,19 @@ def restore(what: What, reason: Reason = "", as_json: AsJson = False) -> None:
     from node.restore import restore as make_again
 
     settings = load()
+    be_stopped_by_any_signal()
     made = make_again(settings, Path(what).expanduser().absolute())
     if as_json:
         print_json(made)
     else:
         _print_restored(made, settings.data_dir, settings.language)
+
+
+def be_stopped_by_any_signal() -> None:
+    """As by Ctrl-C: a timer that ends it, or a terminal that goes away, leaves nothing half done behind either."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, signal.default_int_handler)
 
 
 def is_place(what: str) -> bool:

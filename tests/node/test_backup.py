@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ import pytest_asyncio
 
 from node.backup import BACKUP_FACT, back_up, list_settings, verify
 from node.backup_files import MANIFEST, STAGE, SUMS
+from node.cli.backup_commands import be_stopped_by_any_signal
 from node.connection_certificates import draft, keep, make_office
 from node.counting import count_segments
 from node.postgres import EmbeddedPostgres
@@ -408,3 +410,18 @@ async def count_rows(dsn: str) -> int:
         return found
     finally:
         await conn.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["a timer", "a terminal that goes away"])
+def test_a_backup_is_stopped_by_others_as_by_ctrl_c(number: signal.Signals) -> None:
+    kept = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        be_stopped_by_any_signal()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        be_stopped_by_any_signal()
+        signal.raise_signal(signal.SIGHUP)  # nohup: it goes on
+    finally:
+        for each, handler in kept.items():
+            signal.signal(each, handler)
