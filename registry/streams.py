@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from registry.bulk import Change, Wanted, change_many, refuse
 from registry.issuing import Draft, Outcome, Result, draft_record, issue, preview
+from registry.members import find_member_twice
 from registry.store.changes import Act
 from registry.store.records import PrefixRule
 from schemas.errors import InvalidInput, ServiceError
@@ -72,7 +73,11 @@ def read_lines(file: BinaryIO, row: int) -> list[Line]:
 
 def _read_item(data: bytes) -> WriteItem | ServiceError:
     try:
-        return WriteItem.model_validate_json(data)
+        item, parsed = WriteItem.model_validate_json(data), orjson.loads(data)
+        name = find_member_twice(data, parsed)
+        return item if name is None else InvalidInput("member_twice", field=shorten(name, 100))
+    except orjson.JSONDecodeError:
+        return InvalidInput("line_not_json")
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])

@@ -45,6 +45,12 @@ TEXTS: dict[str, Text] = {
         "请重新读取后再修改。",
         "Read it again, then repeat your change.",
     ),
+    "member_twice": Text(
+        "“{field}”在同一个对象中出现了两次。",
+        "“{field}” stands twice in one object.",
+        "每个成员只写一次。",
+        "Give every member once.",
+    ),
     "line_not_json": Text(
         "该行不是一个 JSON 对象，或成员类型有误。",
         "The line is not a JSON object with members of the right types.",

@@ -117,6 +117,8 @@ GOOD = {"identifier": f"{PUMP}/x", "template": "pump-1", "values": {"model": "A"
     ("sent", "kind", "status", "code", "field"),
     [
         (b"{", "application/json", 400, "body_not_json", None),
+        (b'{"identifier": "a", "identifier": "b"}', "application/json", 400, "member_twice", "identifier"),
+        (b'{"values": {"model": "\\ud800", "model": 7}}', "application/json", 400, "member_twice", "model"),
         (b"\xff\xfe\x00", "application/json", 400, "body_unreadable", None),
         (b"[]", "application/json", 400, "body_wrong_shape", None),
         (b"null", "application/json", 400, "body_wrong_shape", None),

@@ -55,6 +55,7 @@ async def test_every_line_is_answered_in_order_and_the_last_line_counts(world: W
         make("S-1"), make("s-1", "B"), b"", {"identifier": f"{PUMP}/S-2", "values": {"model": "A"}}, b"{broken",
         {"identifier": f"{TOFU}/S-3"}, {"suffix": "S-4", "values": {}}, {"suffix": "S-5", "colour": "red"}, b"[1]",
         {"suffix": "S-6", "values": {"model": "A"}, "notice": "n"}, make("S-1"),
+        b'{"suffix": "S-7", "suffix": "S-8", "values": {"model": "A"}}',
     )  # fmt: skip
     lines, counts = read(await send(world, "create", body, "&template=pump-1"))
     assert [(line["row"], line["outcome"], line.get("code")) for line in lines] == [
@@ -68,9 +69,10 @@ async def test_every_line_is_answered_in_order_and_the_last_line_counts(world: W
         (9, "refused", "line_not_json"),
         (10, "refused", "field_unknown"),
         (11, "unchanged", None),
+        (12, "refused", "member_twice"),
     ]
     assert all(line["reason"] and line["remedy"] for line in lines if line.get("code"))
-    assert counts == {"rows": 10, "registered": 2, "updated": 0, "unchanged": 1, "differs": 1, "refused": 6}
+    assert counts == {"rows": 11, "registered": 2, "updated": 0, "unchanged": 1, "differs": 1, "refused": 7}
 
 
 async def test_identifiers_are_changed_frozen_retired_and_restored_by_streams(world: World) -> None:
