@@ -9,7 +9,7 @@ from fastapi import Query, Response
 from registry.console.account_pages import read_enterprise_id
 from registry.console.sections import Entry, Section
 from registry.console.visits import Post, Posting, Visit, Visiting
-from registry.keys import KeyTerms, add_key, list_keys, revoke_key
+from registry.keys import KeyTerms, add_key, get_key, list_keys, revoke_key
 from registry.late_routes import LateRouter
 from registry.principals import SCOPES, Principal
 from schemas.days import ZONE
@@ -96,7 +96,9 @@ def _read_end(text: str) -> datetime | None:
 @router.get("/revoke")
 async def show_revocation(visit: Visiting, access_key: Text) -> Response:
     visit.get_principal().check_scope("manage")
-    return visit.page("key_revoke.html", access_key=access_key)
+    async with visit.connect() as conn:
+        key = await get_key(conn, visit.get_principal(), access_key)
+    return visit.page("key_revoke.html", access_key=key.access_key)
 
 
 @router.post("/revoke")

@@ -10,7 +10,8 @@ from registry.console.visits import Posting, Problem, Visit, Visiting
 from registry.late_routes import LateRouter
 from registry.partners import list_partners, name_partner, revoke_partner
 from registry.principals import Principal
-from schemas.errors import ServiceError
+from schemas.errors import NotFound, ServiceError
+from schemas.identifiers import shorten
 
 
 def _may(principal: Principal) -> bool:
@@ -55,6 +56,10 @@ async def name(post: Posting) -> Response:
 @router.get("/revoke")
 async def show_revocation(visit: Visiting, prefix: Text, organisation: Text) -> Response:
     visit.get_principal().check_scope("manage")
+    async with visit.connect() as conn:
+        named = await list_partners(conn, visit.get_principal(), prefix)
+    if organisation not in {grant.organisation for grant in named if grant.revoked is None}:
+        raise NotFound("partner_not_found", field="organisation", organisation=shorten(organisation), prefix=prefix)
     return visit.page("partner_revoke.html", prefix=prefix, organisation=organisation)
 
 

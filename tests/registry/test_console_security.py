@@ -156,6 +156,9 @@ OTHERS: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/enterprises/PUMP/personal", {}),
     ("GET", "/imports/00000000-0000-0000-0000-000000000000", {}),
     ("POST", "/identifiers/change", {"identifier": f"{PUMP}/own", "v.model": "B"}),
+    ("GET", "/keys/revoke?access_key=KEY", {}),
+    ("GET", f"/partners/revoke?prefix={PUMP}&organisation={make_uscc(1)}", {}),
+    ("GET", f"/partners/revoke?prefix={TOFU}&organisation={make_uscc(1)}", {}),
     ("POST", "/keys/revoke", {"access_key": "KEY"}),
     ("POST", "/partners/revoke", {"prefix": PUMP, "organisation": make_uscc(1)}),
     ("POST", "/templates/starter", {"prefix": PUMP, "starter": "quality-1"}),
@@ -168,7 +171,7 @@ async def test_what_belongs_to_another_firm_is_not_found(
     console: Console, method: str, path: str, fields: dict[str, Any]
 ) -> None:
     firm = console.world.firms["pump"]
-    path = path.replace("PUMP", str(firm.enterprise_id))
+    path = path.replace("PUMP", str(firm.enterprise_id)).replace("KEY", firm.access_key)
     sent = {name: text.replace("KEY", firm.access_key) for name, text in fields.items()}
     visitor = console["tofu"]
     page = await (visitor.get(path) if method == "GET" else visitor.post(path, sent))
