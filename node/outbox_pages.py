@@ -15,6 +15,7 @@ from node.master_data import DAY_MARK
 from node.monthly_report import SENT_ON
 from node.outbox import decode_rows, retry
 from node.store import outbox as store
+from node.store.applications import find_present
 from node.store.monthly_reports import fetch_unreported
 from node.store.outbox import Message, Refusal, Standing
 from node.store.outbox_pages import (
@@ -215,7 +216,7 @@ async def show_message(visit: Visiting, number: int, start: Annotated[int, Query
         refusals = await store.fetch_refusals(conn, message.message_id)
         revisions = await fetch_revisions(conn, message.key, SHOWN_REVISIONS)
         shown = refusals[:SHOWN_REFUSALS]
-        places = await _find_places(conn, message.table_name, shown) if principal.is_operator else {}
+        places = await _find_places(conn, message, shown) if principal.is_operator else {}
         body = await store.fetch_body(conn, message.message_id) if principal.is_operator else None
     rows = decode_rows(message, body) if body is not None else []
     return visit.page(
@@ -268,16 +269,17 @@ def _shorten(value: object) -> str:
     return text if len(text) <= MAX_VALUE else text[:MAX_VALUE] + "…"
 
 
-# Of which kind the first part of a row's key is: a firm, a prefix, a template, an identifier.
+# Of which kind the first part of a row's key is: a firm, a prefix, a template, an identifier; or its last, the name of
+# an application.
 _SUBJECTS = {
-    "T6": "firm", "T6H": "firm", "T8": "firm", "T10": "firm", "M2": "firm", "PREFIXES": "prefix",
-    "STATE": "prefix", "T7": "prefix", "T4": "template", "T11": "template", "T9": "identifier",
+    "T6": "firm", "T6H": "firm", "T8": "firm", "M2": "firm", "PREFIXES": "prefix", "STATE": "prefix", "T7": "prefix",
+    "T4": "template", "T11": "template", "T9": "identifier", "T5": "application", "T10": "application",
 }  # fmt: skip
 
 
-async def _find_places(conn: Connection, table: str, refusals: Sequence[Refusal]) -> dict[str, str]:
+async def _find_places(conn: Connection, message: Message, refusals: Sequence[Refusal]) -> dict[str, str]:
     """Key of a row → the page of the console where what it is made from is repaired."""
-    kind = _SUBJECTS.get(table, "")
+    kind = _SUBJECTS.get(message.table_name, "")
     subjects = {one.row_key: one.row_key.partition("|")[0] for one in refusals if one.row_key}
     if kind == "firm":
         firms = await fetch_firms(conn, sorted(set(subjects.values())))
@@ -286,9 +288,22 @@ async def _find_places(conn: Connection, table: str, refusals: Sequence[Refusal]
         return {key: f"/prefixes/one?{urlencode({'prefix': subject})}" for key, subject in subjects.items()}
     if kind == "identifier":
         return {key: f"/identifiers/one?{urlencode({'identifier': subject})}" for key, subject in subjects.items()}
+    if kind == "application":
+        return await _find_applications(conn, message, list(subjects))
     if kind == "template":
         return {key: _make_template_place(subject) for key, subject in subjects.items()}
     return {}
+
+
+async def _find_applications(conn: Connection, message: Message, keys: Sequence[str]) -> dict[str, str]:
+    """Rows of T5 are named by the application, those of T10 by prefix and application; one may be there no more."""
+    places = {}
+    for key in keys:
+        prefix, _, name = key.partition("|") if message.table_name == "T10" else (message.prefix, "", key)
+        present = await find_present(conn, prefix, name)
+        if present is not None:
+            places[key] = f"/applications/one?number={present.application_id}"
+    return places
 
 
 def _make_template_place(handle: str) -> str:

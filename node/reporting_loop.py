@@ -215,10 +215,22 @@ async def _master(conn: Connection, link: Link, now: datetime) -> None:
 
 
 async def _applications(conn: Connection, link: Link, now: datetime) -> None:
-    """Once a month, on its first day, or as soon as somebody is here."""
-    told = await find_reported_month(conn)
-    if (told is None or told < get_month(now)) and await find_stored_doubt(conn) is None:
+    """Once a month, on its first day, or as soon as somebody is here; what was refused of it when it is repaired."""
+    told, month = await find_reported_month(conn), get_month(now)
+    if await find_stored_doubt(conn) is not None:
+        return
+    if told is None or told < month or await _are_refused(conn, link, ("T5", "T10"), month):
         await report_applications(conn, link.reporter, now)
+
+
+async def _are_refused(conn: Connection, link: Link, tables: tuple[str, ...], period: str) -> bool:
+    """Whether anything of these tables stands refused."""
+    for prefix in link.reporter.prefixes:
+        for table in tables:
+            told = await outbox_store.fetch_latest_of(conn, table, period, prefix)
+            if any(message.state == "refused" for message in told):
+                return True
+    return False
 
 
 async def _hashes(conn: Connection, link: Link, now: datetime) -> None:

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from asyncpg import Connection
 
-from node.applications import add_application, put_application, retire_application
+from node.applications import add_application, change_application, put_application, retire_application
 from node.reporting import report_applications
 from node.reporting_loop import step
 from node.store.applications import Details
@@ -123,6 +123,21 @@ async def test_the_agent_tells_once_a_month(node: Connection, above: Above) -> N
         await step(node, link, above.clock)
         assert {message.period for message in await fetch_messages(node, table_name="T10")} == months
     assert [len(above.rows("T10", month)) for month in ("2026-11", "2026-12")] == [0, 1]
+
+
+async def test_an_application_that_was_refused_goes_again_as_soon_as_it_is_repaired(
+    node: Connection, above: Above
+) -> None:
+    link = await make_link(node, above)
+    made, _ = await add_application(node, order(), "88.101.1", SCAN, NODES)
+    above.behave(refuse_table="T10")
+    await step(node, link, above.clock)
+    above.behave()
+    for users, shown in ((SCAN.users, []), (7, [7])):
+        await change_application(node, order(), made.application_id, replace(SCAN, users=users), NODES)
+        above.clock.pass_(minutes=10)
+        await step(node, link, above.clock)
+        assert [row["users"] for row in above.rows("T10", YESTERDAY[:7])] == shown
 
 
 # Over HTTP ------------------------------------------------------------------------------------------------------

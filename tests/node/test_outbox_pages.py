@@ -12,6 +12,7 @@ import pytest_asyncio
 from node.master_data import DAY_MARK
 from node.outbox import Report, enqueue
 from node.store import outbox as store
+from node.store.applications import Details, insert_application
 from node.store.outbox import Outcome, Refusal
 from node.toplevel_link import LINK
 from registry.accounts import NewAccount
@@ -150,6 +151,17 @@ async def test_a_refused_row_is_named_in_words_and_leads_to_the_dossier(console:
     assert "<b>Firm" not in page.text and "&lt;b&gt;Firm" in page.text
     zh = await console["operator"].get(f"/outbox/{message.number}", **{"Accept-Language": "zh"})
     assert "统一社会信用代码校验不通过" in zh.shown
+
+
+async def test_a_refused_application_leads_to_its_own_page(console: Console) -> None:
+    async with console.world.state.connect() as conn, conn.transaction():
+        made = await insert_application(conn, "88.101", Details("scan|查码", 3), ("clerk", NOW))
+    for table, key in (("T5", "scan|查码"), ("T10", "88.101|scan|查码"), ("T5", "gone")):
+        refused = Outcome("refused", NOW, NOW, 422, "r", "E103", "", (Refusal(0, "name", "E103", key, ""),))
+        number = await write(console, table, "2026-10", [{"name": key}], refused)
+        page = await console["operator"].get(f"/outbox/{number}")
+        leads = f'href="/console/applications/one?number={made.application_id}"' in page.text
+        assert leads is (key != "gone"), table
 
 
 async def test_the_engineer_reads_what_became_of_messages_and_not_what_stands_in_them(console: Console) -> None:
