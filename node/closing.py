@@ -286,7 +286,7 @@ async def verify_seals(conn: Connection, first: date | None = None, last: date |
         names = await fetch_prefix_names(conn)
         for row in await store.fetch_differences(conn, *period):
             if row["day"] not in late:
-                named = {"prefix": names.get(row["prefix_id"]), "day": row["day"].isoformat()}
+                named = {"prefix": names.get(row["prefix_id"], f"#{row['prefix_id']}"), "day": row["day"].isoformat()}
                 found["differences"].append(
                     named | {"measure": row["measure"], "stated": row["stated"], "counted": row["counted"]}
                 )

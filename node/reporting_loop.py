@@ -195,6 +195,8 @@ async def _days(conn: Connection, link: Link, now: datetime) -> None:
 
 async def _is_known(conn: Connection, link: Link, day: date) -> bool:
     """Whether a day was reported, or had no chance: nothing is said of days before the node's first."""
+    if not await store.was_there(conn, day):
+        return True
     for prefix in link.reporter.prefixes:
         if await store.is_closed(conn, prefix, day) or await outbox_store.fetch_contents(
             conn, "T3", day.isoformat(), prefix

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 
 from asyncpg import Connection, Record
 
+from schemas.days import get_start
 from schemas.resolution_log import UNCOUNTED_CLASSES
 
 # Prefixes of enterprises below the secondary prefix; its reserved one is the node's own, and sandboxes count nowhere.
@@ -29,6 +30,15 @@ async def fetch_closed_since(conn: Connection, node_prefix: str, since: datetime
         since,
     )
     return [(row["day"], row["closed_at"]) for row in rows]
+
+
+async def was_there(conn: Connection, day: date) -> bool:
+    """Whether any prefix was made until the end of that day: the first day that is closed is the first one's."""
+    found: bool = await conn.fetchval(
+        "SELECT EXISTS (SELECT FROM prefixes WHERE sandbox_of IS NULL AND created < $1)",
+        get_start(day + timedelta(days=1)),
+    )
+    return found
 
 
 async def find_last_closed(conn: Connection, node_prefix: str) -> date | None:

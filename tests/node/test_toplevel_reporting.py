@@ -79,7 +79,7 @@ async def node(connection: Connection) -> Connection:
         prefix_id = await connection.fetchval(
             "INSERT INTO prefixes (prefix, state, created, changed, enabled_on) VALUES ($1, 1, $2, $2, $3)"
             " RETURNING prefix_id",
-            f"{PREFIX}.{number}", START, DAY - timedelta(days=number - 1),
+            f"{PREFIX}.{number}", START - timedelta(days=2), DAY - timedelta(days=number - 1),
         )  # fmt: skip
         await connection.execute("INSERT INTO prefix_owners VALUES ($1, $2, $3, NULL)", prefix_id, firm, DAY)
         await connection.execute(
@@ -555,6 +555,16 @@ async def test_a_step_sends_all_that_is_due_and_the_next_one_nothing_more(node: 
         + [(table, "current") for table in standing],
         1.0,
     )
+
+
+async def test_nothing_is_said_of_days_before_there_was_a_prefix(node: Connection, above: Above) -> None:
+    link = await make_link(node, above)
+    await node.execute("UPDATE prefixes SET created = $1", START)
+    for periods in (set(), {"2026-11-21"}):
+        above.clock.pass_(hours=1)
+        await step(node, link, above.clock)
+        assert {message.period for message in await store.fetch_messages(node, table_name="T3")} == periods
+        above.clock.pass_(hours=23)
 
 
 async def test_what_was_refused_before_its_enterprise_was_known_goes_again(node: Connection, above: Above) -> None:
