@@ -63,7 +63,7 @@ async def enqueue(conn: Connection, report: Report, now: datetime) -> UUID | Non
     content = sha256(encode_canonical(report.rows)).digest()
     if latest is not None and latest.content_sha256 == content:
         return None
-    return await _write(conn, report, content, 0 if latest is None else latest.revision + 1, now)
+    return await _write(conn, report, content, await _choose_revision(conn, latest), now)
 
 
 async def repeat(conn: Connection, report: Report, now: datetime) -> UUID:
@@ -71,7 +71,12 @@ async def repeat(conn: Connection, report: Report, now: datetime) -> UUID:
     await store.lock_key(conn, report.key)
     latest = await store.find_latest(conn, report.key)
     content = sha256(encode_canonical(report.rows)).digest()
-    return await _write(conn, report, content, 0 if latest is None else latest.revision + 1, now)
+    return await _write(conn, report, content, await _choose_revision(conn, latest), now)
+
+
+async def _choose_revision(conn: Connection, latest: store.Latest | None) -> int:
+    """The next one; of a restored node beyond all that was sent after its backup, since the highest counts above."""
+    return max(0 if latest is None else latest.revision + 1, await store.fetch_least_revision(conn))
 
 
 async def _write(conn: Connection, report: Report, content: bytes, revision: int, now: datetime) -> UUID:

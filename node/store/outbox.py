@@ -8,6 +8,7 @@ from uuid import UUID
 
 from asyncpg import Connection, Record
 
+LEAST_REVISION = "least_revision"  # node_facts: what a restored node begins with (node.restore)
 STATES = ("waiting", "sent", "accepted", "refused", "dead", "replaced")
 
 
@@ -128,6 +129,10 @@ async def find_latest(conn: Connection, key: MessageKey) -> Latest | None:
         *key,
     )
     return None if row is None else Latest(*row)
+
+
+async def fetch_least_revision(conn: Connection) -> int:
+    return int(await conn.fetchval("SELECT value FROM node_facts WHERE name = $1", LEAST_REVISION) or 0)
 
 
 async def insert_message(conn: Connection, new: NewMessage, at: datetime) -> UUID:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from node.backup_files import MANIFEST, STAGE, SUMS
 from node.cli.backup_commands import be_stopped_by_any_signal
 from node.connection_certificates import draft, keep, make_office
 from node.counting import count_segments
+from node.outbox import Report, enqueue
 from node.postgres import EmbeddedPostgres
 from node.recompute import recompute
 from node.restore import RESTORED_FACT, load, restore
@@ -133,6 +135,8 @@ async def test_a_restored_node_has_every_row_and_every_file(
 ) -> None:
     await issue_some(conn, 0, 20)
     certificate = await issue_certificate(conn, settings)
+    report = Report("T6", "current", "88.101", [{"name": "before the backup"}])
+    await enqueue(conn, report, NOON)
     before = await read_all(conn)
     made = await back_up(settings, place / "backup")
     assert verify(place / "backup") == made
@@ -157,6 +161,11 @@ async def test_a_restored_node_has_every_row_and_every_file(
         assert json.loads(noted)["taken"] == made["taken"]
         keys = "SELECT count(*) FROM pg_constraint WHERE contype = 'f'"
         assert await restored.fetchval(keys) == await conn.fetchval(keys)
+        await enqueue(conn, replace(report, rows=[{"name": "lost"}]), NOON)  # sent by the node that was lost then
+        assert await enqueue(restored, report, NOON) is None, "nothing new"
+        await enqueue(restored, replace(report, rows=[{"name": "after"}]), NOON)
+        highest = "SELECT max(revision) FROM outbox WHERE table_name = 'T6'"
+        assert await restored.fetchval(highest) > await conn.fetchval(highest) + 1_000, "else ignored above"
         signs = await get_identity(restored, load_key_ring(again.secret_key_path), None, "node", NOON)
         assert signs.fingerprint == certificate.fingerprint, "the key that signs can be opened again"
     finally:
