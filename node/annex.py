@@ -72,9 +72,8 @@ def list_rows(view: PlanView, language: str) -> list[list[Cell]]:
         return rows
     rows.append([say(LABELS["units_sum"], language), *(cell for group in groups for cell in _sums(group, language))])
     if any(group.elsewhere for group in groups):
-        rows.append(
-            [say(LABELS["elsewhere"], language), *(c for group in groups for c in ("", group.elsewhere or 0, ""))]
-        )
+        elsewhere = (cell for group in groups for cell in ("", _say_elsewhere(group, language), ""))
+        rows.append([say(LABELS["elsewhere"], language), *elsewhere])
     divisions = list(dict.fromkeys(group.division.target.area for group in groups if group.division is not None))
     for area in divisions:
         row = [area]
@@ -117,8 +116,18 @@ def say_value(progress: Progress, language: str) -> Cell:
 
 
 def _sums(group: Group, language: str) -> list[Cell]:
-    value = group.units_value
-    return [group.units_target, say(LABELS["not_measured"], language) if value is None else value, ""]
+    """The sum is as little known as any of the units."""
+    unknown = next((one for one in group.units if one.value is None), None)
+    return [group.units_target, (group.units_value or 0) if unknown is None else say_value(unknown, language), ""]
+
+
+def _say_elsewhere(group: Group, language: str) -> Cell:
+    """What of the division is in none of its units: measured, or not known, or not asked for."""
+    if group.elsewhere is not None:
+        return group.elsewhere
+    if group.division is None:
+        return ""
+    return say(LABELS["not_begun" if group.division.state == "not_begun" else "not_measured"], language)
 
 
 def list_notes(annex: Annex, language: str) -> list[list[Cell]]:

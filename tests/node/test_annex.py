@@ -125,12 +125,15 @@ async def test_firms_of_no_unit_have_a_row_and_signs_that_differ_stand_in_the_ce
 ) -> None:
     await connection.execute("UPDATE placements SET unit_id = NULL WHERE enterprise_id = 1")
     base = {"indicator": "enterprises_connected", "deadline": "2024-12-31", "target": "2"}
-    lines = make_lines([base | {"area": "陈集镇", "comparison": ">"}, base | {"area": "宿城区", "comparison": ">="}])
-    await load_plan(connection, order(), "mixed", lines)
+    rows = [base | {"area": "陈集镇", "comparison": ">"}, base | {"area": "宿城区", "comparison": ">="}]
+    later = {"indicator": "identifiers_registered", "period_start": "2030-01-01", "deadline": "2030-12-31"}
+    rows += [row | {"indicator": "green_projects"} for row in rows] + [row | later for row in rows]
+    await load_plan(connection, order(), "mixed", make_lines(rows))
     view = await read_plan(connection, await get_plan(connection, "mixed"), TODAY, TODAY)
+    unknown, ahead = "not measured", "not begun"
     assert list_rows(view, "en")[1:] == [
-        ["陈集镇", "> 2", 2, "no"],
-        ["Units together", 2, 2, ""],
-        ["In none of these units", "", 64, ""],
-        ["宿城区", ">= 2", 66, "yes"],
+        ["陈集镇", "> 2", 2, "no", "> 2", unknown, "–", "> 2", ahead, "–"],
+        ["Units together", 2, 2, "", 2, unknown, "", 2, ahead, ""],
+        ["In none of these units", "", 64, "", "", unknown, "", "", ahead, ""],
+        ["宿城区", ">= 2", 66, "yes", ">= 2", unknown, "–", ">= 2", ahead, "–"],
     ]
