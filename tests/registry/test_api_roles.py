@@ -24,6 +24,7 @@ from tests.registry.test_api_rights import (
     TEMPLATES,
     V1,
     X,
+    add_figures,
     fill,
     make_form,
 )
@@ -31,7 +32,7 @@ from tests.registry.test_api_rights import (
 # What everybody may who has signed in: himself, and what is open.
 ANYBODY = {
     ("GET", "/health"), ("GET", ID), ("GET", f"{V1}/identifiers?{X}"), ("POST", f"{V1}/identifiers/resolve"),
-    ("GET", f"{V1}/me"), ("GET", f"{V1}/sessions"),
+    ("GET", f"{V1}/me"), ("GET", f"{V1}/sessions"), ("GET", "/verify/CERTIFICATE"),
 }  # fmt: skip
 # Lists in which he finds what is his, which may be nothing.
 LISTS = {
@@ -39,8 +40,13 @@ LISTS = {
     for name in ("prefixes", "enterprises", "sandboxes", "units", "keys", "jobs", "partners", "attachments")
 }
 LISTS |= {("GET", f"{V1}/problem-reports"), ("GET", f"{V1}/applications")}
-FIGURES = {("GET", f"{V1}/statistics{rest}") for rest in ("", "/totals", "/definitions")}
-PLANS = {("GET", f"{V1}/plans")}
+FIGURES = {("GET", f"{V1}/statistics{rest}") for rest in ("", "/totals", "/definitions", "/table",
+           "/export?format=json")}  # fmt: skip
+CLOSES = {("GET", f"{V1}/statistics/closes"), ("GET", f"{V1}/statistics/closes/DAY")}
+FIRMS = f"{V1}/plans/now/firms?area=321302&indicator=enterprises_connected"
+PLANS = {("GET", f"{V1}/plans"), ("GET", f"{V1}/plans/now"), ("GET", f"{V1}/plans/now/annex"), ("GET", FIRMS)}
+CERTIFICATES = {("GET", f"{V1}/certificates{rest}") for rest in ("", "?enterprise_id=PUMP", "/CERTIFICATE",
+                "/CERTIFICATE/file")}  # fmt: skip
 READING = {
     ("GET", f"{V1}/identifiers?prefix={PUMP}"), ("GET", f"{ID}/history"), ("GET", f"{V1}/identifiers/history?{X}"),
     ("GET", f"{V1}/ranges?prefix={PUMP}"), ("GET", SERIALS), ("GET", f"{SERIALS}/history"), ("GET", TEMPLATES),
@@ -63,13 +69,13 @@ WRITING = {
 }  # fmt: skip
 REVIEWING = {
     ("POST", f"{V1}/enterprises/PUMP/{decision}") for decision in ("review", "approve", "refuse", "verification")
-}
+} | {("POST", f"{V1}/certificates"), ("POST", f"{V1}/certificates/CERTIFICATE/revoke")}
 
 MAY: dict[str, set[tuple[str, str]]] = {
-    "clerk": ANYBODY | LISTS | FIGURES | OWN_READING | WRITING,
-    "reading key": ANYBODY | LISTS | OWN_READING,
+    "clerk": ANYBODY | LISTS | FIGURES | OWN_READING | WRITING | CERTIFICATES,
+    "reading key": ANYBODY | LISTS | OWN_READING | CERTIFICATES,
     "writing key": ANYBODY | WRITING,
-    "reviewer": ANYBODY | LISTS | FIGURES | PLANS | READING | ATTACHMENTS | REVIEWING,
+    "reviewer": ANYBODY | LISTS | FIGURES | CLOSES | PLANS | READING | ATTACHMENTS | REVIEWING | CERTIFICATES,
     "engineer": ANYBODY | LISTS | FIGURES | PLANS,
     "regulator": ANYBODY | LISTS | FIGURES | PLANS | {("GET", f"{V1}/enterprises/PUMP")},
     "partner": ANYBODY | LISTS,
@@ -87,6 +93,7 @@ async def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
         serials = {"prefix": PUMP, "template": "pump-1", "first": "S0001", "last": "S0009", "values": {"model": "A"}}
         assert (await made.ask("POST", f"{V1}/ranges", serials)).status == 201
         assert (await made.ask("POST", TEMPLATES, TEMPLATE | {"version": "unused"})).status == 201
+        await add_figures(made)
         pump = made.firms["pump"].enterprise_id
         await sign(made, "clerk", NewAccount("kim", ["enterprise_user"], PASSWORD, enterprise_id=pump))
         await sign(made, "reviewer", NewAccount("rui", ["reviewer"], PASSWORD))
@@ -125,4 +132,6 @@ def test_what_is_written_down_are_routes() -> None:
     routes = {(method, path) for method, path, _, _ in ROUTES}
     for who, allowed in MAY.items():
         assert allowed <= routes, who
-    assert {path for _, path, _, rights in ROUTES if rights == OPEN} == {"/health", ID, f"{V1}/identifiers?{X}"}
+    assert {path for _, path, _, rights in ROUTES if rights == OPEN} == {
+        "/health", ID, f"{V1}/identifiers?{X}", "/verify/CERTIFICATE",
+    }  # fmt: skip
