@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from node.secret_key import load_key_ring
 from node.segment_files import (
     IDENTITY,
     get_compressed_path,
+    get_free_bytes,
     identify_directory,
     is_read_only,
     is_whole,
@@ -292,7 +292,7 @@ def check_disk(settings: NodeSettings) -> list[Finding]:
     return [
         Finding("disk", "error", "disk_read_only", {"path": str(place)})
         if is_read_only(place)
-        else judge_room(place, shutil.disk_usage(place).free, _choose_least_bytes(place, device, settings))
+        else judge_room(place, get_free_bytes(place), _choose_least_bytes(place, device, settings))
         for device, place in by_device.items()
     ]
 

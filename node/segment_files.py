@@ -4,7 +4,6 @@ import errno
 import fcntl
 import gzip
 import os
-import shutil
 import time
 import zlib
 from collections.abc import Iterator
@@ -251,4 +250,6 @@ def is_read_only(directory: Path) -> bool:
 
 
 def get_free_bytes(directory: Path) -> int:
-    return shutil.disk_usage(directory).free
+    """None where no file can be made any more for want of inodes; some file systems count none."""
+    room = os.statvfs(directory)
+    return room.f_bavail * room.f_frsize if room.f_favail or not room.f_files else 0

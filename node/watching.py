@@ -118,13 +118,15 @@ def check_disks(stats: Stats, memory: Memory, settings: WatchSettings) -> Iterat
         missing = process.get("log_missing") or 0
         lost += max(missing - memory.missing.get(name, 0), 0)
         memory.missing[name] = missing
+    has_log = "data" if settings.log_dir is None else "log"
     for name, place in list_places(settings):
         # What became read-only after an error has no room either.
         free = 0 if is_read_only(place) else get_free_bytes(place)
         size = get_size_bytes(place)
         percent = free * 100 / size if size else 0.0
-        if percent < settings.alarm_disk_percent or free < choose_reserve_bytes(place) or (lost and name == "data"):
-            details = {"path": str(place), "free": f"{free / 1e6:.0f} MB", "percent": round(percent, 1), "lost": lost}
+        missed = lost if name == has_log else 0
+        if percent < settings.alarm_disk_percent or free < choose_reserve_bytes(place) or missed:
+            details = {"path": str(place), "free": f"{free / 1e6:.0f} MB", "percent": round(percent, 1), "lost": missed}
             yield Condition("disk_full", name, details)
 
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from smtplib import SMTPNotSupportedError
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -43,6 +44,7 @@ from node.alarms import (
     write_letters,
 )
 from node.clock import REQUEST, SINCE_1900, ask_time_server, compute_offset
+from node.segment_files import get_free_bytes
 from node.settings import NodeSettings, load_settings
 from node.store.alarms import count_open, fetch_alarms
 from node.watch import SupervisorWatch, Watch
@@ -50,6 +52,7 @@ from node.watching import (
     Memory,
     check_caches,
     check_database,
+    check_disks,
     check_machine,
     check_restarts,
     check_stored,
@@ -524,6 +527,25 @@ def test_the_supervisor_tells_of_an_agent_that_hangs_or_dies(make_settings: Make
     assert [a.key for a in list_open(settings.run_dir)] == [("agent_silent", ""), ("worker_restarting", "agent")]
     by_the_agent = check_machine(read_stats(settings.stats_dir), {}, Memory(), settings)
     assert not [c for c in by_the_agent if c.subject == "agent"], "told once, by the supervisor"
+
+
+def test_answers_that_were_lost_are_told_of_the_log_s_own_disk(make_settings: MakeSettings, tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    stats = {"resolver-0": {"log_missing": 7}}
+    for own in (None, str(tmp_path / "log")):
+        settings = make_settings(ALARM_DISK_PERCENT="0", **({"LOG_DIR": own} if own else {}))
+        settings.data_dir.mkdir(exist_ok=True)
+        found = {c.subject: c.details["lost"] for c in check_disks(stats, Memory(), settings)}
+        assert found == ({"log": 7} if own else {"data": 7})
+
+
+def test_a_disk_without_inodes_has_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.statvfs(tmp_path)
+    for inodes, left, has_room in ((100, 0, False), (100, 5, True), (0, 0, True)):  # btrfs counts none
+        fields = {name: getattr(real, name) for name in ("f_bavail", "f_frsize")}
+        room = SimpleNamespace(**fields, f_files=inodes, f_favail=left)
+        monkeypatch.setattr("os.statvfs", lambda _, room=room: room)
+        assert bool(get_free_bytes(tmp_path)) == has_room
 
 
 # The clock --------------------------------------------------------------------------------------------------------
