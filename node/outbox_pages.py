@@ -184,7 +184,7 @@ def _list_sides(row: Record) -> list[tuple[str, str, str]]:
 
 
 def _show_side(value: Any) -> str:
-    return format_number(value) if isinstance(value, int | None) else shorten(str(value), 16)
+    return format_number(value) if isinstance(value, int | None) else shorten(str(value), 12)
 
 
 async def _find_due(conn: Connection, today: date) -> dict[str, Any] | None:

@@ -184,6 +184,20 @@ async def test_the_clerk_imports_a_workbook_and_prints_a_label_that_can_be_scann
     await clerk.picture("identifiers")
 
 
+async def test_without_script_nothing_is_offered_that_needs_it_and_high_contrast_hides_no_code(
+    town: Town, operator: Person
+) -> None:
+    password = await add_account(operator, "ning", "enterprise_user", enterprise_id="10")
+    plain = await town.invite(java_script_enabled=False, forced_colors="active")
+    await plain.sign_in("ning", password)
+    identifier = f"{TOFU}/DF02-20240604-00001"
+    await plain.open(f"/identifiers/one?identifier={identifier}")
+    assert read_codes(await plain.page.locator(".code").first.screenshot()) == {f"{PUBLIC_URL}/{identifier}"}
+    await plain.open(f"/labels/sheet?prefix={TOFU}&identifier={identifier}&copies=1&sheet=roll-60")
+    assert await plain.page.locator("[data-print]").is_hidden()
+    assert read_codes(await plain.page.locator(".one").screenshot(scale="device")) == {f"{PUBLIC_URL}/{identifier}"}
+
+
 async def test_an_identifier_is_frozen_beside_the_machine(town: Town, operator: Person) -> None:
     foreman = await town.let_in("gu", await add_account(operator, "gu", "enterprise_user", enterprise_id="5"), NARROW)
     await foreman.open("/identifiers/one?identifier=88.101.5/0000000001")
@@ -465,6 +479,12 @@ async def test_axe_finds_nothing_serious_on_any_page_of_anybody(town: Town, oper
                 await visitor.sign_in(f"axe.{role}", passwords[role])
             for start in ("/",) if role else ("/sign-in", f"/report?identifier={TOFU}/DF02-20240604-00001"):
                 await judge.judge_all(visitor, role, start=start)
+            if role == "enterprise_admin":  # no link leads there
+                await visitor.open("/imports/new")
+                await visitor.page.set_input_files("[name=file]", DATA / "batches-tofu-works.xlsx")
+                await visitor.press("upload_next")
+                await visitor.sees(visitor.say("what_file_holds"))
+                await judge.judge_all(visitor, role, 0, visitor.page.url.removeprefix(visitor.base))
             await visitor.page.context.close()
 
     firms = ("enterprise_admin", "", "enterprise_user", "partner")

@@ -96,6 +96,16 @@ async def test_a_whole_identifier_that_is_pasted_keeps_its_prefix_once(console: 
     assert f"identifier={PUMP}%2FPASTED-1&" in added.headers["location"]
 
 
+async def test_who_may_only_read_is_offered_no_form_that_would_be_refused(console: Console) -> None:
+    identifier = await register(console["pump"], "READ-ONLY")
+    for path in (f"/identifiers?prefix={PUMP}", f"/identifiers/one?identifier={identifier}",
+                 f"/templates/one?prefix={PUMP}&version=pump-1"):  # fmt: skip
+        page = await console["reviewer"].get(path)
+        assert page.status == 200, path
+        for link in re.findall(r'<a class="button[^"]*" href="/console([^"]+)"', page.text):
+            assert (await console["reviewer"].get(html.unescape(link))).status == 200, link
+
+
 def test_every_word_is_there_and_every_word_is_used() -> None:
     source = "\n".join(path.read_text(encoding="utf-8") for kind in ("*.html", "*.py") for path in CONSOLE.rglob(kind))
     said = set(re.findall(r"say\(\s*['\"]([a-z0-9_]+)['\"]\s*[,)]", source)) - {"key"}
