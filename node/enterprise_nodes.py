@@ -9,9 +9,11 @@ import hmac
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from hashlib import sha256
+from ipaddress import ip_network
 from typing import Any
 
 import orjson
@@ -238,6 +240,17 @@ def read_day(document: Mapping[str, Any], table: str, now: datetime) -> tuple[da
     return date.fromisoformat(day), rev
 
 
+def _pack_sources(sources: Sequence[Mapping[str, Any]]) -> str:
+    """[[address or network, count], …] as JSON; what is neither, a hash for one, counts with the others."""
+    named = []
+    for source in sources:
+        with suppress(ValueError):
+            network = ip_network(source["ip"].partition("%")[0], strict=False)
+            whole = network.prefixlen == network.max_prefixlen
+            named.append([str(network.network_address if whole else network), source["count"]])
+    return orjson.dumps(named).decode()
+
+
 async def take_statistics(
     conn: Connection, principal: Principal, document: Mapping[str, Any], now: datetime
 ) -> str | None:
@@ -245,11 +258,11 @@ async def take_statistics(
     get_prefix_id(principal, document)
     day, rev = read_day(document, "T8", now)
     prefix_id = await open_day(conn, principal, document, day, now)
-    figures = (rev, *(document[name] for name in ("regNew", "regTotal", "resolveReq", "resolveOk")))
+    new, total, asked, answered = (document[name] for name in ("regNew", "regTotal", "resolveReq", "resolveOk"))
+    figures = (rev, new, total, asked, answered, _pack_sources(document["sources"]))
     if await store.store_day(conn, prefix_id, day, figures, now):
         return None
-    known = await store.find_day(conn, prefix_id, day)
-    if known is not None and known["revision"] == rev and tuple(known) != figures:
+    if await store.has_other_day(conn, prefix_id, day, figures):
         raise Conflict("enterprise_node_revision", field="rev", about=str(day), rev=rev)
     return "repeated"
 

@@ -55,8 +55,9 @@ def make_sources(named: Sequence[tuple[str, int]], total: int, policy: SourcePol
 
 def _truncate(address: str) -> str:
     """The network of an address, /24 or /48: enough to see a region, too little to see a person."""
-    bits = 24 if ip_address(address).version == 4 else 48
-    return str(ip_network(f"{address}/{bits}", strict=False))
+    network = ip_network(address, strict=False)
+    bits = 24 if network.version == 4 else 48
+    return str(network if network.prefixlen <= bits else network.supernet(new_prefix=bits))
 
 
 def make_firm_statistics(
@@ -79,15 +80,18 @@ def make_firm_statistics(
     return row | ({"provisional": True} if provisional else {})
 
 
-def make_own_node(said: Record | None) -> Row:
+def make_own_node(said: Record | None, policy: SourcePolicy) -> Row:
     """What the enterprise's own node says of the day: columns of their own in T8, beside what we counted."""
     if said is None:
         return {}
+    sources, others = make_sources(orjson.loads(said["sources"]), said["resolutions"], policy)
     return {
         "nodeRegNew": said["registered_new"],
         "nodeRegTotal": said["registered_total"],
         "nodeResolveReq": said["resolutions"],
         "nodeResolveOk": said["resolutions_ok"],
+        "nodeSources": sources,
+        "nodeOthersCount": others,
     }
 
 

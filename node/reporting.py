@@ -145,7 +145,7 @@ async def _make_firm_reports(
         ]
         said = await fetch_days(conn, [f["prefix_id"] for f in figures], day)
         for row, figure in zip(rows, figures, strict=True):
-            row |= make.make_own_node(said.get(figure["prefix_id"]))
+            row |= make.make_own_node(said.get(figure["prefix_id"]), reporter.sources)
         yield Report("T8", day.isoformat(), prefix, rows, number, len(parts), provisional=provisional)
 
 

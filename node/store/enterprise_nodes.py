@@ -72,12 +72,16 @@ async def store_probe(conn: Connection, prefix_id: int, route: str, verdict: tup
     )
 
 
-async def store_day(conn: Connection, prefix_id: int, day: date, figures: Sequence[int], now: datetime) -> bool:
-    """(revision, new, total, resolutions, successful); False if a later revision is there, or the same one already."""
+async def store_day(
+    conn: Connection, prefix_id: int, day: date, figures: tuple[int, int, int, int, int, str], now: datetime
+) -> bool:
+    """(revision, new, total, resolutions, successful, JSON text of [[address, count], …]); False if a later revision is
+    there, or the same one already."""
     done: str = await conn.execute(
-        "INSERT INTO enterprise_node_days AS d VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (prefix_id, day)"
-        " DO UPDATE SET revision = $3, registered_new = $4, registered_total = $5, resolutions = $6,"
-        " resolutions_ok = $7, received = $8 WHERE d.revision < $3",
+        "INSERT INTO enterprise_node_days AS d (prefix_id, day, revision, registered_new, registered_total,"
+        " resolutions, resolutions_ok, sources, received) VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb, $9)"
+        " ON CONFLICT (prefix_id, day) DO UPDATE SET revision = $3, registered_new = $4, registered_total = $5,"
+        " resolutions = $6, resolutions_ok = $7, sources = excluded.sources, received = $9 WHERE d.revision < $3",
         prefix_id,
         day,
         *figures,
@@ -86,19 +90,25 @@ async def store_day(conn: Connection, prefix_id: int, day: date, figures: Sequen
     return done.endswith(" 1")
 
 
-async def find_day(conn: Connection, prefix_id: int, day: date) -> Record | None:
-    return await conn.fetchrow(
-        "SELECT revision, registered_new, registered_total, resolutions, resolutions_ok FROM enterprise_node_days"
-        " WHERE prefix_id = $1 AND day = $2",
+async def has_other_day(
+    conn: Connection, prefix_id: int, day: date, figures: tuple[int, int, int, int, int, str]
+) -> bool:
+    """Whether something else is there under the same revision."""
+    other: bool = await conn.fetchval(
+        "SELECT EXISTS (SELECT FROM enterprise_node_days WHERE prefix_id = $1 AND day = $2 AND revision = $3 AND"
+        " (registered_new, registered_total, resolutions, resolutions_ok, sources)"
+        " IS DISTINCT FROM ($4::int8, $5::int8, $6::int8, $7::int8, $8::text::jsonb))",
         prefix_id,
         day,
+        *figures,
     )
+    return other
 
 
 async def fetch_days(conn: Connection, prefix_ids: Sequence[int], day: date) -> dict[int, Record]:
     rows = await conn.fetch(
-        "SELECT prefix_id, registered_new, registered_total, resolutions, resolutions_ok FROM enterprise_node_days"
-        " WHERE prefix_id = ANY($1) AND day = $2",
+        "SELECT prefix_id, registered_new, registered_total, resolutions, resolutions_ok, sources::text AS sources"
+        " FROM enterprise_node_days WHERE prefix_id = ANY($1) AND day = $2",
         list(prefix_ids),
         day,
     )

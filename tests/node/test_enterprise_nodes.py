@@ -176,7 +176,10 @@ async def test_what_a_node_says_stands_in_columns_of_its_own_and_is_never_added(
     assert await registry.say("stats", make_day()) == 200
     assert await registry.say("stats", make_day()) == 200, "the same again"
     assert await registry.say("stats", make_day(regNew=4)) == 409, "other content of the same revision"
-    assert await registry.say("stats", make_day(regNew=4, rev=1)) == 200
+    told = {"sources": [{"ip": "2001:db8::9", "count": 1}, {"ip": "203.0.113.9", "count": 2},
+                        {"ip": "a hash", "count": 1}], "othersCount": 1}  # fmt: skip
+    assert await registry.say("stats", make_day(**told)) == 409, "other sources of the same revision"
+    assert await registry.say("stats", make_day(regNew=4, rev=1, **told)) == 200
     assert await registry.say("stats", make_day()) == 200, "an old revision that comes late"
     day = date.fromisoformat(make_day()["day"])
     async with registry.pool.acquire() as conn:
@@ -184,12 +187,14 @@ async def test_what_a_node_says_stands_in_columns_of_its_own_and_is_never_added(
         assert (shown["node_registered_new"], shown["registered_new"]) == (4, 0)
         assert (shown["node_resolutions"], shown["resolutions"]) == (5, 0)
         await conn.execute("UPDATE prefixes SET enabled_on = $1 WHERE prefix = $2", day, PREFIX)
-        reporter = Reporter(("88.101",), ("203.0.113.1", {"tcp": 2641}))
+        reporter = Reporter(("88.101",), ("203.0.113.1", {"tcp": 2641}), "truncated")
         await report_day(conn, reporter, day, datetime.now(UTC))
         (message,) = await outbox_store.fetch_messages(conn, table_name="T8")
         body = orjson.loads(await outbox_store.fetch_body(conn, message.message_id) or b"")
         (row,) = [row for row in body["rows"] if row["prefix"] == PREFIX]
         assert (row["regNew"], row["nodeRegNew"], row["resolveReq"], row["nodeResolveReq"]) == (0, 4, 0, 5)
+        assert (row["sources"], row["othersCount"], row["nodeOthersCount"]) == ([], 0, 2)
+        assert row["nodeSources"] == [{"ip": "203.0.113.0/24", "count": 2}, {"ip": "2001:db8::/48", "count": 1}]
 
 
 APPLICATION = {"prefix": PREFIX, "name": "扫码", "type": 2, "users": 5}
