@@ -23,6 +23,8 @@ MEMO_SIZE = 4_096
 REPLACED = "\ufffd"  # stands where bytes of the file are no text
 # What a spreadsheet makes of a long number when it saves as CSV: the digits are gone already.
 _SCIENTIFIC = re.compile(r"\d(?:\.\d+)?E\+\d{2,3}", re.ASCII)
+# What stands where a code should, in the rows that people and programs put below a table.
+_TOTAL = re.compile(r"(?:[合总小共]\s*计|(?:(?:sub|grand)[\s-]*)?total)\s*[:：]?", re.IGNORECASE)
 _WEB_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _DAY_AND_TIME = re.compile(r"\s*(\S+?)(?:T|\s+)\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?\s*", re.ASCII)
 
@@ -208,6 +210,8 @@ def _read_code(text: str) -> str:
         raise InvalidInput("identifier_cell_blank_at_ends")
     if "E+" in text and _SCIENTIFIC.fullmatch(text):
         raise InvalidInput("number_rounded", text=text)
+    if _TOTAL.fullmatch(text):
+        raise InvalidInput("row_is_total", text=text)
     return text
 
 
@@ -288,7 +292,7 @@ def _make_column_builder(source: _Source, own: str) -> Callable[[list[str]], str
 
     def build(texts: list[str]) -> str:
         suffix = texts[position]
-        if secondary in suffix or "E+" in suffix or "://" in suffix:
+        if secondary in suffix or "E+" in suffix or "://" in suffix or _TOTAL.fullmatch(suffix):
             suffix = _read_address(read(suffix), own)
             if not suffix.startswith(own) and (found := other.match(suffix)):
                 raise InvalidInput("identifier_of_other_prefix", prefix=found.group()[:-1], own=own[:-1])

@@ -33,6 +33,7 @@ from registry.tables.xlsx_package import (
 )
 
 MAX_SHEETS = 100
+MAX_STYLES = 65_536
 MAX_HEADER_ROWS = 5  # what is merged over more rows than this from the header on is no name of a column
 Merges = dict[int, list[tuple[int, int]]]
 
@@ -144,7 +145,8 @@ def fill_merges(read: Callable[[], Iterator[Row]], merges: Merges) -> Callable[[
 def _compile_styles(workbook: Workbook) -> Styles:
     compiled: dict[str, Callable[[str], Shown]] = {}
     styles = Styles([], {})
-    for number, given in enumerate(workbook.formats or [0]):
+    # Without styles a spreadsheet shows every number as General, whatever style its cell asks for.
+    for number, given in enumerate(workbook.formats or [0] * MAX_STYLES):
         code = BUILTIN_FORMATS.get(given, "General") if isinstance(given, int) else given
         if code not in compiled:
             compiled[code] = compile_format(code, workbook.is_1904)

@@ -31,6 +31,8 @@ def survey_text(path: Path, asked: str | None = None) -> TextSurvey:
         raise FileRefused("file_empty")
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return _count_lines(path, "utf-16")
+    if (unmarked := _find_utf16(head)) is not None:
+        return _count_lines(path, unmarked)
     if sum(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in head) * 10 > len(head):
         raise FileRefused("file_not_a_table")
     if asked is not None:
@@ -48,6 +50,14 @@ def survey_text(path: Path, asked: str | None = None) -> TextSurvey:
     return survey._replace(encoding=_judge_lines(path, candidates, survey.ends_with_newline))
 
 
+def _find_utf16(head: bytes) -> str | None:
+    """UTF-16 without its mark: separators, digits and line ends have a NUL beside them, and always on the same side."""
+    first, second = head[::2].count(0), head[1::2].count(0)
+    if (first + second) * 20 > len(head) + 20 and not (first and second):
+        return "utf-16-be" if first else "utf-16-le"
+    return None
+
+
 def open_text(path: Path, encoding: str) -> TextIO:
     """The text behind its byte order mark, which programs that convert UTF-8 to GB18030 leave in."""
     file = path.open(encoding=encoding, errors="replace", newline="")
@@ -62,7 +72,7 @@ def _count_lines(path: Path, encoding: str) -> TextSurvey:
         while chunk := file.read(CHUNK_BYTES):
             lines += chunk.count(b"\n")
             last = chunk[-2:]
-    ends = last.endswith((b"\n", b"\r")) or (encoding == "utf-16" and last in (b"\n\0", b"\0\n"))
+    ends = last.endswith((b"\n", b"\r")) or (encoding.startswith("utf-16") and last in (b"\n\0", b"\0\n"))
     return TextSurvey(encoding, lines + (not ends), ends)
 
 

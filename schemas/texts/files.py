@@ -236,6 +236,12 @@ TEXTS: dict[str, Text] = {
         "无需处理；如不希望出现在回执中，请从文件中删除该行。",
         "Nothing needs to be done; delete it from the file if it should not be in the receipt.",
     ),
+    "row_is_total": Text(
+        "“{text}”是合计行，不是编码，未登记。",
+        "“{text}” marks a row of totals; it is no code, and is not registered.",
+        "无需处理；若它确是一件产品的编码，请用 idnode register 单独登记。",
+        "Nothing needs to be done; should it be the code of a product, register that one by idnode register.",
+    ),
     "row_too_many_cells": Text(
         "该行有 {cells} 个单元格，表头只有 {columns} 列。",
         "The row has {cells} cells, the header {columns}.",

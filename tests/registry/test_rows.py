@@ -320,6 +320,16 @@ def test_a_file_with_bad_rows_still_gives_its_good_ones(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("text", ["合计", "总 计：", "小计", "Total", "GRAND TOTAL:", "sub-total"])
+def test_a_row_of_totals_is_no_product(text: str) -> None:
+    for rule in (BY_CODE, BY_PATTERN):
+        plan = plan_rows(make_template(), COLUMNS, rule, {}, "88.101.7")
+        texts = [text if column == "编码" else "2024-06-04" for column in COLUMNS]
+        decision = plan.decide(Row(9, texts))
+        assert isinstance(decision, Refusal)
+        assert "row_is_total" in {problem.code for problem in decision.problems}
+
+
 @given(st.lists(st.lists(st.text(max_size=30), min_size=6, max_size=6), max_size=8))
 def test_a_decision_is_the_same_for_equal_rows_and_never_an_exception(rows: list[list[str]]) -> None:
     """What was seen before is remembered; memory must not change an answer."""

@@ -14,11 +14,15 @@ TEXT = "编码,备注\r\nA1,潜水泵\r\nA2,\r\n"
 ROWS = [(2, ["A1", "潜水泵"]), (3, ["A2", ""])]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "gbk", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "gbk", "utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_encoding_and_separator_are_found(tmp_path: Path, encoding: str, separator: str) -> None:
     table = open_text(tmp_path, TEXT.replace(",", separator), encoding)
     assert (table.columns, read_texts(table)) == (["编码", "备注"], ROWS)
+
+
+def test_a_nul_in_a_cell_makes_no_other_encoding(tmp_path: Path) -> None:
+    assert read_texts(open_text(tmp_path, "编码,值\nA1,x\0\n")) == [(2, ["A1", "x\0"])]
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])

@@ -60,6 +60,10 @@ def test_dates_that_count_from_1904(tmp_path: Path) -> None:
     assert read_one(open_cell(tmp_path, "<c><v>43985</v></c>", formats=(14,), is_1904=True)).texts[1] == "2024-06-04"
 
 
+def test_without_styles_a_number_is_shown_as_it_is_whatever_style_its_cell_asks_for(tmp_path: Path) -> None:
+    assert read_one(open_cell(tmp_path, '<c s="3"><v>7.5</v></c>', formats=())).texts[1] == "7.5"
+
+
 def test_references_decide_where_a_cell_stands(tmp_path: Path) -> None:
     rows = make_row(1, '<c r="B1" t="str"><v>编码</v></c><c r="D1" t="str"><v>值</v></c>')
     rows += make_row(5, '<c r="D5"><v>7</v></c><c r="Z5"><v>9</v></c>') + make_row(7, '<c r="B7" t="str"><v>A</v></c>')
