@@ -10,6 +10,7 @@ import pytest_asyncio
 from registry.accounts import NewAccount
 from registry.areas import add_unit
 from registry.keys import KeyTerms, add_key
+from registry.snms import edge
 from tests.registry.account_world import PASSWORD, sign
 from tests.registry.api_world import PUMP, TOFU, World, open_world
 from tests.registry.people import add_firm, make_uscc, order
@@ -74,6 +75,26 @@ async def test_a_partner_sees_more_from_naming_to_revoking_and_nobody_else_does(
     assert (await world.ask("DELETE", f"{V1}/partners/{PUMP}/{SCANNER}")).status == 404
     listed = (await world.ask("GET", f"{V1}/partners?prefix={PUMP}")).json["partners"]
     assert [(row["organisation"], row["revoked"] is None) for row in listed] == [(SCANNER, False)]
+
+
+async def test_by_the_published_interface_it_is_within_half_a_second_and_its_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It remembers who calls: a clock that goes on stands for the time that passes."""
+    named, now = {"prefix": PUMP, "organisation": SCANNER}, 0.0
+    monkeypatch.setattr(edge, "monotonic", lambda: now)
+
+    async def look() -> bool:
+        reply = await world.ask("GET", f"/identityv2/data/detail?handle={PUMP}/P1", who="scanner")
+        return "B7" in reply.body.decode()
+
+    assert not await look()
+    assert (await world.ask("POST", f"{V1}/partners", named)).status in (200, 201)
+    now += 0.51
+    assert await look()
+    assert (await world.ask("DELETE", f"{V1}/partners/{PUMP}/{SCANNER}")).status == 200
+    now += 0.51
+    assert not await look()
 
 
 async def test_an_enterprise_of_the_node_can_be_a_partner(world: World) -> None:
