@@ -98,7 +98,7 @@ async def show_revocation(visit: Visiting, access_key: Text) -> Response:
     visit.get_principal().check_scope("manage")
     async with visit.connect() as conn:
         key = await get_key(conn, visit.get_principal(), access_key)
-    return visit.page("key_revoke.html", access_key=key.access_key)
+    return visit.page("key_revoke.html", access_key=key.access_key, note=key.note)
 
 
 @router.post("/revoke")
