@@ -99,8 +99,9 @@ def _to_fields(document: dict[str, Any]) -> dict[str, str]:
 def _show_editor(
     visit: Visit, fields: dict[str, str], rows: int, prefixes: list[str], problems: dict[str, Problem] | None = None
 ) -> Response:
+    known = {"prefix": "", "old": ""} | fields  # a form may come without them
     return visit.page(
-        "template_edit.html", status=400 if problems else 200, fields=fields, rows=rows, prefixes=prefixes,
+        "template_edit.html", status=400 if problems else 200, fields=known, rows=rows, prefixes=prefixes,
         kinds=DATA_TYPES, stages=STAGES, visibilities=[v.name.lower() for v in Visibility], problems=problems or {},
     )  # fmt: skip
 

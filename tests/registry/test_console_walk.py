@@ -300,6 +300,17 @@ async def check_language_switch(console: Console, who: str, form: FoundForm, pag
     assert form.shape[0] in {one.shape[0] for one in read_page(shown, form.page).forms}, (who, form.address, link)
 
 
+async def test_a_form_that_comes_without_what_its_page_hides_is_answered(console: Console, seen: Seen) -> None:
+    """Hidden fields and lists to choose from, each left out once; what is typed is left out elsewhere."""
+    for who, form in list_shapes(seen):
+        kept = (*VISIBLE, "file", "button", "checkbox", "radio")
+        names = [name for name, one in form.controls.items() if one.kind not in kept and not name.startswith("i.")]
+        for name in set(names) - {"token", "form_page", "action"} if list_visible(form) else ():
+            left = {key: text for key, text in form.values.items() if key != name}
+            page = await send(console, who, form, left)
+            assert page.status in (*ANSWERS, 404), (who, form.address, name, page.status, page.shown[:300])
+
+
 async def test_what_was_taken_from_hostile_forms_is_text_wherever_it_is_shown(console: Console, seen: Seen) -> None:
     pages = await walk(console["admin"], "/", of_a_kind=1)
     assert [path for path, (page, _) in pages.items() if SCRIPT in page.text] == []
