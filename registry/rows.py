@@ -25,6 +25,7 @@ REPLACED = "\ufffd"  # stands where bytes of the file are no text
 _SCIENTIFIC = re.compile(r"\d(?:\.\d+)?E\+\d{2,3}", re.ASCII)
 # What stands where a code should, in the rows that people and programs put below a table.
 _TOTAL = re.compile(r"(?:[合总小共]\s*计|(?:(?:sub|grand)[\s-]*)?total)\s*[:：]?", re.IGNORECASE)
+_TOTAL_ENDS = "计:：lL"
 _WEB_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _DAY_AND_TIME = re.compile(r"\s*(\S+?)(?:T|\s+)\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?\s*", re.ASCII)
 
@@ -292,7 +293,7 @@ def _make_column_builder(source: _Source, own: str) -> Callable[[list[str]], str
 
     def build(texts: list[str]) -> str:
         suffix = texts[position]
-        if secondary in suffix or "E+" in suffix or "://" in suffix or _TOTAL.fullmatch(suffix):
+        if secondary in suffix or "E+" in suffix or "://" in suffix or suffix[-1:] in _TOTAL_ENDS:
             suffix = _read_address(read(suffix), own)
             if not suffix.startswith(own) and (found := other.match(suffix)):
                 raise InvalidInput("identifier_of_other_prefix", prefix=found.group()[:-1], own=own[:-1])

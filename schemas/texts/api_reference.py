@@ -175,7 +175,9 @@ CHINESE: dict[str, str] = {
     ),
     # Statistics and state
     "State of the registry": "登记服务的状态",
-    "503 while the database does not answer.": "数据库无应答时返回 503。",
+    "503 while the database does not answer; one that takes no writes, as a standby does, is `read_only`.": (
+        "数据库无应答时返回 503；数据库不能写入（例如是备库）时，`database` 为 `read_only`。"
+    ),
     # Parameters
     "`zh` or `en`; goes before Accept-Language.": "`zh` 或 `en`，优先于 Accept-Language。",
     "Overwrite identifiers that exist with other values.": "覆盖内容不同的已有标识。",
