@@ -43,7 +43,8 @@ async def load_demo(conn: Connection, settings: NodeSettings, report: Report = l
     files = find_demo_files(settings.demo_dir)
     if await read_demo_state(conn) != "loaded":
         await _begin(conn)
-        order = Order(Principal("operator", ACTOR), datetime.now(UTC), "demonstration")
+        reason = "演示数据" if settings.language == "zh" else "demonstration"
+        order = Order(Principal("operator", ACTOR), datetime.now(UTC), reason)
         rules = NodeRules(settings.prefixes, load_key_ring(settings.secret_key_path))
         result = await load_enterprises(conn, rules, order, read_enterprise_file(files.enterprises))
         if result.count("refused"):
