@@ -222,7 +222,7 @@ async def test_a_firm_gets_a_signed_file_that_anybody_can_verify(console: Consol
     )
     assert (led.status, led.headers["Location"]) == (303, f"/console/verify/{one['number']}")
     page = await console["nobody"].get(f"/verify/{one['number']}")
-    assert page.status == 200 and "Firm 901" in page.shown and "valid" in page.shown and one["sha256"] in page.shown
+    assert page.status == 200 and "Firm 901" in page.shown and "Valid" in page.shown and one["sha256"] in page.shown
 
 
 async def test_an_uploaded_file_is_compared_byte_by_byte(console: Console, one: dict[str, Any]) -> None:
