@@ -170,22 +170,25 @@ class RecordCache:
             self.asked.clear()
         return taken
 
-    def settle(self, fill: Fill, entry: Entry | None) -> None:
-        """Answer everybody who waits; keep the answer if nothing happened to it since the question."""
-        key = fill.lookup.key
-        if self._fills.get(key) is fill:
-            del self._fills[key]
-        if entry is None:
-            entry = self._find_stale(key)
-        else:
-            entry.checked_at = self._clock()
-            if fill.keep and self._is_current:
-                self._keep(key, entry)
-        for callback in fill.callbacks:
-            try:
-                callback(entry)
-            except Exception:  # one asker's trouble is not the others'
-                _log.exception("an answer could not be delivered")
+    def settle(self, fills: Iterable[Fill], entries: Iterable[Entry | None]) -> None:
+        """Answer everybody who waits; keep each answer if nothing happened to it since the question."""
+        now = self._clock()  # one object for all: a hit reads it, and memory is what a hit waits for
+        for fill, entry in zip(fills, entries, strict=True):
+            key = fill.lookup.key
+            if self._fills.get(key) is fill:
+                del self._fills[key]
+            found = entry
+            if found is None:
+                found = self._find_stale(key)
+            else:
+                found.checked_at = now
+                if fill.keep and self._is_current:
+                    self._keep(key, found)
+            for callback in fill.callbacks:
+                try:
+                    callback(found)
+                except Exception:  # one asker's trouble is not the others'
+                    _log.exception("an answer could not be delivered")
 
     def _find_stale(self, key: _Key) -> Entry | None:
         """An answer from before the database went away, if there is one and it is not too old."""

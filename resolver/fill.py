@@ -97,8 +97,7 @@ class Filler:
         finally:
             self.statements_sent += 1
             self.seconds += monotonic() - started
-            for fill, entry in zip(fills, entries, strict=True):
-                self._cache.settle(fill, entry)
+            self._cache.settle(fills, entries)
 
     async def _ask_twice(self, lookups: list[Lookup]) -> list[Entry]:
         """A connection that was cut meanwhile says nothing about the server: then a new one is tried at once."""

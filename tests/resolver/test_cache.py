@@ -326,7 +326,7 @@ async def test_a_fill_that_was_under_way_when_its_key_was_named_is_answered_but_
     await add_change(node.writer, kind, prefix_id, ["SN1"])
     await node.poll()  # the log overtakes the answer
     late = node.ask("88.101.5/SN1")
-    node.cache.settle(fills[0], found[0])
+    node.cache.settle(fills, found)
     assert early[0] is found[0]
     assert late == [], "who asks after the change is not given the answer from before it"
     await node.fill()
@@ -340,7 +340,7 @@ async def test_an_absence_that_was_found_while_the_record_was_created_is_not_kep
     found = await node.filler.ask([fill.lookup for fill in fills])
     await add_record(node.writer, prefix_id, "NEW")
     await node.poll()
-    node.cache.settle(fills[0], found[0])
+    node.cache.settle(fills, found)
     assert early[0] is not None and early[0].outcome is Outcome.NOT_FOUND
     assert await node.get_verdict("88.101.5/NEW") is Outcome.FOUND
 
@@ -357,7 +357,7 @@ async def test_what_was_being_fetched_while_more_than_records_changed_is_not_kep
     await node.writer.execute("UPDATE ranges SET state = 2 WHERE prefix_id = $1", prefix_id)
     await add_change(node.writer, kind, prefix_id)
     await node.poll()
-    node.cache.settle(fills[0], found[0])
+    node.cache.settle(fills, found)
     assert early == [found[0]]
     assert await node.get_verdict("88.101.5/SN00000050") is Outcome.RETIRED
 

@@ -138,7 +138,7 @@ def make_cached(cache: RecordCache, prefix: Prefix, number: int) -> Entry:
     types = ("name", "model", "made_on", "batch", "colour")
     values = [(2000 + n, t, f"value {number:06d}") for n, t in enumerate(types)]
     entry = make_entry(1, TEMPLATE, RecordState.LIVE, CHANGED + number, bytes(pack_texts(7, values)), "")
-    cache.settle(Fill(Lookup(cache.prefixes.make_key(prefix, suffix), prefix, suffix), lambda _: None), entry)
+    cache.settle([Fill(Lookup(cache.prefixes.make_key(prefix, suffix), prefix, suffix), lambda _: None)], [entry])
     return entry
 
 
