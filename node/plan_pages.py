@@ -48,7 +48,7 @@ async def _show_list(visit: Visit, problems: dict[str, Any], loaded: Loaded | No
     refused = [format_refusal(one, visit.language) for one in loaded.refused] if loaded else []
     return visit.page(
         "plans.html", status=400 if problems or refused else 200, rows=rows, problems=problems, refused=refused,
-        may_load=visit.get_principal().is_operator,
+        may_load=visit.get_principal().is_operator, fields=visit.form.to_dict() if isinstance(visit, Post) else {},
     )  # fmt: skip
 
 

@@ -177,20 +177,20 @@ TEXTS = {
     "account_needs_enterprise": Text(
         "企业账号须指明企业。",
         "An account of an enterprise needs the enterprise.",
-        "请用 --enterprise 指明企业。",
-        "Name it with --enterprise.",
+        "请填写企业名称或编号（命令行用 --enterprise）。",
+        "Give its name or number (on the command line: --enterprise).",
     ),
     "account_needs_organisation": Text(
         "合作方账号须填写组织的统一社会信用代码，其他账号不填。",
         "A partner's account, and no other, needs the social credit code of its organisation.",
-        "请用 --organisation 填写，或去掉该选项。",
-        "Give it with --organisation, or leave the option out.",
+        "请填写或清空组织代码（命令行用 --organisation），或改选角色。",
+        "Fill it in or clear it (on the command line: --organisation), or choose another role.",
     ),
     "account_needs_area": Text(
         "监管账号须指明区域，其他账号不填。",
         "A regulator's account, and no other, needs an area.",
-        "请用 --area 填写区划或乡镇、园区，或去掉该选项。",
-        "Give a division or a unit with --area, or leave the option out.",
+        "请填写或清空区划或乡镇、园区（命令行用 --area），或改选角色。",
+        "Fill in or clear the division or unit (on the command line: --area), or choose another role.",
     ),
     "account_scope_without_role": Text(
         "只有企业角色的账号可以指明企业。",

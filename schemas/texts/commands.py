@@ -6,8 +6,9 @@ TEXTS: dict[str, Text] = {
     "key_for_whom": Text(
         "须指明密钥代表谁。",
         "Say whom the key is for.",
-        "用 --enterprise E 指定企业，或用 --operator 代表运营方，或用 --partner 指定合作组织，只取其一。",
-        "Give one of --enterprise E, --operator and --partner USCC.",
+        "企业、运营方、合作组织只取其一（命令行用 --enterprise E、--operator 或 --partner USCC）。",
+        "Name one alone: an enterprise, the operator or a partner (on the command line: --enterprise E, --operator or"
+        " --partner USCC).",
     ),
     "time_malformed": Text(
         "“{text}”不是时间。",

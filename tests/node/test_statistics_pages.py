@@ -261,6 +261,7 @@ async def test_a_bad_file_is_refused_row_by_row(console: Console) -> None:
     bad = make_plan().replace("城北镇,bench", "无此镇,bench").encode()
     page = await console["operator"].post("/plans", {"name": "worthless"}, files={"file": ("t.csv", bad)})
     assert page.status == 400
+    assert 'value="worthless"' in page.text, "what was typed stays"
     assert "3 area “无此镇” is neither a division nor a town or park" in page.shown
     empty = await console["operator"].post("/plans", {"name": "worthless"}, files={"file": ("t.csv", b"")})
     assert (empty.status, "worthless" in (await console["operator"].get("/plans")).shown) == (400, False)
