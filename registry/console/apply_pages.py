@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from fastapi import Response
 
 from registry.accounts import NewAccount, add_account
-from registry.console.dossier_form import merge_form
+from registry.console.dossier_form import COMPULSORY, check_filled, merge_form
 from registry.console.enterprise_pages import keep_files, read_dossier
 from registry.console.sections import Section
 from registry.console.visits import Anybody, AnybodyPosting, Post, Problem
@@ -37,6 +37,7 @@ async def file(post: AnybodyPosting) -> Response:
     texts = dict(post.form.items)
     try:
         _check_pace(post.address, post.state.now())
+        check_filled(post.form, (*COMPULSORY, "user_name", "password"))
         if texts.get("password", "") != texts.get("repeated", ""):
             raise InvalidInput("password_repeated_wrong", field="repeated")
         enterprise_id = await _file(post, texts.get("password", ""))

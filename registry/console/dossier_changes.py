@@ -9,17 +9,9 @@ from registry.prefixes import NodeRules
 from registry.principals import Principal
 from schemas.enterprises import EnterpriseState
 from schemas.industries import format_division
+from schemas.texts.console_fields import FIELD_LABELS
 
-_LABELS = {
-    "name": "d_name", "certificate_code": "d_code", "nature": "d_nature", "description": "d_description",
-    "main_products": "d_products", "address": "d_address", "area": "d_area", "industry": "industry",
-    "website": "d_website", "registration_authority": "d_authority", "registered_capital_yuan": "d_capital",
-    "established_on": "d_established", "valid_until": "d_valid_until", "certificate_image_id": "d_licence",
-}  # fmt: skip
-_PERSON_LABELS = {
-    "name": "p_name", "certificate_type": "p_type", "certificate_number": "p_number", "email": "p_email",
-    "phone": "p_phone", "front_image_id": "p_front", "back_image_id": "p_back",
-}  # fmt: skip
+_LABELS = FIELD_LABELS | {"name": "d_name", "area": "d_area", "industry": "industry", "address": "d_address"}
 IMAGES = frozenset({"front_image_id", "back_image_id"})
 
 
@@ -66,7 +58,7 @@ def _make(name: str, old: str, new: str) -> Difference:
     if not person:
         kind = "file" if name == "certificate_image_id" else "choice" if name == "nature" else "text"
         return Difference((_LABELS[name],), old, new, kind)
-    labels = (person, _PERSON_LABELS[field])
+    labels = (person, _LABELS[f"{person}_{field}"])
     if field == "certificate_type":
         return Difference(labels, old, new, "document")
     if field in IMAGES or field not in PERSON_FIELDS:

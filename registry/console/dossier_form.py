@@ -1,14 +1,17 @@
 """The dossier as a form: the fields of schemas/enterprises.py people fill in, and what they become."""
 
+from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
+from registry.api.problems import InvalidBody
 from registry.console.visits import Form
 
 PLAIN = (
     "name", "certificate_code", "nature", "description", "main_products", "address", "area", "industry", "website",
     "registration_authority", "registered_capital_yuan", "established_on", "valid_until",
 )  # fmt: skip
+COMPULSORY = ("name", "certificate_code")
 PERSONS = ("contact", "legal_person")
 PERSON_FIELDS = ("name", "certificate_type", "certificate_number", "email", "phone")
 _NUMBERS = frozenset({"nature", "registered_capital_yuan", "certificate_type"})
@@ -29,8 +32,16 @@ def _to_text(value: object) -> str:
     return "" if value is None else str(value)
 
 
+def check_filled(form: Form, names: Iterable[str]) -> None:
+    """Whoever left several fields empty is told of all of them at once; raises InvalidBody."""
+    missing: list[tuple[str, str, dict[str, Any]]] = [("field_missing", name, {}) for name in names if not form[name]]
+    if missing:
+        raise InvalidBody(missing)
+
+
 def merge_form(document: dict[str, Any], form: Form) -> dict[str, Any]:
-    """The document with what the form says; what it does not ask for stays."""
+    """The document with what the form says; what it does not ask for stays. Raises InvalidBody."""
+    check_filled(form, COMPULSORY)
     merged = deepcopy(document)
     for name in PLAIN:
         merged[name] = _read(name, form[name])

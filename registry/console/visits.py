@@ -30,6 +30,7 @@ from registry.sign_in import Visit as Origin
 from registry.tokens import find_session
 from schemas.errors import Forbidden, InvalidInput, ServiceError, Unauthenticated
 from schemas.texts import format_message, format_remedy
+from schemas.texts.console_fields import FIELD_LABELS
 
 MAX_FIELDS = 2_500
 MAX_FILES = 10
@@ -106,6 +107,7 @@ class Visit(Call):
         details = {name: self._say_state(error.code, name, _show(value)) for name, value in error.details.items()}
         at = error.field or ""
         named = self._name_field(at)
+        details |= {"name": named} if details.get("name") == at else {}  # some texts call the field so
         return Problem(
             at,
             format_message(error.code, self.language, field=named, **details),
@@ -122,10 +124,11 @@ class Visit(Call):
     def _name_field(self, at: str) -> str:
         """As the form calls it, not the program: of `items[0].type` the word for `type` and the number of its row."""
         row, _, name = at.rpartition("].")
-        number = find_number(row.rpartition("[")[2])
-        if not self.frame.find_label(name):
+        number, name = find_number(row.rpartition("[")[2]), name.replace(".", "_")  # `name.zh` is `name_zh` in forms
+        key = FIELD_LABELS.get(name, name)
+        if not self.frame.find_label(key):
             return at
-        return self.say(name) if number is None else f"{self.say(name)} {number + 1}"
+        return self.say(key) if number is None else f"{self.say(key)} {number + 1}"
 
     def explain(self, error: ServiceError, fields: Mapping[str, str] | None = None) -> dict[str, Problem]:
         """Field of the form → what is wrong with it. `fields`: what an error calls a field → what the form does.

@@ -4,6 +4,7 @@ import ast
 import re
 from base64 import b32decode
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest_asyncio
 from registry.accounts import NewAccount
 from registry.app import find_summaries
 from registry.audit import note, number_all
+from registry.console import apply_pages
 from registry.console.security import make_token
 from registry.principals import Order
 from registry.problem_reports import STATES
@@ -22,6 +24,7 @@ from registry.totp import STEP_SECONDS, compute_code
 from schemas.texts.api_reference import translate
 from schemas.texts.audit import ACTIONS
 from tests.registry.api_world import make_app
+from tests.registry.console_walk import list_problems
 from tests.registry.console_world import PASSWORD, Console, Page, Visitor, add_visitor, open_console
 from tests.registry.people import CLERK, make_uscc
 
@@ -222,3 +225,25 @@ async def test_the_operator_reads_the_audit_trail_page_by_page_and_sees_whether_
     async with state.connect() as conn:
         await number_all(conn)
     assert "Only the operator of the node may do this." in (await operator.get("/audit")).shown, "who was refused why"
+
+
+async def test_all_that_is_missing_or_wrong_is_called_as_the_form_calls_it(console: Console) -> None:
+    visitor = Visitor(console.world, "", language="zh", headers={"Cookie": "idnode_visitor=" + "c" * 32})
+    apply_pages._filed.clear()
+    empty = await visitor.post("/apply", {"name": "", "website": "w.example"}, token=make_token("c" * 32))
+    assert empty.status == 400
+    assert list_problems(empty) == {"f-name", "f-certificate_code", "f-user_name", "f-password"}, "all at once"
+    assert 'value="w.example"' in empty.text
+    assert "缺少“统一社会信用代码”。" in empty.shown
+    fields = {"name": "轴承厂", "certificate_code": make_uscc(700)}
+    pump = replace(console["pump"], language="zh")
+    for change, said in (
+        ({"main_products": "长" * 256}, "“主要产品”太长"),
+        ({"contact.email": "a b"}, "“电子邮箱”含有"),
+    ):
+        assert said in (await pump.post("/enterprise/edit", fields | change)).shown
+    left = await pump.post("/enterprise/edit", {"address": "x"})
+    assert list_problems(left) == {"f-name", "f-certificate_code"}
+    operator = replace(console["operator"], language="zh")
+    assert "“查询”超过 4096 个字符" in (await operator.get(f"/enterprises?text={'q' * 4_097}")).shown
+    assert "“地区”含有无法保存的字符" in (await operator.post("/areas", {"division": "a\0b"})).shown
