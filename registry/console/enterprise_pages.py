@@ -21,6 +21,7 @@ from registry.store.listing import EnterpriseFilter
 from schemas.attachments import MAX_PDF_BYTES
 from schemas.enterprises import Dossier, EnterpriseState, decide_enterprise_state, parse_dossier, split_division
 from schemas.errors import Forbidden, InvalidInput, NotFound, ServiceError
+from schemas.industries import format_industry
 
 router = LateRouter()
 
@@ -172,8 +173,9 @@ async def list_all(visit: Visiting, text: Text = "", state: Text = "", division:
     wanted = EnterpriseFilter(text.strip() or None, states.get(state), division.strip() or None)
     async with visit.connect() as conn:
         page = await list_enterprises(conn, principal, wanted, max(0, min(after, 2**31 - 1)), PAGE_ROWS)
+    rows = [format_listed(item) | {"industry_name": format_industry("/".join(item.industry))} for item in page.items]
     return visit.page(
-        "enterprises.html", rows=[format_listed(item) for item in page.items], next_after=page.next_after, after=after,
+        "enterprises.html", rows=rows, next_after=page.next_after, after=after,
         asked={"text": text, "state": state, "division": division}, states=list(states),
     )  # fmt: skip
 
