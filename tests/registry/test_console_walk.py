@@ -17,6 +17,7 @@ from node.store.outbox import Outcome, Refusal
 from registry.accounts import NewAccount
 from registry.console import apply_pages
 from registry.console.security import make_token
+from registry.http_protocol import MAX_HEAD_BYTES
 from registry.job_runner import run_jobs
 from tests.registry.api_world import PUMP, make_app
 from tests.registry.console_walk import FoundForm, list_problems, read_page, walk
@@ -298,6 +299,16 @@ async def check_language_switch(console: Console, who: str, form: FoundForm, pag
     assert shown.status == 200, (who, form.address, link, shown.status)
     assert f'<html lang="{"zh-CN" if other == "zh" else "en"}">' in shown.text
     assert form.shape[0] in {one.shape[0] for one in read_page(shown, form.page).forms}, (who, form.address, link)
+
+
+def test_no_search_that_can_be_typed_makes_an_address_too_long(seen: Seen) -> None:
+    """A Chinese character is nine bytes of an address; what is longer than a head may be is answered with no page."""
+    for pages in seen.values():
+        for path, (page, _) in pages.items():
+            for form in read_page(page, path).forms if page.status == 200 else ():
+                typed = [one for one in form.controls.values() if one.kind in ("text", "textarea", "search")]
+                longest = 9 * sum(int(one.attributes["maxlength"]) for one in typed if form.method == "GET")
+                assert longest < MAX_HEAD_BYTES - 4_096, (path, form.address)
 
 
 async def test_a_form_that_comes_without_what_its_page_hides_is_answered(console: Console, seen: Seen) -> None:
