@@ -362,7 +362,7 @@ NODE_LABELS: dict[str, tuple[str, str]] = {
     "sign_in_text": ("企业、审核员与运营人员的工作台。", "For enterprises, reviewers and operators."),
     "user_name": ("用户名", "User name"),
     "password": ("密码", "Password"),
-    "resolve_link": ("无需登录，直接解析标识", "Resolve an identifier without signing in"),
+    "resolve_link": ("无需登录，直接解析标识", "Resolve without signing in"),
     "apply_link": ("企业申请接入", "Apply as an enterprise"),
     "apply": ("企业接入申请", "Apply for your enterprise"),
     "apply_text": (
