@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import inspect
+import re
 import resource
 import sys
 import time
@@ -67,7 +68,8 @@ def main() -> int:
         except BenchFailure as failure:
             print(failure, file=sys.stderr)
             return 1
-    command = "make bench" if len(sys.argv) == 1 else f"python -m loadtests.bench {' '.join(sys.argv[1:])}"
+    options = re.sub(r" --(output|place)[ =]\S+", "", " ".join(["", *sys.argv[1:]]))  # not where it was kept
+    command = f"python -m loadtests.bench{options}" if options else "make bench"
     run = Run(command, machine, load_before, time.perf_counter() - clock, run_began)
     text = format_results(run, findings)
     print(text)
