@@ -38,6 +38,7 @@ from node.table import format_table
 from node.tls import read_end
 from node.toplevel_health import judge_reports
 from node.wording import say
+from registry.store import takes_writes
 from schemas.days import get_day
 from schemas.errors import ServiceError, Unavailable
 from schemas.texts import format_message, format_remedy
@@ -146,7 +147,7 @@ async def check_database(connection: Connection, dsn: str) -> Finding:
         await check_schema(connection)
     except ServiceError as error:
         return blame("database", error)
-    if await connection.fetchval("SELECT current_setting('transaction_read_only')") == "on":  # as on a standby
+    if not await takes_writes(connection):
         return Finding("database", "error", "database_read_only")
     applied = await list_applied(connection)
     server = connection.get_settings().server_version

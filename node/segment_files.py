@@ -250,6 +250,6 @@ def is_read_only(directory: Path) -> bool:
 
 
 def get_free_bytes(directory: Path) -> int:
-    """None where no file can be made any more for want of inodes; some file systems count none."""
+    """0 where no file can be made any more for want of inodes; some file systems count none."""
     room = os.statvfs(directory)
     return room.f_bavail * room.f_frsize if room.f_favail or not room.f_files else 0

@@ -28,6 +28,7 @@ from node.watching import (
     check_restarts,
     check_stored,
 )
+from registry.store import takes_writes
 from schemas.process_stats import read_stats
 
 TOTALS_SECONDS = 60.0
@@ -86,7 +87,7 @@ class Watch:
             async with asyncio.timeout(DATABASE_SECONDS):
                 if self._conn is None or self._conn.is_closed():
                     self._conn = await asyncpg.connect(self._dsn, timeout=DATABASE_SECONDS)
-                if await self._conn.fetchval("SELECT current_setting('transaction_read_only')") == "on":
+                if not await takes_writes(self._conn):
                     raise asyncpg.ReadOnlySQLTransactionError
                 found = await check_stored(self._conn) + await check_clock(self._conn, self._memory, self._settings)
                 if not self._totals_at or time.monotonic() - self._totals_at > TOTALS_SECONDS:

@@ -27,7 +27,7 @@ from registry.store.enterprises import (
     replace_tags,
     set_connected,
 )
-from registry.store.late_days import mark_late_days
+from registry.store.late_days import lock_rollups, mark_late_days
 from registry.store.placements import (
     Placement,
     fetch_present_placements,
@@ -382,6 +382,7 @@ async def _write_enterprises(conn: Connection, order: Order, new: Sequence[Firm]
     await insert_decisions(conn, subjects, "approved", order.act)
     since = min(firm.connected_on or order.day for firm in new)
     if since < order.day:
+        await lock_rollups(conn)
         await mark_late_days(conn, "enterprises", since=since)
 
 

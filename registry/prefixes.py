@@ -15,7 +15,7 @@ from registry.store.enterprises import (
     set_connected,
 )
 from registry.store.grants import revoke_grants
-from registry.store.late_days import mark_late_days
+from registry.store.late_days import lock_rollups, mark_late_days
 from registry.store.placements import begin_placements_by
 from registry.store.prefixes import (
     NewPrefix,
@@ -292,6 +292,7 @@ async def transfer_prefix(conn: Connection, order: Order, prefix: str, enterpris
         await append_change(conn, ChangeKind.PREFIX, row.prefix_id, order.act)
         if day < order.day:
             await begin_placements_by(conn, enterprise_id, day)
+            await lock_rollups(conn)
             await mark_late_days(conn, "enterprises", since=day)
     return await get_prefix(conn, order.principal, prefix)
 

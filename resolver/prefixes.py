@@ -119,7 +119,7 @@ class PrefixTable:
             return about_prefix or make_fixed(Outcome.NOT_FOUND, prefix.prefix_id)
         if prefix.folds_case:
             return Lookup(b"%b/%b" % (folded, suffix), prefix, text, about_prefix)
-        return Lookup(f"{prefix.name}/{text}", prefix, text, about_prefix)
+        return Lookup(self.make_key(prefix, text), prefix, text, about_prefix)
 
     def _answer_about(self, name: bytes) -> Entry | None:
         """The record of a prefix: where its identifiers are answered. None if it is none of ours."""

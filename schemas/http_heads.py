@@ -14,7 +14,7 @@ _HOST = re.compile(rb"[\w.\-~!$&'()*+,;=%:\[\]]*", re.ASCII)
 
 
 class HeadUnclear(Exception):
-    """HTTP/1.1 asks for one Host, no more and no less."""
+    """It cannot be said who is asked, or in which version of HTTP."""
 
 
 def check_host(headers: Iterable[tuple[bytes, bytes]], version: str) -> None:

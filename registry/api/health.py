@@ -7,6 +7,7 @@ from fastapi import Response
 from registry.api.calls import JSON, Reading
 from registry.api.problems import dump_json, translate
 from registry.late_routes import LateRouter
+from registry.store import takes_writes
 from registry.store.jobs import fetch_open_job_ids
 from schemas.bodies import HealthBody
 from schemas.errors import Unavailable
@@ -21,7 +22,7 @@ async def get_health(call: Reading) -> Response:
     try:
         async with call.connect() as conn:
             jobs_open = len(await fetch_open_job_ids(conn))
-            if await conn.fetchval("SELECT current_setting('transaction_read_only')") == "on":
+            if not await takes_writes(conn):
                 database = "read_only"
     except Exception as error:
         if not isinstance(translate(error), Unavailable):

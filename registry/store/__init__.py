@@ -1,6 +1,7 @@
 """SQL of the registry: named functions that take a connection; the caller owns the transaction."""
 
 import asyncpg
+from asyncpg import Connection
 
 # TimeoutError is an OSError; an InternalClientError is what the driver says of a connection cut in mid-air.
 DATABASE_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -17,3 +18,9 @@ def is_passing(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "")[:2] in _PASSING
     return isinstance(error, TimeoutError | ConnectionError | asyncpg.InterfaceError | asyncpg.InternalClientError)
+
+
+async def takes_writes(conn: Connection) -> bool:
+    """False for a standby, and for a server that was made read-only."""
+    setting: str = await conn.fetchval("SELECT current_setting('transaction_read_only')")
+    return setting != "on"

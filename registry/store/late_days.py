@@ -20,9 +20,10 @@ async def mark_late_days(
 ) -> None:
     """Of these days, and of all from `since` on, those that are closed; in the transaction that changes their figures.
 
+    The caller holds the lock of the rollups, so that no day is being closed meanwhile.
+
     `reason`: registrations, resolutions, or enterprises (whose a prefix was, or who was connected, is only said now).
     """
-    await lock_rollups(conn)  # no day is being closed meanwhile
     await conn.execute(
         "INSERT INTO late_days AS l (day, first_at, last_at, reason)"
         " SELECT DISTINCT day, now(), now(), $3 FROM day_closes WHERE day = ANY($1::date[]) OR day >= $2"
