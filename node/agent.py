@@ -87,8 +87,8 @@ async def _count(
     more = True
     while more and not (stop is not None and stop.is_set()):
         began = datetime.now(UTC)
-        entries = await count_changes(conn)
-        more = await count_segments(conn, directory, datetime.now(UTC), stats) or entries > 0
+        more_changes = await count_changes(conn)
+        more = await count_segments(conn, directory, datetime.now(UTC), stats) or more_changes
         await set_fact(conn, SEEN_FACT, datetime.now(UTC).isoformat(timespec="seconds"))
         if not more:  # what was written before this pass began is counted
             await save_counted_until(conn, identify_directory(directory), began)

@@ -10,9 +10,11 @@ import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from schemas.days import ZONE
 from schemas.small_files import replace_json
 from schemas.texts import format_message, format_remedy
 
@@ -25,6 +27,7 @@ CAUSES = (
     "report_overdue",
 )  # fmt: skip
 PAGE = "docs/operations.md"
+CLOCKS = {"database": ("数据库", "the database"), "time server": ("时间服务器", "the time server")}
 CLEAR_SECONDS = 30.0  # nothing is over before it has not been seen for so long
 UNSENT_KEPT = 200
 UNSENT_SECONDS = 86_400.0
@@ -113,7 +116,7 @@ def write_letters(book: Book, told: Iterable[tuple[Kind, Alarm]], ways: Iterable
 
 def describe(kind: Kind, alarm: Alarm, place: str, now: float) -> dict[str, Any]:
     """What is sent: the same document by every way."""
-    code, details = f"alarm_{alarm.cause}", {"subject": alarm.subject, **alarm.details}
+    code, details = f"alarm_{alarm.cause}", _word_details(alarm)
     return {
         "kind": kind,
         "cause": alarm.cause,
@@ -127,6 +130,22 @@ def describe(kind: Kind, alarm: Alarm, place: str, now: float) -> dict[str, Any]
         "paragraph": f"{PAGE}#{alarm.cause}",
         "details": alarm.details,
     }
+
+
+def _word_details(alarm: Alarm) -> dict[str, Any]:
+    """As people read them: times at UTC+8, digits grouped, other clocks by name."""
+    subject, subject_en = CLOCKS.get(alarm.subject, (alarm.subject, alarm.subject))
+    worded = {name: _word_detail(value) for name, value in alarm.details.items()}
+    return {"subject": subject, "subject_en": subject_en, **worded}
+
+
+def _word_detail(value: object) -> object:
+    if isinstance(value, float):
+        return f"{value:,}"
+    with suppress(ValueError):
+        if isinstance(value, str) and "T" in value:
+            return datetime.fromisoformat(value).astimezone(ZONE).strftime("%Y-%m-%d %H:%M:%S")
+    return value
 
 
 def say_in_log(document: dict[str, Any]) -> None:

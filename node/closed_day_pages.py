@@ -12,7 +12,6 @@ from node.day_seals import ROW_MEASURES, ClosedRow, DayClose
 from node.definitions import name_column
 from node.statistics import Limits, stats
 from node.statistics_api import find_limits
-from node.statistics_files import describe_reason
 from node.statistics_pages import parse_day
 from node.store.closing import fetch_closes, fetch_late_days, fetch_latest_rows, fetch_rows
 from registry.console.sections import Section
@@ -20,6 +19,7 @@ from registry.console.visits import Problem, Visit, Visiting, collect
 from registry.late_routes import LateRouter
 from schemas.days import get_day
 from schemas.errors import InvalidInput, NotFound
+from schemas.texts.written import describe_written
 
 router = LateRouter()
 SECTION = Section(router)
@@ -88,7 +88,7 @@ def _find_limits(visit: Visit) -> Limits:
 
 
 def _make_saying(visit: Visit) -> Any:
-    return lambda close: describe_reason(close.reason, visit.language) if close.revision > 1 else ""
+    return lambda close: describe_written(close.reason, visit.language) if close.revision > 1 else ""
 
 
 async def _list_rows(

@@ -24,6 +24,7 @@ from node.store.counting import LogGap, Progress
 from node.store.registrations import LogPosition
 from node.store.rollups import are_rollups_whole, rebuild_rollups, rollups_alone
 from node.tally import Second, Tally
+from schemas.resolution_log import LONGEST_RECORD
 
 ENTRIES_PER_PASS = 1_000
 PASS_BYTES = 4 * READ_BYTES  # some 300,000 records, counted in well under a second
@@ -50,8 +51,8 @@ async def alone(conn: Connection, work: str) -> AsyncIterator[None]:
 # Registrations --------------------------------------------------------------------------------------------------
 
 
-async def count_changes(conn: Connection) -> int:
-    """Add up to 1,000 entries of the change log to the registration counters; how many there were.
+async def count_changes(conn: Connection) -> bool:
+    """Add up to 1,000 entries of the change log to the registration counters; whether there may be more at once.
 
     A log that is new (after a restore), or that no longer holds what comes next, is not added: the counters are
     made again from the records, so that nothing is doubled.
@@ -62,20 +63,22 @@ async def count_changes(conn: Connection) -> int:
         if counted is None or counted.log_id != end.log_id or counted.position > end.position:
             if counted is not None:
                 log.warning("change log %s is not the one that was counted, or shorter", end.log_id)
-            return await rebuild_registrations(conn)
+            await rebuild_registrations(conn)
+            return False
         entries = await registrations.fetch_entries(conn, counted.position, ENTRIES_PER_PASS)
         next_position = entries[0][0] if entries else end.position + 1
         if next_position != counted.position + 1:
             log.warning("change log: %d comes after %d, which was counted", next_position, counted.position)
-            return await rebuild_registrations(conn)
+            await rebuild_registrations(conn)
+            return False
         if entries:
             async with conn.transaction():
                 await registrations.add_registrations(conn, registrations.sum_entries(e for _, e in entries))
                 await registrations.save_counted(conn, LogPosition(end.log_id, entries[-1][0]))
-        return len(entries)
+        return len(entries) == ENTRIES_PER_PASS
 
 
-async def rebuild_registrations(conn: Connection) -> int:
+async def rebuild_registrations(conn: Connection) -> None:
     """Make the registration counters from records and history, as of one snapshot; the caller counts alone.
 
     Entries that have committed without a position yet are taken out again: they come when they are numbered.
@@ -88,7 +91,6 @@ async def rebuild_registrations(conn: Connection) -> int:
         await rebuild_rollups(conn)
         await registrations.save_counted(conn, end)
     log.info("registrations counted from the records, change log %s at %d", end.log_id, end.position)
-    return 0
 
 
 async def check_rollups(conn: Connection) -> bool:
@@ -121,7 +123,7 @@ class Pass:
 
 
 async def count_segments(conn: Connection, directory: Path, now: datetime, stats: AgentStats | None = None) -> bool:
-    """Add what the segments hold beyond what was counted; whether there is more to read at once."""
+    """Add what the segments hold beyond what was counted; whether there is more that was there when this began."""
     identity = identify_directory(directory)
     async with alone(conn, f"count {identity}"):
         paths = list_segments(directory)
@@ -147,15 +149,18 @@ def _read_segments(paths: dict[str, Path], known: dict[str, Progress], identity:
         if room <= 0:
             read.more = True
             break
-        portion = read_portion(path, before.counted_bytes, min(room, READ_BYTES), before.checksum or 0)
-        room -= portion.stop - before.counted_bytes
+        limit = min(room, READ_BYTES)
+        portion = read_portion(path, before.counted_bytes, limit, before.checksum or 0)
+        size = portion.stop - before.counted_bytes
+        room -= size
         after = _advance(before, portion)
         gaps = _list_gaps(after, portion)
         if after.state == "closed" and not after.records and not gaps:
             read.empty.append(path)
             continue
         read.gaps += gaps
-        read.more = read.more or (portion.tally.records > 0 and after.state == "open")
+        # Not whether anything was found: where answers keep coming, each look would find some, and none be the last.
+        read.more = read.more or (after.state == "open" and size + LONGEST_RECORD >= limit)
         read.tally.add(portion.tally)
         read.owners[name.partition(".")[0]] += portion.tally.records
         read.seconds.update(portion.tally.seconds)

@@ -60,7 +60,7 @@ def define_counters(language: str) -> list[dict[str, str]]:
             "name": name_column(one.counter, language),
             "definition": format_message(one.text, language, days=RECENT_DAYS),
             "check": format_remedy(one.text, language),
-            "source": one.source,
+            "source": "解析日志" if one.source == _LOG and language == "zh" else one.source,
             "adds_up": one.adds_up,
         }
         for one in DEFINITIONS.values()

@@ -50,6 +50,7 @@ MARKS: dict[State, str] = {"ok": "✓", "warning": "!", "error": "✗"}
 
 PORT_SECONDS = 3.0
 CHECK_SECONDS = 5.0  # for what one check asks the database
+STANDBY_LOOKS = 5  # within the second a change may take to reach every reader
 CLOCK_WARNING_SECONDS, CLOCK_ERROR_SECONDS = 2.0, 60.0
 OLDEST_SANE = datetime(2025, 1, 1, tzinfo=UTC)  # a machine without a battery wakes up in 1970
 UNCOUNTED_WARNING_SECONDS, UNCOUNTED_ERROR_SECONDS = 15.0, 120.0
@@ -127,6 +128,8 @@ async def _ask_database(connection: Connection, settings: NodeSettings, dsn: str
         ("gaps", lambda: check_gaps(connection, datetime.now(UTC))),
         ("toplevel", lambda: check_toplevel(connection, settings, datetime.now(UTC))),
     ]
+    if (read_url := settings.database_read_url) is not None:
+        checks.insert(0, ("standby", lambda: check_standby(connection, read_url)))
     for name, check in checks:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
@@ -154,6 +157,26 @@ async def check_database(connection: Connection, dsn: str) -> Finding:
     return Finding(
         "database", "ok", "database_well", {"database": describe(dsn), "version": server, "schema": applied[-1].number}
     )
+
+
+async def check_standby(connection: Connection, read_url: str) -> Finding:
+    """Whether what resolvers read goes on with the primary: else they answer what is no longer so, and do not know."""
+    log_id, end = await connection.fetchrow("SELECT log_id, position FROM change_log") or (None, 0)
+    standby = await connect(read_url)
+    try:
+        for left in reversed(range(STANDBY_LOOKS)):
+            follows, its_id, its_end = await standby.fetchrow(
+                "SELECT NOT pg_is_in_recovery() OR EXISTS (SELECT FROM pg_stat_wal_receiver), log_id, position"
+                " FROM change_log"
+            ) or (False, None, 0)
+            if follows and its_id == log_id and its_end >= end:
+                return Finding("standby", "ok", "standby_well", {"database": describe(read_url)})
+            if left:
+                await asyncio.sleep(1 / STANDBY_LOOKS)
+    finally:
+        await standby.close()
+    behind = str(end - its_end) if its_id == log_id else "?"
+    return Finding("standby", "error", "standby_behind", {"database": describe(read_url), "behind": behind})
 
 
 async def check_clock(connection: Connection) -> Finding:

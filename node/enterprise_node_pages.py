@@ -22,7 +22,7 @@ from schemas.errors import NotFound
 from schemas.identifiers import shorten
 from schemas.texts.enterprise_node_pages import PAGES
 
-SHOWN_DAYS, SHOWN_EVENTS = 14, 50
+SHOWN_DAYS, SHOWN_EVENTS, SHOWN_SOURCES = 14, 50, 20
 
 
 def _manages(principal: Principal) -> bool:
@@ -121,12 +121,13 @@ async def show_node(visit: Visiting, prefix: str, day: Text = "") -> Response:
         events = [_show_event(row) for row in await store.fetch_events(conn, key, begin, SHOWN_EVENTS)]
         templates = [orjson.loads(row["document"]) for row in await store.fetch_templates(conn, key)]
         parts = await store.fetch_parts(conn, key, last) if last >= since else []
+    may_fetch = _may_fetch(principal, prefix)
     return visit.page(
         "enterprise_node.html", node=_show(visit, node), day=last, monitors=monitors, events=events,
         days=[row for row in days if row["revision"] is not None or any(row[name] for name in _OF_DAYS)],
         files=[row for row in days if any(row[name] is not None for name in _OF_FILES)],
         templates=templates, parts=parts, days_shown=SHOWN_DAYS, most_events=SHOWN_EVENTS,
-        may_fetch=_may_fetch(principal, prefix),
+        may_fetch=may_fetch, sources=_list_sources(days[0]) if may_fetch and days else [],
     )  # fmt: skip
 
 
@@ -165,8 +166,15 @@ def _show_event(row: Record) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _list_sources(row: dict[str, Any]) -> list[tuple[str, int]]:
+    """Who asked the node most on a day, as it says; all others last, with an empty name."""
+    named = sorted(orjson.loads(row["sources"] or "[]"), key=lambda one: -one[1])[:SHOWN_SOURCES]
+    others = (row["node_resolutions"] or 0) - sum(count for _, count in named)
+    return [(address, count) for address, count in named] + ([("", others)] if named and others else [])
+
+
 def _may_fetch(principal: Principal, prefix: str) -> bool:
-    """Logs name client addresses: for whom they are and for the operator."""
+    """Logs and sources name client addresses: for whom they are and for the operator."""
     return principal.sees_all or prefix in principal.prefixes
 
 

@@ -39,6 +39,7 @@ from schemas.errors import Forbidden, InvalidInput, NotFound, ServiceError
 from schemas.identifiers import shorten
 from schemas.texts import TEXTS
 from schemas.texts.outbox_pages import PAGES
+from schemas.texts.written import describe_written
 from schemas.toplevel_form import decode_form
 from schemas.toplevel_tables import CURRENT, REPORT_DUE, TABLES, Reconciled
 
@@ -131,7 +132,7 @@ async def _describe_link(conn: Connection, visit: Visit, standing: Standing) -> 
         return {"tone": "warn", "said": visit.say("outbox_never"), "todo": "outbox_never_todo"}
     since = format_moment(answered[1] if answered else None)
     if mark[0]:
-        said = visit.say("outbox_silent", reason=mark[0], since=since)
+        said = visit.say("outbox_silent", reason=describe_written(mark[0], visit.language), since=since)
         return {"tone": "bad", "said": said, "todo": "outbox_silent_todo"}
     if visit.state.now() - mark[1] > SILENT_AFTER:
         return {"tone": "bad", "said": visit.say("outbox_asleep", since=since), "todo": "outbox_asleep_todo"}

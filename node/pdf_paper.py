@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from node.charts import PLOT_HEIGHT, Bar, Trend
@@ -75,7 +76,7 @@ class Face:
                 used, at = self.measure(line, size), 0
             line += sign
             used += step
-            if sign in " /-_,·|" or ord(sign) > 0x2E7F:
+            if sign in " /-_,·|" or ord(sign) > 0x2E7F or (sign in _CLOSING and at == len(line) - 1):
                 at = len(line)
         return [*lines, line]
 
@@ -161,11 +162,13 @@ class Paper:
         """One text object, in the colour that is set. Many times as fast as the canvas' own."""
         self._canvas._code.append(f"BT 1 0 0 1 {x:.2f} {y:.2f} Tm {self.say_lines(lines, size)} ET")
 
-    def say_lines(self, lines: Sequence[str], size: float) -> str:
-        """The operators that show one line below the other."""
-        if len(lines) == 1:
-            return self._encode(lines[0], size)
-        return f" 0 {-LEADING:.2f} Td ".join([self._encode(line, size) for line in lines])
+    def say_lines(self, lines: Sequence[str], size: float, to_right: bool = False) -> str:
+        """The operators that show one line below the other, from the left or up to the right."""
+        shown = [self._encode(lines[0], size)]
+        for before, line in pairwise(lines):
+            step = self.face.measure(before, size) - self.face.measure(line, size) if to_right else 0.0
+            shown += [f"{step:.2f} {-LEADING:.2f} Td", self._encode(line, size)]
+        return " ".join(shown)
 
     def _encode(self, text: str, size: float) -> str:
         """Operators that show a line; a font of many signs is embedded in several parts, each with a name.
@@ -345,8 +348,10 @@ class _Table:
         y, code = f"{paper.y - LEADING + 0.8:.2f}", paper.canvas._code
         for at, ((text, wide), lines) in enumerate(zip(row, cells, strict=True)):
             if text:
-                x = self._place(at, wide if self.cells.numeric[at] and len(lines) == 1 else 0.0)
-                code.append(f"BT 1 0 0 1 {x} {y} Tm {paper.say_lines(lines, SIZE)} ET")
+                is_number = self.cells.numeric[at]
+                first = wide if len(lines) == 1 else paper.face.measure(lines[0], SIZE)
+                x = self._place(at, first if is_number else 0.0)
+                code.append(f"BT 1 0 0 1 {x} {y} Tm {paper.say_lines(lines, SIZE, is_number)} ET")
         paper.y -= height
 
     def _place(self, at: int, wide: float) -> str:

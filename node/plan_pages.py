@@ -14,14 +14,15 @@ from node.charts import draw_progress
 from node.plan_files import Line, parse_value, read_plan_file
 from node.plan_progress import PlanView, Progress, list_firms
 from node.plan_views import format_plan, format_refusal, name_indicator, name_measure, name_source
-from node.plans import MEASURED, Figure, Loaded, enter_figure, load_plan
+from node.plans import MEASURED, Figure, Loaded, check_name, enter_figure, load_plan
 from node.plans_api import answer_annex, find_plan_limits, find_row, list_seen_plans, read_view
 from node.statistics_pages import parse_day
 from registry.console.sections import Entry, Section
-from registry.console.visits import Post, Posting, Visit, Visiting
+from registry.console.visits import Post, Posting, Visit, Visiting, collect
 from registry.late_routes import LateRouter
 from registry.principals import Principal
 from schemas.errors import InvalidInput, NotFound, ServiceError
+from schemas.industries import format_division
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 
@@ -63,8 +64,15 @@ async def load(post: Posting) -> Response:
     """A file of targets: all rows or none."""
     post.get_principal().check_operator()
     post.get_principal().check_scope("manage")
-    try:
+    problems: dict[str, Any] = {}
+    lines: list[Line] = []
+    with collect(problems, post):
+        check_name(post.form["name"])
+    with collect(problems, post):
         lines = await _read_file(post)
+    if problems:
+        return await _show_list(post, problems, None)
+    try:
         async with post.write() as conn:
             replace = bool(post.form["replace"])
             loaded = await load_plan(conn, post.order(), post.form["name"], lines, replace=replace)
@@ -115,12 +123,12 @@ async def _show_one(
         }
         for group in view.groups
     ]  # fmt: skip
-    by_hand = [(f"{at}", f"{row.target.area} · {name_indicator(row.target.indicator, visit.language)}")
+    by_hand = [(f"{at}", f"{format_division(row.target.area)} · {name_indicator(row.target.indicator, visit.language)}")
                for at, row in enumerate(view.rows) if row.target.indicator not in MEASURED]  # fmt: skip
     return visit.page(
         "plan.html", status=400 if problems else 200, plan=view.plan, asked=asked, query=urlencode(asked),
         groups=groups, sealing=sealing, by_hand=by_hand if visit.get_principal().is_operator else [],
-        fields=fields, problems=problems,
+        fields=fields, problems=problems, name_area=format_division,
     )  # fmt: skip
 
 
@@ -153,7 +161,8 @@ async def show_firms(
     asked = {"name": view.plan.name, "as_of": view.as_of.isoformat()}
     principal = visit.get_principal()
     return visit.page(
-        "plan_firms.html", row=row, firms=firms, query=urlencode(asked), plan=view.plan,
+        "plan_firms.html", area=format_division(row.target.area), row=row, firms=firms,
+        query=urlencode(asked), plan=view.plan,
         title=name_indicator(indicator, visit.language), links=principal.sees_all or principal.kind == "regulator",
     )  # fmt: skip
 

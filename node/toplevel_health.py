@@ -10,6 +10,7 @@ from node.store import outbox as store
 from node.toplevel_keys import find_signing_since
 from node.toplevel_link import LINK
 from schemas.days import ZONE
+from schemas.texts.written import describe_written
 
 SILENT_AFTER = timedelta(minutes=5)
 KEY_CHANGED_WITHIN = timedelta(days=365)  # domain.md §f.5
@@ -39,7 +40,8 @@ async def judge_reports(conn: Connection, url: str | None, now: datetime) -> Ver
         since = answered[1].astimezone(ZONE).isoformat(timespec="seconds") if answered else "–"
         long = answered is None or now - answered[1] > timedelta(hours=1)
         reason = link[0] or "no heartbeat"
-        return Verdict("error" if long else "warning", "toplevel_silent", details | {"reason": reason, "since": since})
+        why = {"reason": describe_written(reason, "zh"), "reason_en": describe_written(reason, "en"), "since": since}
+        return Verdict("error" if long else "warning", "toplevel_silent", details | why)
     if standing.refused:
         (last,) = await store.fetch_messages(conn, ["refused"], 1)
         refusals = await store.fetch_refusals(conn, last.message_id)

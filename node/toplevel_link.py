@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -29,10 +29,10 @@ from registry.principals import Order, Principal
 from registry.records import freeze, get_stored
 from registry.store.changes import Act
 from schemas.days import get_day
-from schemas.errors import ServiceError
+from schemas.errors import InvalidInput, ServiceError
 from schemas.identifiers import parse_any_identifier
 from schemas.signatures import Algorithm, format_public_key
-from schemas.texts import format_message
+from schemas.texts import LANGUAGES, format_message, format_remedy
 from schemas.toplevel_envelope import BASE_PATH, encode_canonical
 from schemas.toplevel_tables import CURRENT, TABLES, Reconciled, Tally, judge_period
 
@@ -161,7 +161,9 @@ async def work_on_tasks(conn: Connection, link: Link, now: datetime) -> None:
         if state == "received":
             try:
                 state, result = "done", await _do(conn, link, task, now)
-            except (ServiceError, ValueError) as error:
+            except ServiceError as error:
+                state, result = "failed", _explain_refusal(error)
+            except ValueError as error:
                 state, result = "failed", str(error)[:500]
             except (KeyError, TypeError) as error:
                 state, result = "failed", f"the task cannot be read ({type(error).__name__})"
@@ -198,6 +200,14 @@ async def _do(conn: Connection, link: Link, task: Record, now: datetime) -> str:
     raise ValueError(f"unknown kind of task {task['kind']!r}")
 
 
+def _explain_refusal(error: ServiceError) -> str:
+    """In both languages with what to do: who asked reads it above, the operator here."""
+    details = {"field": error.field or "", **error.details}
+    told = [(format_message(error.code, each, **details), format_remedy(error.code, each, **details))
+            for each in LANGUAGES]  # fmt: skip
+    return " / ".join(" ".join(each).strip() for each in told)[:500]
+
+
 def _read_subject(document: dict[str, Any], now: datetime) -> tuple[str, str]:
     """Table and period; tables that say how things stand need no period. Raises ValueError in words."""
     table = TABLES.get(str(document.get("table")))
@@ -223,11 +233,13 @@ async def _resend(conn: Connection, link: Link, asked: tuple[str, str, object], 
         again = len((await _write_day(conn, link, table, period, now)).messages)
     if not again:
         raise ValueError(f"nothing of {table} {period} was ever reported")
-    return f"{again} messages of {table} {period} go again"
+    return f"{table} {period} goes again, messages: {again}"
 
 
 async def _write_day(conn: Connection, link: Link, table: str, period: str, now: datetime) -> Written:
-    day = datetime.fromisoformat(period).date()
+    day = date.fromisoformat(period)
+    if day == get_day(now):
+        raise InvalidInput("toplevel_task_day_running", field="period", day=day)
     if table in MONITORING:
         return await report_monitoring(conn, link.reporter, day, now)
     return await report_day(conn, link.reporter, day, now)
@@ -240,7 +252,7 @@ async def _correct(conn: Connection, link: Link, asked: tuple[str, str], now: da
         written = await _write_day(conn, link, table, period, now)
     elif table == "T6H":
         again = await report_hashes(conn, link.reporter.prefixes, now)
-        return f"{again} messages of {table} go again"
+        return f"{table} goes again, messages: {again}"
     elif table == "MR":
         written = await report_month(conn, link.reporter, period, {}, now)
     elif table == "T9":
@@ -248,7 +260,7 @@ async def _correct(conn: Connection, link: Link, asked: tuple[str, str], now: da
     else:
         written = await REPORTS[_GROUPS[table]](conn, link.reporter, now)
     if written.messages:
-        return f"{len(written.messages)} messages of {table} {period} changed and go as new revisions"
+        return f"{table} {period} changed and goes as a new revision, messages: {len(written.messages)}"
     return f"{table} {period} is as it was reported; noted for the operator"
 
 

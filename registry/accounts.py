@@ -86,7 +86,7 @@ async def add_account(conn: Connection, ring: KeyRing, order: Order, wanted: New
     roles = check_roles(wanted.roles)
     check_may_manage(order.principal, roles, wanted.enterprise_id)
     check_gives(order.principal, roles)
-    await _check_name(conn, wanted.user_name, wanted.enterprise_id)
+    await check_user_name(conn, wanted.user_name, wanted.enterprise_id)
     if wanted.may_sign_in_hashed and not set(roles) <= HASHED_SIGNIN_ROLES:
         raise InvalidInput("hashed_sign_in_not_for_role", field="may_sign_in_hashed")
     row = await _make_row(conn, ring, order, wanted, roles)
@@ -99,7 +99,7 @@ async def add_account(conn: Connection, ring: KeyRing, order: Order, wanted: New
     return await get_account(conn, wanted.user_name)
 
 
-async def _check_name(conn: Connection, user_name: str, enterprise_id: int | None) -> None:
+async def check_user_name(conn: Connection, user_name: str, enterprise_id: int | None) -> None:
     """The prefix of an identity handle (domain.md §d.2) is one of the account's own enterprise; raises InvalidInput."""
     found = _USER_NAME.fullmatch(user_name) if len(user_name) <= MAX_NAME_CHARACTERS else None
     if found is not None and not user_name.startswith("ak_"):

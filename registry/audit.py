@@ -10,6 +10,7 @@ from asyncpg import Connection
 from registry.principals import Order
 from registry.store import DATABASE_AWAY
 from registry.store.audit import (
+    NUMBERED_AT_ONCE,
     AuditEntry,
     append_audit,
     fetch_broken_audit,
@@ -55,8 +56,8 @@ async def keep_numbering(connect: Connect) -> None:
 
 
 async def number_all(conn: Connection) -> None:
-    """Everything that has committed so far."""
-    while await number_audit(conn):
+    """Everything that had committed when this began, however much keeps coming."""
+    while await number_audit(conn) == NUMBERED_AT_ONCE:
         pass
 
 

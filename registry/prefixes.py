@@ -313,7 +313,7 @@ async def check_not_own(conn: Connection, order: Order, enterprise_id: int, pref
     """Nobody decides on an application of his own."""
     own = order.principal.enterprise_id == enterprise_id
     if own or await find_applicant(conn, enterprise_id, prefix) == order.principal.actor:
-        raise Forbidden("decision_on_own_application", actor=order.principal.actor)
+        raise Forbidden("decision_on_own_application")
 
 
 async def get_enterprise_row(conn: Connection, enterprise_id: int, *, for_update: bool = False) -> EnterpriseRow:

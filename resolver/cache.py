@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from logging import getLogger
 
 from resolver.entry import Entry
@@ -52,6 +53,7 @@ class RecordCache:
     def __init__(self, prefixes: PrefixTable, limit_bytes: int, clock: Callable[[], float]) -> None:
         self.prefixes = prefixes
         self.asked = asyncio.Event()  # there are questions for the database
+        self.server: datetime | None = None  # whose log is followed: what others say is answered and not kept
         self.misses = 0  # questions that the cache could not answer, so far
         self._clock = clock
         self._limit_bytes = limit_bytes

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from logging import getLogger
 from time import monotonic
 from typing import Any
@@ -11,7 +12,7 @@ import asyncpg
 from resolver.cache import Entry, Fill, RecordCache
 from resolver.entry import make_entry, make_fixed
 from resolver.prefixes import Lookup
-from resolver.store import fetch_rows, fetch_templates, prepare_statements
+from resolver.store import fetch_rows, fetch_server, fetch_templates, prepare_statements
 from schemas.errors import ServiceError
 from schemas.resolution_log import Outcome
 from schemas.templates import Template
@@ -69,6 +70,7 @@ class Filler:
         self._connect = connect
         self._connection: Any = None
         self._statements: Any = None
+        self._server: datetime | None = None
         self.statements_sent = 0
         self.seconds = 0.0  # that they took
 
@@ -90,6 +92,11 @@ class Filler:
         started = monotonic()
         try:
             entries = list(await self._ask_twice([fill.lookup for fill in fills]))
+            if self._server != self._cache.server:  # its rows may be older than the log: one address, several servers
+                self.disconnect()
+                self._templates.forget()
+                for fill in fills:
+                    fill.keep = False
         except DATABASE_TROUBLE as error:
             _log.warning("the database does not answer: %s", str(error) or type(error).__name__)
         except (ServiceError, ValueError):
@@ -120,6 +127,7 @@ class Filler:
         """Their answers, in order; raises driver errors."""
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._connect()
+            self._server = await fetch_server(self._connection)
             self._statements = await prepare_statements(self._connection)
         rows = await fetch_rows(self._statements, lookups)
         templates = await self._templates.read(self._connection, {row[2] for row in rows})

@@ -8,7 +8,15 @@ from uuid import UUID
 
 from resolver.cache import RecordCache
 from resolver.fill import DATABASE_TROUBLE, TemplateShelf
-from resolver.store import Change, fetch_changes, fetch_log_end, fetch_prefixes, fetch_shapes, number_changes
+from resolver.store import (
+    Change,
+    fetch_changes,
+    fetch_log_end,
+    fetch_prefixes,
+    fetch_server,
+    fetch_shapes,
+    number_changes,
+)
 from schemas.changes import ChangeKind
 
 POLL_SECONDS = 0.2
@@ -66,6 +74,7 @@ class Follower:
         if self._connection is None or self._connection.is_closed():
             async with asyncio.timeout(CONNECT_SECONDS):
                 self._connection = await self._connect()
+                self._cache.server = await fetch_server(self._connection)
         async with asyncio.timeout(QUERY_SECONDS):
             await number_changes(self._connection)
             log_id, end = await fetch_log_end(self._connection)

@@ -227,7 +227,8 @@ class HttpSite:
             if raw:
                 self._count(request, raw, Outcome.MALFORMED)
             if traits.wants_page:
-                return self.pages.show_error(400, "malformed", code, language)
+                pages = self.pages
+                return pages.show_error(400, "malformed", code, language) if raw else pages.show_root(language)
             return make_error(ResponseCode.INVALID_HANDLE, format_message(code, "en"), parameters)
         finding = await self._find(request, raw, parameters)
         target = choose_target(finding, raw) if parameters.follow else None

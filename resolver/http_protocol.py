@@ -184,6 +184,13 @@ class ResolverProtocol(HttpToolsProtocol):
         self._waits = False
         if self.transport.is_closing():
             return
+        try:
+            self._go_on(data, raw, traits, is_api, entry)
+        except Exception:  # out of memory, a damaged row: who waits for this answer must not wait for ever
+            self.transport.abort()
+            raise
+
+    def _go_on(self, data: bytes, raw: bytes, traits: Traits, is_api: bool, entry: Entry | None) -> None:
         self._idle = True
         held, self._held = self._held, b""
         if held:

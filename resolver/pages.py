@@ -52,16 +52,8 @@ class Pages:
         style = _read_template("page.css").strip()
         self._style = Markup(style)  # noqa: S704 (our own file)
         digest = b64encode(sha256(style.encode()).digest()).decode()
-        self._headers = (
-            (
-                b"content-security-policy",
-                f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self'; base-uri 'none';"
-                " form-action 'none'; frame-ancestors 'none'".encode(),
-            ),
-            (b"referrer-policy", b"no-referrer"),
-            (b"cache-control", b"no-cache"),
-            (b"vary", b"Accept, Accept-Language"),
-        )
+        self._headers = _make_headers(digest, "'none'")
+        self._root_headers = _make_headers(digest, report_url or "'none'")
 
     def show(self, raw: bytes, finding: Finding, language: str, stale_seconds: int | None) -> Reply:
         """The page of an identifier, whatever was found."""
@@ -85,6 +77,13 @@ class Pages:
         link = choose_target(finding, raw)
         extra = {"link": link.decode() if link else "", "address": shown, "sandbox": self._is_sandbox(finding)}
         return self._show_message(status, name, code, language, finding.outcome, details, extra)
+
+    def show_root(self, language: str) -> Reply:
+        """What this address is, for who opens it without an identifier, and where one can be typed or scanned."""
+        heading = _label("root", language)
+        resolve = f"{self._report_url}/console/resolve" if self._report_url else ""
+        page = self._render("root.html", language, heading, heading=heading, address="/", resolve=resolve)
+        return Reply(200, page, HTML, None, self._root_headers)
 
     def show_error(self, status: int, name: str, code: str, language: str, **details: object) -> Reply:
         """A page that says what is wrong with the request."""
@@ -166,6 +165,8 @@ def list_fields(values: list[Value], template: Template | None, language: str) -
             continue
         item = template.items_by_index.get(value.index) if template else None
         text = _format_text(value)
+        if item and item.data == "boolean" and text in ("true", "false"):
+            text = _label("yes" if text == "true" else "no", language)
         if len(text) > MAX_FIELD_CHARACTERS:
             text, is_cut = text[:MAX_FIELD_CHARACTERS] + "…", True
         link = text if _is_web_address(text) else ""
@@ -217,6 +218,20 @@ def _is_web_address(text: str) -> bool:
 def _format_text(value: Value) -> str:
     shown = format_data(value)["value"]
     return shown if isinstance(shown, str) else value.type
+
+
+def _make_headers(style_digest: str, form_action: str) -> tuple[tuple[bytes, bytes], ...]:
+    """Those of every page; `form_action`: where its form may be sent."""
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{style_digest}'; img-src 'self'; base-uri 'none';"
+        f" form-action {form_action}; frame-ancestors 'none'"
+    )
+    return (
+        (b"content-security-policy", policy.encode()),
+        (b"referrer-policy", b"no-referrer"),
+        (b"cache-control", b"no-cache"),
+        (b"vary", b"Accept, Accept-Language"),
+    )
 
 
 def _choose_name(template: Template | None, language: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -132,10 +133,15 @@ async def fetch_shapes(conn: Connection, prefix_id: int) -> tuple[Shape, ...]:
     return tuple(Shape(row["head_key"], row["width"], row["checked"]) for row in rows)
 
 
+async def fetch_server(conn: Connection) -> datetime:
+    """Which server this is, behind whatever address: two did not start in the same microsecond."""
+    started: datetime = await conn.fetchval("SELECT pg_postmaster_start_time()")
+    return started
+
+
 async def number_changes(conn: Connection) -> None:
-    """Give positions to what was committed; a standby only reads."""
-    if not await conn.fetchval("SELECT pg_is_in_recovery()"):
-        await conn.execute("SELECT number_changes()")
+    """Give positions to what was committed, after a promotion in a log of another name; a standby only reads."""
+    await conn.execute("SELECT number_changes()")
 
 
 async def fetch_log_end(conn: Connection) -> tuple[UUID, int]:

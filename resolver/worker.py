@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
+from logging import getLogger
 from pathlib import Path
 from typing import Any, cast
 
@@ -53,6 +54,8 @@ CONNECTIONS = 2  # that ask for misses; a third one follows the change log
 SHUTDOWN_SECONDS = 10
 BACKLOG = 2_048  # connections that wait for being accepted
 FIRST_POLL_SECONDS = 5.0
+
+_log = getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ async def serve_worker(config: WorkerConfig, ready: asyncio.Event | None = None)
         if link is not None:
             stack.push_async_callback(link.close)
         for task in (_watch(log), follower.run(), *(filler.run() for filler in fillers)):
-            await stack.enter_async_context(_run(task))
+            await stack.enter_async_context(_run(task, stop))
         with contextlib.suppress(TimeoutError):  # without a database it serves too: "not now"
             await asyncio.wait_for(follower.caught_up.wait(), FIRST_POLL_SECONDS)
         http = HttpSite(
@@ -141,7 +144,7 @@ async def serve_worker(config: WorkerConfig, ready: asyncio.Event | None = None)
         await stack.enter_async_context(serve_handle(cache, log, Node(site, upstream), handle_sockets, bounds))
         if config.stats is not None:
             sources = Sources(cache, follower, fillers, log, bounds)
-            await stack.enter_async_context(_run(publish(sources, config.stats)))
+            await stack.enter_async_context(_run(publish(sources, config.stats), stop))
         tune_collector()
         if ready is not None:
             ready.set()
@@ -149,9 +152,20 @@ async def serve_worker(config: WorkerConfig, ready: asyncio.Event | None = None)
 
 
 @contextlib.asynccontextmanager
-async def _run(work: Any) -> AsyncIterator[None]:
-    """A task for as long as the context lasts."""
+async def _run(work: Any, stop: asyncio.Event) -> AsyncIterator[None]:
+    """A task for as long as the context lasts. If it fails, for want of memory say, the worker stops.
+
+    Its successor starts at once and with room; without the task this one would let questions wait for ever, or answer
+    what is no longer so.
+    """
+
+    def end(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("this worker stops, to be started anew", exc_info=error)
+            stop.set()
+
     task = asyncio.ensure_future(work)
+    task.add_done_callback(end)
     try:
         yield
     finally:

@@ -6,6 +6,7 @@ read. Only name and certificate are compulsory; `list_missing` says what else a 
 
 import re
 from collections.abc import Callable
+from copy import deepcopy
 from datetime import date
 from enum import IntEnum
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
@@ -218,7 +219,7 @@ class Dossier(_Part):
     def _capitals(cls, document: Any, info: ValidationInfo) -> Any:
         if isinstance(document, dict) and document.get("certificate_type", 1) == CERTIFICATE_USCC:
             code = document.get("certificate_code")
-            if isinstance(code, str):
+            if isinstance(code, str) and code.strip():
                 return document | {"certificate_code": check_uscc(code) if _is_strict(info) else code.strip().upper()}
         return document
 
@@ -267,6 +268,35 @@ def parse_dossier(document: object, *, strict: bool = True) -> Dossier:
             _find_problem(first["type"]), field=field, name=field, limit=context.get("max_length", ""),
             least=context.get("ge", ""), most=context.get("le", context.get("lt", "")),
         ) from None  # fmt: skip
+
+
+# What stands for a compulsory field that is refused while the others are looked at.
+_STAND_INS = {"name": "—", "certificate_code": "0" * 18}
+
+
+def list_problems(document: dict[str, Any]) -> list[InvalidInput]:
+    """What `parse_dossier` refuses, each field once: what it names is left out for the next look at the rest."""
+    found: dict[str | None, InvalidInput] = {}
+    rest = deepcopy(document)
+    while True:
+        try:
+            parse_dossier(rest)
+        except InvalidInput as error:
+            if error.field not in found:
+                found[error.field] = error
+                _leave_out(rest, error.field or "")
+                continue
+        return list(found.values())
+
+
+def _leave_out(document: dict[str, Any], field: str) -> None:
+    part, _, name = field.partition(".")
+    if name and isinstance(document.get(part), dict):
+        document[part].pop(name, None)
+    elif part in _STAND_INS:
+        document[part] = _STAND_INS[part]
+    else:
+        document.pop(part, None)
 
 
 # What the kinds of pydantic's errors begin with, the first that fits.

@@ -15,6 +15,7 @@ from schemas.days import get_day
 from schemas.errors import Conflict
 from schemas.texts import format_message, format_remedy
 from schemas.texts.statistics import LABELS
+from schemas.texts.written import describe_written
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -110,8 +111,8 @@ async def _count_all(conn: "Connection", directory: Path) -> None:
     more = True
     while more:
         began = datetime.now(UTC)
-        entries = await count_changes(conn)
-        more = await count_segments(conn, directory, began) or entries > 0
+        more_changes = await count_changes(conn)
+        more = await count_segments(conn, directory, began) or more_changes
     await save_counted_until(conn, identify_directory(directory), began)
 
 
@@ -182,7 +183,7 @@ def list_seals(first: From = None, last: To = None, as_json: AsJson = False) -> 
         return
     rows = [
         [one.node_prefix, one.day, one.revision, one.row_count, *(one.figures.get(name, 0) for name in SHOWN_FIGURES),
-         one.reason, one.seal.hex()[:16]]
+         describe_written(one.reason, get_language()), one.seal.hex()[:16]]
         for one in found
     ]  # fmt: skip
     if not rows:

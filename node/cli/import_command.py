@@ -9,6 +9,7 @@ from node.cli.data import Desk
 from node.cli.frame import AsJson, get_language, load, open_database, print_json, run, show_progress, show_text
 from node.wording import say
 from schemas.texts.commands import LABELS
+from schemas.texts.supervisor import LABELS as NODE_LABELS
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -75,6 +76,8 @@ def import_file(
         print_json(summary)
     else:
         _print_summary(summary, settings.language)
+        if settings.public_url is None:
+            print(say(NODE_LABELS["public_url_missing"], settings.language, url=settings.scan_url))
     if job.state != "done":
         from registry.jobs import format_job_error
 

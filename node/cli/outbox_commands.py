@@ -16,6 +16,7 @@ from node.wording import say
 from schemas.days import ZONE, get_day
 from schemas.errors import InvalidInput, NotFound
 from schemas.texts.toplevel import LABELS
+from schemas.texts.written import describe_written
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -176,7 +177,8 @@ def _print_messages(messages: list[dict[str, Any]]) -> None:
         status = m["answer_status"] if m["answer_status"] is not None else "–"
         at = m["created"].astimezone(ZONE).strftime("%m-%d %H:%M:%S")
         about = (m["number"], m["table_name"], m["period"], m["prefix"], f"{m['part']}/{m['parts']}", m["revision"])
-        rows.append((*about, m["row_count"], m["state"], status, m["code"] or m["trouble"] or "–", at))
+        said = m["code"] or describe_written(m["trouble"], get_language()) or "–"
+        rows.append((*about, m["row_count"], m["state"], status, said, at))
     header = ("#", "table", "period", "prefix", "part", "rev", "rows", "state", "HTTP", "code", "at")
     print(format_table(rows, header))
     for m in messages:

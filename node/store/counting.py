@@ -159,12 +159,6 @@ async def fetch_kept(conn: Connection, directory: UUID) -> list[Progress]:
     return [Progress(*row) for row in rows]
 
 
-async def fetch_purged(conn: Connection, names: Sequence[str]) -> list[str]:
-    """Which of these were purged; their files may go."""
-    rows = await conn.fetch("SELECT name FROM counted_segments WHERE name = ANY($1) AND state = 'purged'", list(names))
-    return [row["name"] for row in rows]
-
-
 async def fetch_overlapping(conn: Connection, since: datetime, until: datetime) -> list[Progress]:
     """Segments of all machines that may hold something of the period: open ones may, and those of unknown time."""
     rows = await conn.fetch(

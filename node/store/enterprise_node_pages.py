@@ -62,7 +62,7 @@ async def fetch_days(conn: Connection, prefix_id: int, period: tuple[date, date]
     return await conn.fetch(
         "SELECT s.day, d.revision, d.registered_new AS node_registered_new,"
         " d.registered_total AS node_registered_total, d.resolutions AS node_resolutions,"
-        " d.resolutions_ok AS node_resolutions_ok, b.registered_total AS total_before,"
+        " d.resolutions_ok AS node_resolutions_ok, d.sources::text AS sources, b.registered_total AS total_before,"
         " (SELECT coalesce(sum(c.registered + c.range_minted), 0)::int8 FROM registration_counts c"
         " WHERE c.prefix_id = $1 AND c.day = s.day) AS registered_new,"
         " (SELECT coalesce(sum(r.resolutions), 0)::int8 FROM resolution_days r WHERE r.prefix_id = $1"

@@ -21,6 +21,7 @@ from registry.enterprises import get_enterprise_id
 from registry.late_routes import LateRouter
 from registry.passwords import make_password
 from registry.principals import ROLES, Principal
+from registry.store.accounts import AccountRow
 from registry.store.placements import fetch_units
 from schemas.errors import InvalidInput, ServiceError
 from schemas.industries import format_division
@@ -36,24 +37,35 @@ SECTION = Section(router, (Entry("/accounts", "accounts", "group_people", _may),
 Text = Annotated[str, Query(max_length=4_096)]
 ENTERPRISE_ROLES = ("enterprise_user", "enterprise_admin")
 ACTIONS = ("disable", "enable", "password")
+PAGE_ROWS = 100
 
 
 @router.get("")
-async def list_all(visit: Visiting) -> Response:
-    return await _show_list(visit, {}, {})
+async def list_all(visit: Visiting, text: Text = "", after: int = 0) -> Response:
+    return await _show_list(visit, {}, {}, text.strip(), after)
 
 
-async def _show_list(visit: Visit, fields: dict[str, str], problems: dict[str, Problem]) -> Response:
+async def _show_list(
+    visit: Visit, fields: dict[str, str], problems: dict[str, Problem], text: str = "", after: int = 0
+) -> Response:
+    """By pages; `text` is part of a user name or of whom an account stands for."""
     principal = visit.get_principal()
     async with visit.connect() as conn:
-        rows = await list_accounts(conn, principal)
+        known = await list_accounts(conn, principal)
+        found = [row for row in known if row.account_id > after and _names(row, text.casefold())]
+        rows = found[:PAGE_ROWS]
         units = {unit.unit_id: unit.name for unit in await fetch_units(conn)} if principal.is_operator else {}
     areas = {row.user_name: format_division(row.division_code) + units.get(row.unit_id or 0, "") for row in rows}
     roles = ROLES if principal.is_operator else ENTERPRISE_ROLES
     return visit.page(
         "accounts.html", status=400 if problems else 200, rows=rows, roles=roles, areas=areas, fields=fields,
-        problems=problems,
+        problems=problems, text=text, after=after, are_many=len(known) > PAGE_ROWS,
+        next_after=rows[-1].account_id if len(found) > PAGE_ROWS else None,
     )  # fmt: skip
+
+
+def _names(row: AccountRow, text: str) -> bool:
+    return any(text in told.casefold() for told in (row.user_name, row.enterprise_name, row.organisation))
 
 
 @router.post("")

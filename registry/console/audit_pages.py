@@ -13,7 +13,7 @@ from registry.store.audit import AuditEntry, fetch_audit, fetch_ends
 from schemas.errors import InvalidInput
 from schemas.texts import TEXTS, format_message
 from schemas.texts.api_reference import translate
-from schemas.texts.audit import ACTIONS
+from schemas.texts.audit import ACTIONS, SIGN_IN_WAYS
 
 router = LateRouter(prefix="/audit")
 SECTION = Section(router, (Entry("/audit", "audit_trail", "group_running", is_operator),))
@@ -44,10 +44,12 @@ async def list_audit(visit: Visiting, text: Text = "", before: int | None = None
 
 
 def _show(visit: Visit, position: int, entry: AuditEntry) -> dict[str, Any]:
-    """`did` and `came_of` in words; as they stand if a newer version wrote them."""
+    """`did`, `way` and `came_of` in words; as they stand if a newer version wrote them."""
     code = f"status_{entry.outcome}" if entry.outcome.isdigit() else entry.outcome
     came_of = format_message(code, visit.language) if code in TEXTS else entry.outcome
-    return {"position": position, "did": say_action(visit, entry), "came_of": came_of, "entry": entry}
+    ways = SIGN_IN_WAYS.get(entry.subject, ("", "")) if entry.action == "sign_in" else ("", "")
+    way = ways[0 if visit.language == "zh" else 1]
+    return {"position": position, "did": say_action(visit, entry), "way": way, "came_of": came_of, "entry": entry}
 
 
 def say_action(visit: Visit, entry: AuditEntry) -> str:

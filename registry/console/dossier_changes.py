@@ -12,12 +12,16 @@ from schemas.industries import format_division
 from schemas.texts.console_fields import FIELD_LABELS
 
 _LABELS = FIELD_LABELS | {"name": "d_name", "area": "d_area", "industry": "industry", "address": "d_address"}
+_KINDS = {"certificate_image_id": "file", "nature": "choice", "registered_capital_yuan": "amount"}
 IMAGES = frozenset({"front_image_id", "back_image_id"})
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`labels` are keys of words; old and new are texts or empty. `kind`: text, file, choice, document or person."""
+    """`labels` are keys of words; old and new are texts or empty.
+
+    `kind`: text, amount, file, choice, document or person.
+    """
 
     labels: tuple[str, ...]
     old: str
@@ -56,8 +60,7 @@ def _format_area(proposed: dict[str, object]) -> str:
 def _make(name: str, old: str, new: str) -> Difference:
     person, _, field = name.rpartition(".")
     if not person:
-        kind = "file" if name == "certificate_image_id" else "choice" if name == "nature" else "text"
-        return Difference((_LABELS[name],), old, new, kind)
+        return Difference((_LABELS[name],), old, new, _KINDS.get(name, "text"))
     labels = (person, _LABELS[f"{person}_{field}"])
     if field == "certificate_type":
         return Difference(labels, old, new, "document")

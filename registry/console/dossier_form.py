@@ -11,7 +11,6 @@ PLAIN = (
     "name", "certificate_code", "nature", "description", "main_products", "address", "area", "industry", "website",
     "registration_authority", "registered_capital_yuan", "established_on", "valid_until",
 )  # fmt: skip
-COMPULSORY = ("name", "certificate_code")
 PERSONS = ("contact", "legal_person")
 PERSON_FIELDS = ("name", "certificate_type", "certificate_number", "email", "phone")
 _NUMBERS = frozenset({"nature", "registered_capital_yuan", "certificate_type"})
@@ -40,8 +39,7 @@ def check_filled(form: Form, names: Iterable[str]) -> None:
 
 
 def merge_form(document: dict[str, Any], form: Form) -> dict[str, Any]:
-    """The document with what the form says; what it does not ask for stays. Raises InvalidBody."""
-    check_filled(form, COMPULSORY)
+    """The document with what the form says; what it does not ask for stays."""
     merged = deepcopy(document)
     for name in PLAIN:
         merged[name] = _read(name, form[name])

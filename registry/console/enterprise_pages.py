@@ -6,6 +6,7 @@ from asyncpg import Connection
 from fastapi import Query, Response
 
 from registry import enterprises as decisions
+from registry.api.problems import InvalidBody
 from registry.areas import get_area
 from registry.attachments import Upload, keep_attachment
 from registry.console.dossier_changes import list_differences
@@ -17,9 +18,17 @@ from registry.enterprises import reveal_personal
 from registry.late_routes import LateRouter
 from registry.prefixes import request_prefix
 from registry.principals import Order, Principal
+from registry.store.enterprises import find_applicant
 from registry.store.listing import EnterpriseFilter
 from schemas.attachments import MAX_PDF_BYTES
-from schemas.enterprises import Dossier, EnterpriseState, decide_enterprise_state, parse_dossier, split_division
+from schemas.enterprises import (
+    Dossier,
+    EnterpriseState,
+    decide_enterprise_state,
+    list_problems,
+    parse_dossier,
+    split_division,
+)
 from schemas.errors import Forbidden, InvalidInput, NotFound, ServiceError
 from schemas.industries import format_industry
 
@@ -60,9 +69,13 @@ async def _show(
 ) -> Response:
     async with visit.connect() as conn:
         detail = await get_enterprise(conn, visit.get_principal(), enterprise_id)
+        applicant = await find_applicant(conn, enterprise_id, None)
     firm = format_detail(detail, visit.language)
+    actions = _list_actions(visit, firm["state"])
+    open_to_others = [one for one in actions if one in _REVIEWS and applicant == visit.get_principal().actor]
     return visit.page(
-        "enterprise.html", status=400 if problems else 200, firm=firm, actions=_list_actions(visit, firm["state"]),
+        "enterprise.html", status=400 if problems else 200, firm=firm,
+        actions=[one for one in actions if one not in open_to_others], open_to_others=open_to_others,
         is_own=visit.get_principal().enterprise_id == enterprise_id, problems=problems or {},
         fields=list_form(detail.row.dossier), asked_prefix=asked_prefix,
         differences=list_differences(visit.state.config.rules, visit.get_principal(), detail),
@@ -78,20 +91,27 @@ async def show_edit(visit: Visiting) -> Response:
         if row.state != EnterpriseState.REFUSED:  # a form that would be refused is not shown
             decide_enterprise_state(row.name, EnterpriseState(row.state), "change_proposed")
         document = await _load_document(conn, visit, row.enterprise_id)
-    return visit.page("enterprise_edit.html", fields=list_form(document), firm_name=document["name"])
+    refused = row.state == EnterpriseState.REFUSED
+    return visit.page(
+        "enterprise_edit.html", fields=list_form(document), firm_name=document["name"], refused=refused
+    )  # fmt: skip
 
 
 async def _load_document(conn: Connection, visit: Visit, enterprise_id: int) -> dict[str, Any]:
-    """The whole dossier as a document, placement and persons among it."""
+    """The whole dossier as a document, placement and persons among it; as proposed where a change of it waits.
+
+    The last proposal counts: a form that began with the dossier in force would take back the one before.
+    """
     detail = await get_enterprise(conn, visit.get_principal(), enterprise_id)
     personal = await reveal_personal(conn, visit.state.config.rules, visit.order(), enterprise_id)
-    present = detail.placements[-1]
-    return {
-        **detail.row.dossier,
-        **personal,
-        "area": present.unit or present.division_code,
-        "industry": "/".join(present.industry),
-    }
+    row, present = detail.row, detail.placements[-1]
+    public, area = row.dossier, present.unit or present.division_code
+    if row.state == EnterpriseState.CHANGE_PENDING:
+        _, proposed = decisions.open_change(visit.state.config.rules, row)
+        public = {name: value for name, value in proposed.items() if value is not None}
+        area = next((public[name] for name in ("unit", "county", "city", "province") if public.get(name)), area)
+    industry = public.get("industry") or "/".join(present.industry)
+    return {**personal, **public, "area": area, "industry": industry}
 
 
 @router.post("/enterprise/edit")
@@ -101,20 +121,21 @@ async def edit(post: Posting) -> Response:
     enterprise_id, rules = _get_own_id(post), post.state.config.rules
     async with post.connect() as conn:
         document = await _load_document(conn, post, enterprise_id)
-        state = (await get_enterprise(conn, post.get_principal(), enterprise_id)).row.state
+        row = (await get_enterprise(conn, post.get_principal(), enterprise_id)).row
+        refused = row.state == EnterpriseState.REFUSED
     try:
         merged = merge_form(document, post.form)
         async with post.write() as conn:
             await keep_files(conn, post, post.order(), merged)
             dossier = await read_dossier(conn, merged)
-            again = state == EnterpriseState.REFUSED
-            file = decisions.resubmit if again else decisions.propose_change
+            file = decisions.resubmit if refused else decisions.propose_change
             await file(conn, rules, post.order(), enterprise_id, dossier)
     except ServiceError as error:
         fields = list_form(document) | post.form.to_dict()
         return post.page(
-            "enterprise_edit.html", status=400, fields=fields, firm_name=document["name"], problems=post.explain(error)
-        )
+            "enterprise_edit.html", status=400, fields=fields, firm_name=document["name"], refused=refused,
+            problems=post.explain(error),
+        )  # fmt: skip
     return post.redirect("/enterprise", "dossier_filed")
 
 
@@ -136,13 +157,24 @@ async def keep_files(conn: Connection, post: Post, order: Order, document: dict[
 
 
 async def read_dossier(conn: Connection, document: dict[str, Any]) -> Dossier:
-    """The document of the form as a dossier: what people write for an area becomes division and unit."""
+    """The document of the form as a dossier: what people write for an area becomes division and unit.
+
+    Raises InvalidBody that names every field at fault.
+    """
+    wrong: list[ServiceError] = []
     area_text = str(document.pop("area", ""))
     if area_text:
-        area = await get_area(conn, area_text)
-        province, city, county = split_division(area.division_code)
-        document |= {"province": province, "city": city, "county": county}
-        document["unit"] = f"{area.division_code}/{area.unit}" if area.unit else ""
+        try:
+            area = await get_area(conn, area_text)
+        except ServiceError as error:
+            wrong.append(error)
+        else:
+            province, city, county = split_division(area.division_code)
+            document |= {"province": province, "city": city, "county": county}
+            document["unit"] = f"{area.division_code}/{area.unit}" if area.unit else ""
+    wrong += list_problems(document)
+    if wrong:
+        raise InvalidBody([(error.code, error.field or "", error.details) for error in wrong])
     return parse_dossier(document)
 
 

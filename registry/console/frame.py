@@ -13,7 +13,9 @@ from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictU
 from registry.console.sections import Entry, Section
 from registry.principals import Principal
 from schemas.days import ZONE
+from schemas.texts import agree
 from schemas.texts.console import LABELS
+from schemas.texts.written import describe_written
 
 ROOT = "/console"
 STATIC = {"console.css": "text/css; charset=utf-8", "console.js": "text/javascript; charset=utf-8"}
@@ -49,7 +51,7 @@ class Frame:
         self._entries = [entry for section in sections for entry in section.entries]
 
     def render(self, name: str, language: str, context: Mapping[str, Any]) -> str:
-        """A page; `say(key, …)`, `name_actor(…)` and `root` are known everywhere."""
+        """A page; `say(key, …)`, `say_written(…)`, `name_actor(…)` and `root` are known everywhere."""
 
         def say(key: str, **details: object) -> str:
             return self.say(key, language, **details)
@@ -59,15 +61,21 @@ class Frame:
             kind, _, name = actor.partition(":")
             return say(f"actor_{kind}", name=name) if self.find_label(f"actor_{kind}") else actor
 
+        def say_written(text: str | None) -> str:
+            return describe_written(text or "", language)
+
         template = self._environment.get_template(name)
         return template.render(
-            context, say=say, name_actor=name_actor, language=language, root=ROOT, static=get_static_address
-        )
+            context, say=say, say_written=say_written, name_actor=name_actor, language=language, root=ROOT,
+            static=get_static_address,
+        )  # fmt: skip
 
     def say(self, key: str, language: str, **details: object) -> str:
         """A word or sentence; `{name}` places are filled. Raises KeyError for what nobody has put into words."""
-        text = self._labels[key][0 if language == "zh" else 1]
-        return text.format(**details) if details else text
+        chinese, english = self._labels[key]
+        if not details:
+            return chinese if language == "zh" else english
+        return chinese.format(**details) if language == "zh" else agree(english, details).format(**details)
 
     def find_label(self, key: str) -> bool:
         return key in self._labels

@@ -16,7 +16,7 @@ from registry.audit import note
 from registry.console.frame import ROOT, Frame
 from registry.console.security import HEADERS, LANGUAGE_COOKIE, SAFE_METHODS, check_origin
 from registry.console.visits import Visit, open_visit
-from schemas.errors import ServiceError, Unauthenticated
+from schemas.errors import ServiceError, TooLarge, Unauthenticated, Unavailable
 from schemas.texts import LANGUAGES, choose_language
 
 MAX_FORM_BYTES = 2 * 1024 * 1024
@@ -58,10 +58,19 @@ class ConsoleGate:
         except Exception as error:
             if started:
                 raise
-            problem = translate(error)
-            problem = NoRoute("page_not_found") if problem.code == "route_not_found" else problem
+            problem = say_to_people(translate(error))
             scope["state"]["refusal"] = problem.code
             await answer_error(visit, problem)(scope, receive, finish)
+
+
+def say_to_people(problem: ServiceError) -> ServiceError:
+    """What is told to programs in their terms, in those of who is at a page."""
+    limit = problem.details.get("limit")
+    if problem.code == "body_too_large" and isinstance(limit, int):
+        return TooLarge("page_body_too_large", limit=limit >> 20)
+    if problem.code == "database_unavailable":
+        return Unavailable("page_database_unavailable")
+    return NoRoute("page_not_found") if problem.code == "route_not_found" else problem
 
 
 async def note_visit(visit: Visit, scope: Scope, status: int) -> None:

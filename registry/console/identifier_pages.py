@@ -17,11 +17,11 @@ from registry.api.targets import (
 )
 from registry.api.views import Templates
 from registry.console.codes import draw_code
-from registry.console.range_pages import check_action, read_page
+from registry.console.range_pages import check_action, name_values, read_page, read_values
 from registry.console.search import Search, search_records
 from registry.console.sections import Entry, Section, is_registrar
 from registry.console.start_pages import is_final
-from registry.console.visits import Post, Posting, Problem, Visit, Visiting, collect, find_number, needs
+from registry.console.visits import Posting, Problem, Visit, Visiting, collect, find_number, needs
 from registry.freezes import find_held
 from registry.late_routes import LateRouter
 from registry.prefixes import list_prefixes
@@ -151,7 +151,7 @@ def _read_day(text: str, field: str) -> datetime | None:
 async def _format_row(visit: Visit, templates: Templates, located: Located) -> dict[str, Any]:
     template = await templates.find(located.stored.template_id)
     view = format_record(located, template, Viewer.OWNER, visit.state.config.public_url)
-    return view | {"summary": " · ".join(value["data"] for value in view["values"][:SHOWN_VALUES])}
+    return view | {"summary": [value["data"] for value in view["values"][:SHOWN_VALUES]]}
 
 
 async def get_own(conn: Connection, visit: Visit, identifier: str, *, for_update: bool = False) -> Located:
@@ -203,16 +203,6 @@ async def _show_form(
         "identifier_new.html", status=400 if problems else 200, prefixes=prefixes, prefix=chosen, templates=templates,
         template=template, fields=fields, problems=problems, many=many,
     )  # fmt: skip
-
-
-def read_values(post: Post, template: Template) -> dict[str, str]:
-    """Type → text of the form's fields `v.<type>`."""
-    return {item.type: post.form.get(f"v.{item.type}") for item in template.items if item.enabled}
-
-
-def name_values(template: Template) -> dict[str, str]:
-    """What an error calls a value → the form's field."""
-    return {item.type: f"v.{item.type}" for item in template.items}
 
 
 @router.post("/new", dependencies=[needs("write")])

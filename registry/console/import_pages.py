@@ -18,12 +18,12 @@ from registry.console.uploads import Draft, find_sheet, get_draft, keep_draft, l
 from registry.console.visits import Form, Posting, Problem, Visit, Visiting, collect, needs
 from registry.import_plan import ImportOptions
 from registry.issuing import Outcome
-from registry.jobs import create_import, find_upload, get_job
+from registry.jobs import create_import, find_upload
 from registry.late_routes import LateRouter
 from registry.rows import Problem as RowProblem
 from registry.rows import Refusal, format_refusal
 from registry.store.jobs import Job, cancel_job, fetch_jobs
-from registry.tables import Table, Wanted
+from registry.tables import Row, Table, Wanted
 from registry.tables.headers import match_key
 from registry.templates import list_templates
 from schemas.errors import Conflict, InvalidInput, ServiceError
@@ -74,7 +74,8 @@ async def upload(post: Posting) -> Response:
         sheets = await asyncio.to_thread(list_sheets, draft.path)
         await find_sheet(draft, sheets, Wanted())
     except ServiceError as error:
-        return await _show_upload(post, post.form.to_dict(), post.explain(error))
+        about_file = dict.fromkeys(("", "sheet", "header_row", "encoding"), "file")  # the form asks for nothing else
+        return await _show_upload(post, post.form.to_dict(), post.explain(error, about_file))
     return post.redirect(f"/imports/drafts/{draft.draft_id}", **({"template": version} if version else {}))
 
 
@@ -85,8 +86,9 @@ class Step:
     draft: Draft
     sheets: list[str]
     sheet: str
+    header_row: int | None  # as asked for
     table: Table | None
-    rows: list[list[str]]
+    rows: list[Row]
     template: Template | None
     templates: list[Template]
     problems: dict[str, Problem]
@@ -106,7 +108,7 @@ async def _open_step(visit: Visit, draft_id: str, sheet: str, header_row: int | 
             sheet = await find_sheet(draft, sheets, wanted)
         table = await _open_table(draft, sheet, header_row, wanted)
         rows = await asyncio.to_thread(sample, table)
-    return Step(draft, sheets, sheet, table, rows, template, templates, problems)
+    return Step(draft, sheets, sheet, header_row, table, rows, template, templates, problems)
 
 
 def _describe(template: Template) -> Wanted:
@@ -147,7 +149,7 @@ async def show_draft(
     step = await _open_step(visit, draft_id, sheet, row, template)
     fields: dict[str, str] = {}
     if step.table is not None and step.template is not None:
-        fields = _propose_fields(step.table, step.rows, step.template)
+        fields = _propose_fields(step.table, [row.texts for row in step.rows], step.template)
     return _show_step(visit, step, fields, step.problems)
 
 
@@ -283,10 +285,8 @@ async def cancel(post: Posting, job_id: str) -> Response:
     """Rows that were registered stay registered."""
     async with post.write() as conn:
         job = await get_own_job(conn, post, job_id)
-        if not await cancel_job(conn, job.job_id, post.state.now()):
-            job = await get_job(conn, job.job_id)
-            raise Conflict("job_ended", field="job_id", job=str(job.job_id), state=job.state)
-    return post.redirect(f"/imports/{job_id}", "import_cancelled")
+        cancelled = await cancel_job(conn, job.job_id, post.state.now())
+    return post.redirect(f"/imports/{job_id}", "import_cancelled" if cancelled else "")  # it ended: its page says so
 
 
 @router.get("/{job_id}/receipt")

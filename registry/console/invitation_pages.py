@@ -21,6 +21,7 @@ from registry.invitations import (
 from registry.late_routes import LateRouter
 from registry.principals import ROLES
 from schemas.errors import InvalidInput, NotFound, ServiceError
+from schemas.industries import format_division
 
 router = LateRouter()
 SECTION = Section(router)
@@ -39,8 +40,9 @@ async def _show_list(visit: Visit, fields: dict[str, str], problems: dict[str, P
     principal = visit.get_principal()
     async with visit.connect() as conn:
         rows = await list_invitations(conn, principal, visit.state.now())
+    areas = {row.area: format_division(row.area) if row.area.isdigit() else row.area for row in rows}
     return visit.page(
-        "invitations.html", status=400 if problems else 200, rows=rows, fields=fields, problems=problems,
+        "invitations.html", status=400 if problems else 200, rows=rows, areas=areas, fields=fields, problems=problems,
         roles=ROLES if principal.is_operator else ENTERPRISE_ROLES,
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ from asyncpg import Connection
 from fastapi import Query, Response
 
 from registry.console.account_pages import read_enterprise_id
+from registry.console.frame import format_day, format_moment
 from registry.console.sections import Entry, Section
 from registry.console.visits import Post, Posting, Visit, Visiting
 from registry.keys import KeyTerms, add_key, get_key, list_keys, revoke_key
@@ -35,7 +36,13 @@ async def list_all(visit: Visiting) -> Response:
     visit.get_principal().check_scope("manage")
     async with visit.connect() as conn:
         keys = await list_keys(conn, visit.get_principal())
-    return visit.page("keys.html", keys=keys, now=visit.state.now())
+    return visit.page("keys.html", keys=keys, now=visit.state.now(), format_end=_format_end)
+
+
+def _format_end(end: datetime) -> str:
+    """The last day of a key that ends with a day, as its form was filled in; otherwise the minute."""
+    local = end.astimezone(ZONE)
+    return format_day(local.date() - timedelta(days=1)) if local.time() == time() else format_moment(end)
 
 
 @router.get("/new")

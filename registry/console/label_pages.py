@@ -101,8 +101,9 @@ async def show_sheet(
         async with visit.connect() as conn:
             rule = await get_rule(conn, visit, prefix)
             batch = await _collect_batch(conn, visit, rule, fields, max(0, skip), after)
-            if not batch.found:
-                raise NotFound("labels_nothing", field="starts_with" if starts_with else "prefix")
+            if not (batch.records or batch.next_skip or batch.next_after):
+                chosen = [name for name in ("identifier", "job", "range_first", "starts_with") if fields[name]]
+                raise NotFound("labels_nothing", field=[*chosen, "prefix"][0])
             labels = await _describe_labels(conn, visit, rule, batch.records, int(lines))
     if problems:
         return await _show_choice(visit, fields, problems)

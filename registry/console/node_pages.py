@@ -23,13 +23,15 @@ from registry.prefixes import (
     resubmit_prefix,
 )
 from registry.principals import Principal
-from registry.store.enterprises import fetch_tag_dictionary
+from registry.store.enterprises import fetch_tag_dictionary, find_applicant
 from registry.store.jobs import fetch_jobs
 from registry.store.placements import fetch_units
-from registry.store.prefixes import fetch_ownerships
+from registry.store.prefixes import PrefixRow, fetch_ownerships, fetch_waiting_prefixes
 from schemas.errors import Forbidden, InvalidInput, ServiceError
+from schemas.handle_bytes import MalformedMessage
+from schemas.handle_values import HTTP, TCP, UDP, decode_site, format_address
 from schemas.industries import format_division
-from schemas.prefixes import PREFIX_DECISIONS, PrefixState
+from schemas.prefixes import PREFIX_DECISIONS, Hosting, PrefixState
 
 
 def _sees_all(principal: Principal) -> bool:
@@ -66,8 +68,12 @@ async def list_all(visit: Visiting, after: int = 0) -> Response:
         raise Forbidden("operator_only")
     async with visit.connect() as conn:
         rows = await list_prefixes(conn, principal, None, max(0, min(after, 2**31 - 1)), PAGE_ROWS + 1)
+        waiting = [] if after else await fetch_waiting_prefixes(conn, PAGE_ROWS)
     following = rows[PAGE_ROWS - 1].prefix_id if len(rows) > PAGE_ROWS else None
-    return visit.page("prefixes.html", rows=format_prefixes(rows[:PAGE_ROWS]), next_after=following, after=after)
+    return visit.page(
+        "prefixes.html", rows=format_prefixes(rows[:PAGE_ROWS]), waiting=format_prefixes(waiting),
+        next_after=following, after=after,
+    )  # fmt: skip
 
 
 @router.get("/prefixes/one")
@@ -80,18 +86,33 @@ async def _show_prefix(visit: Visit, prefix: str, fields: dict[str, str], proble
     async with visit.connect() as conn:
         row = await get_prefix(conn, principal, prefix)
         owners = await fetch_ownerships(conn, row.prefix_id)
+        is_own = await find_applicant(conn, row.enterprise_id, prefix) == principal.actor
+    site = _read_site(row)
     may_host = row.state is PrefixState.ENABLED and (principal.is_operator or "manage" in principal.scopes)
     return visit.page(
         "prefix.html", status=400 if problems else 200, row=format_prefixes([row])[0], owners=owners,
-        actions=_list_decisions(principal, row.state), may_host=may_host and not principal.has_role("regulator"),
-        fields=fields, problems=problems,
+        actions=_list_decisions(principal, row.state, is_own), fields=fields or site, site=site, problems=problems,
+        may_host=may_host and not principal.has_role("regulator"),
     )  # fmt: skip
 
 
-def _list_decisions(principal: Principal, state: PrefixState) -> list[str]:
-    """What can be decided in this state, by this visitor."""
+def _read_site(row: PrefixRow) -> dict[str, str]:
+    """Address and ports of the enterprise's own server as the form has them; of the first one if there are more."""
+    if row.site is None or row.hosting is not Hosting.NOT_HOSTED:
+        return {}
+    try:
+        server = decode_site(row.site).servers[0]
+    except (MalformedMessage, IndexError):
+        return {}
+    names = {TCP: "tcp_port", UDP: "udp_port", HTTP: "http_port"}
+    ports = {names[one.protocol]: str(one.port) for one in server.interfaces if one.protocol in names}
+    return {"where": "own", "address": format_address(server.address), **ports}
+
+
+def _list_decisions(principal: Principal, state: PrefixState, is_own: bool) -> list[str]:
+    """What can be decided in this state, by this visitor: nobody reviews what he asked for himself."""
     possible = [name for name in DECISIONS if state in PREFIX_DECISIONS.get(name, (frozenset(), state))[0]]
-    return [name for name in possible if _may_decide(principal, name)]
+    return [name for name in possible if _may_decide(principal, name) and not (is_own and name in _REVIEWS)]
 
 
 def _may_decide(principal: Principal, action: str) -> bool:
@@ -154,7 +175,7 @@ async def host(post: Posting) -> Response:
         async with post.write() as conn:
             await host_prefix(conn, post.order(), prefix, site)
     except ServiceError as error:
-        return await _show_prefix(post, prefix, form.to_dict(), post.explain(error))
+        return await _show_prefix(post, prefix, form.to_dict(), post.explain(error, {"ports": "tcp_port"}))
     return post.redirect("/prefixes/one", "hosting_changed", prefix=prefix)
 
 

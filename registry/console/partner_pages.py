@@ -58,9 +58,11 @@ async def show_revocation(visit: Visiting, prefix: Text, organisation: Text) -> 
     visit.get_principal().check_scope("manage")
     async with visit.connect() as conn:
         named = await list_partners(conn, visit.get_principal(), prefix)
-    if organisation not in {grant.organisation for grant in named if grant.revoked is None}:
+    names = {grant.organisation: grant.name for grant in named if grant.revoked is None}
+    if organisation not in names:
         raise NotFound("partner_not_found", field="organisation", organisation=shorten(organisation), prefix=prefix)
-    return visit.page("partner_revoke.html", prefix=prefix, organisation=organisation)
+    name = names[organisation]
+    return visit.page("partner_revoke.html", prefix=prefix, organisation=organisation, organisation_name=name)
 
 
 @router.post("/revoke")

@@ -6,7 +6,7 @@ from itertools import combinations, islice, pairwise
 from typing import Any
 
 from registry.console.starters import list_known_names
-from registry.tables import Table
+from registry.tables import Row, Table
 from registry.tables.headers import match_key
 from schemas.errors import InvalidInput
 from schemas.templates import Item, check_text
@@ -24,9 +24,9 @@ _MOSTLY = 0.97  # of the cells
 _PART_NAMES = re.compile(r"代码|编码|批号|批次|日期|code|batch|lot|date", re.IGNORECASE)
 
 
-def sample(table: Table, rows: int = SAMPLED_ROWS) -> list[list[str]]:
-    """The first rows as texts."""
-    return [row.texts for row in islice(table.rows(), rows)]
+def sample(table: Table, rows: int = SAMPLED_ROWS) -> list[Row]:
+    """The first rows."""
+    return list(islice(table.rows(), rows))
 
 
 def propose_document(table: Table, rows: Sequence[Sequence[str]], version: str, name: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from asyncpg import Connection
 from fastapi import Query, Response
 
+from registry.api.problems import InvalidBody
 from registry.api.targets import check_known_prefix, get_rule, get_rule_for_state, get_rule_for_writing
 from registry.api.views import Templates
 from registry.console.sections import Section
@@ -29,7 +30,7 @@ from registry.store.records import RangeCursor
 from schemas.errors import InvalidInput, ServiceError
 from schemas.identifiers import parse_any_identifier
 from schemas.records import RecordState
-from schemas.templates import Template
+from schemas.templates import Template, check_text, is_blank
 
 router = LateRouter(prefix="/ranges")
 SECTION = Section(router)
@@ -95,6 +96,29 @@ async def show_range(visit: Visiting, first: Text) -> Response:
     return visit.page("range.html", view=view, template=template, revisions=revisions, is_held=held)
 
 
+def read_values(post: Post, template: Template) -> dict[str, str]:
+    """Type → text of the form's fields `v.<type>`. Raises InvalidBody that names all that are missing or wrong."""
+    texts = {item.type: post.form.get(f"v.{item.type}") for item in template.items if item.enabled}
+    wrong = []
+    for item_type, text in texts.items():
+        item = template.get_item(item_type)
+        try:
+            if not is_blank(text):
+                check_text(item, text)
+            elif item.required:
+                raise InvalidInput("value_missing", field=item.type, **item.names)
+        except InvalidInput as error:
+            wrong.append((error.code, item.type, error.details))
+    if wrong:
+        raise InvalidBody(wrong)
+    return texts
+
+
+def name_values(template: Template) -> dict[str, str]:
+    """What an error calls a value → the form's field."""
+    return {item.type: f"v.{item.type}" for item in template.items}
+
+
 @router.get("/change", dependencies=[needs("write")])
 async def show_change(visit: Visiting, first: Text) -> Response:
     async with visit.connect() as conn:
@@ -125,16 +149,16 @@ async def change(post: Posting) -> Response:
         template = await _find_template(conn, located)
     if template is None:
         return _show_change(post, located, None, {}, {})
-    texts = {item.type: post.form.get(f"v.{item.type}") for item in template.items if item.enabled}
     try:
         async with post.write() as conn:
             rule = await get_rule_for_writing(conn, post, located.rule.prefix)
             locked = await get_range(conn, rule, located.range.format_first(), for_update=True)
             check_range_revision(locked, find_number(post.form["revision"]) or 0)
-            await change_range(conn, locked, template, texts, post.order(post.form.get_reason()).act)
+            order = post.order(post.form.get_reason())
+            await change_range(conn, locked, template, read_values(post, template), order.act)
     except ServiceError as error:
-        names = {item.type: f"v.{item.type}" for item in template.items}
-        return _show_change(post, located, template, post.form.to_dict(), post.explain(error, names))
+        problems = post.explain(error, name_values(template))
+        return _show_change(post, located, template, post.form.to_dict(), problems)
     return post.redirect("/ranges/one", "range_changed", first=located.first)
 
 
@@ -163,7 +187,7 @@ async def act(post: Posting) -> Response:
         shown = await _get_own(conn, post, post.form["first"])
     try:
         if post.form["members"].replace(",", "") != str(shown.range.members):
-            raise InvalidInput("members_not_confirmed", field="members", members=shown.range.members)
+            raise InvalidInput("members_not_confirmed", field="members", members=f"{shown.range.members:,}")
         async with post.write() as conn:
             rule = await get_rule_for_state(conn, post, shown.rule.prefix)
             await _act(conn, post, action, await get_range(conn, rule, shown.range.format_first(), for_update=True))

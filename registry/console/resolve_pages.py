@@ -15,8 +15,10 @@ from registry.console.codes import MAX_PHOTO_BYTES, read_photo
 from registry.console.sections import Entry, Section, is_anybody
 from registry.console.visits import Anybody, AnybodyPosting, Problem, Visit
 from registry.late_routes import LateRouter
+from registry.records import get_stored
+from registry.templates import find_template_by_id
 from schemas.errors import InvalidInput, Retired, ServiceError
-from schemas.identifiers import shorten
+from schemas.identifiers import parse_any_identifier, shorten
 
 router = LateRouter(prefix="/resolve")
 SECTION = Section(router, (Entry("/resolve", "resolve", "group_work", is_anybody),))
@@ -63,23 +65,28 @@ def _find_in_address(address: str) -> str:
 async def show(visit: Anybody, text: Annotated[str, Query(max_length=8_192)] = "") -> Response:
     """The answer is counted like any other."""
     if not text:
-        return visit.page("resolve.html", text="", view=None, problems={}, retired=None)
+        return visit.page("resolve.html", text="", view=None, problems={}, told=None, retired=None)
     try:
         identifier = parse_scan(text)
         view = orjson.loads((await get_identifier(visit, quote(identifier, safe=""))).body)
+        async with visit.connect() as conn:
+            stored = (await get_stored(conn, parse_any_identifier(view["identifier"]))).stored
+            template = await find_template_by_id(conn, stored.template_id)
     except Retired as error:
-        return _show_problem(visit, text, error, str(error.details.get("successor", "—")))
+        return _show_problem(visit, text, error, str(error.details.get("successor") or "").strip("—"))
     except ServiceError as error:
         if get_status(error) >= 500:
             raise
         return _show_problem(visit, text, error, None)
-    return visit.page("resolve.html", text=text, view=view, problems={}, retired=None)
+    return visit.page("resolve.html", text=text, view=view, template=template, problems={}, told=None, retired=None)
 
 
 def _show_problem(visit: Visit, text: str, error: ServiceError, successor: str | None) -> Response:
-    problems: dict[str, Problem] = {"text": visit.describe(error)}
+    """`successor`: empty for a retired identifier without one, None if something is wrong with the text."""
+    told = visit.describe(error)
+    problems: dict[str, Problem] = {"text": told} if successor is None else {}
     return visit.page(
-        "resolve.html", status=get_status(error), text=text, view=None, problems=problems, retired=successor
+        "resolve.html", status=get_status(error), text=text, view=None, problems=problems, told=told, retired=successor
     )
 
 
@@ -94,6 +101,7 @@ async def read(post: AnybodyPosting) -> Response:
         text = await asyncio.to_thread(read_photo, data)
     except ServiceError as error:
         return post.page(
-            "resolve.html", status=get_status(error), text="", view=None, problems=post.explain(error), retired=None
-        )
+            "resolve.html", status=get_status(error), text="", view=None, problems=post.explain(error), told=None,
+            retired=None,
+        )  # fmt: skip
     return post.redirect("/resolve", text=text)

@@ -79,7 +79,10 @@ async def _describe_node(conn: Connection, visit: Visit) -> dict[str, Any]:
     jobs = await fetch_jobs(conn, None, None, SHOWN_JOBS)
     counts = await count_waiting(conn)
     return {
-        "waiting": [(item, EnterpriseState(item.state).name.lower()) for item in waiting],
+        "waiting": [
+            (item, EnterpriseState(item.state).name.lower(), item.unit or format_division(item.division_code))
+            for item in waiting
+        ],
         "jobs": jobs,
         "counts": counts,
         "reports": await count_reports(conn, principal),

@@ -130,7 +130,7 @@ async def describe_draft(visit: Visit, text: str, sheet: str, header_row: int | 
     if not sheet:
         sheet = await find_sheet(draft, await asyncio.to_thread(list_sheets, draft.path), Wanted())
     table = await open_draft(draft, sheet, header_row)
-    rows = await asyncio.to_thread(sample, table)
+    rows = [row.texts for row in await asyncio.to_thread(sample, table)]
     name = Path(draft.file_name).stem[:40]
     version = "".join(c for c in name.lower().replace(" ", "-") if c.isascii() and (c.isalnum() or c in "-_"))
     return DescribedDraft(draft.prefix, propose_document(table, rows, f"{version or 'table'}-1", table.sheet or name))

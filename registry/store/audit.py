@@ -6,6 +6,8 @@ from datetime import datetime
 
 from asyncpg import Connection
 
+NUMBERED_AT_ONCE = 1_000  # by the function of the schema
+
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:

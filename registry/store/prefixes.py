@@ -124,6 +124,13 @@ async def fetch_prefixes(
     return [_to_row(row) for row in rows]
 
 
+async def fetch_waiting_prefixes(conn: Connection, limit: int) -> list[PrefixRow]:
+    """Those that nobody has decided on, oldest first."""
+    states = [int(PrefixState.PENDING), int(PrefixState.REVIEWING)]
+    rows = await conn.fetch(f"{_SELECT} WHERE p.state = ANY($1) ORDER BY p.prefix_id LIMIT $2", states, limit)
+    return [_to_row(row) for row in rows]
+
+
 async def fetch_owners_of(conn: Connection, prefixes: Sequence[str]) -> dict[str, int]:
     """Prefix → present owner, of those that exist."""
     rows = await conn.fetch(

@@ -1,5 +1,8 @@
 """One table: code → Chinese, English and what to do. Errors, pages, the command line and exports draw on it."""
 
+import re
+from collections.abc import Mapping
+
 from schemas.texts.table import Text, gather
 
 TEXTS: dict[str, Text] = gather()
@@ -46,4 +49,22 @@ def _fill(text: Text, parts: tuple[str, str], language: str, details: dict[str, 
     if language == "zh":
         return str(getattr(text, parts[0])).format_map(_Details(details))
     english = {name: details.get(f"{name}_en") or value for name, value in details.items()}
-    return str(getattr(text, parts[1])).format_map(_Details(english))
+    return agree(getattr(text, parts[1]), english).format_map(_Details(english))
+
+
+# What English texts count, after the number; each ends in a plain s, or in ies.
+_COUNTED = re.compile(
+    r"\{(\w+)\} (answers|bytes|cells|certificates|characters|columns|days|entries|enterprises|errors|files|firms|hours"
+    r"|identifiers|labels|lines|messages|minutes|reports|rows|seconds|segments|sheets|targets|times|values|warnings)\b"
+)
+
+
+def agree(text: str, details: Mapping[str, object]) -> str:
+    """An English text before it is filled, what there is one of in the singular: `{n} rows` → `{n} row`."""
+
+    def make_singular(found: re.Match[str]) -> str:
+        if str(details.get(found[1])) != "1":
+            return found[0]
+        return found[0][:-3] + "y" if found[0].endswith("ies") else found[0][:-1]
+
+    return _COUNTED.sub(make_singular, text)

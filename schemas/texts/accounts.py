@@ -14,8 +14,8 @@ TEXTS = {
     "sign_in_wrong": Text(
         "用户名/密码错误！",
         "The user name or the password is wrong.",
-        "请检查大小写和输入法；忘记密码时由管理员用 idnode account reset-password 重置。",
-        "Check capitals and the keyboard; an administrator resets a lost password: idnode account reset-password.",
+        "请检查大小写和输入法；忘记密码时请管理员重置。",
+        "Check capitals and the keyboard; an administrator resets a lost password.",
     ),
     "sign_in_slow_down": Text(
         "密码错误次数过多，请在 {seconds} 秒后再试。",

@@ -86,6 +86,18 @@ TEXTS: dict[str, Text] = {
         "请分批提交，或以文件导入（POST /api/v1/jobs）。",
         "Send it in parts, or import it as a file (POST /api/v1/jobs).",
     ),
+    "page_database_unavailable": Text(
+        "数据库暂时没有响应。",
+        "The database does not answer.",
+        "请几秒后重试；若刚才提交了内容，先看它是否已经保存。",
+        "Try again in a few seconds; if you had sent something, see first whether it was saved.",
+    ),
+    "page_body_too_large": Text(
+        "提交的内容超过 {limit} MB。",
+        "What was sent is larger than {limit} MB.",
+        "请缩短文字或换用较小的文件，再次提交。",
+        "Shorten the texts or choose a smaller file, and send it again.",
+    ),
     "body_cut_off": Text(
         "请求内容未传完。",
         "The body was cut off.",

@@ -47,3 +47,10 @@ ACTIONS: dict[str, tuple[str, str]] = {
     "PATCH": ("接口修改", "Changed at the API"),
     "DELETE": ("接口删除", "Deleted at the API"),
 }
+
+# What a sign-in is about: the way that was taken.
+SIGN_IN_WAYS: dict[str, tuple[str, str]] = {
+    "password": ("用密码", "With a password"),
+    "hashed": ("用密码摘要", "With the digest of a password"),
+    "console": ("控制台", "At the console"),
+}

@@ -70,8 +70,8 @@ TEXTS: dict[str, Text] = {
         "Correct the number.",
     ),
     "labels_nothing": Text(
-        "没有可打印的标识。", "There is no identifier to print.", "请换一个批次、号段或开头。",
-        "Choose another batch, range or beginning.",
+        "没有可打印的标识。", "There is no identifier to print.", "已停用的标识不打印；请换一个批次、号段或开头。",
+        "Retired ones are not printed; choose another batch, range or beginning.",
     ),
     "application_slow_down": Text(
         "这个地址提交的申请过多。",
@@ -154,6 +154,11 @@ LABELS: dict[str, tuple[str, str]] = {
     "complete_dossier": ("补全企业资料", "Complete the dossier"),
     "change_waits": ("资料变更正在审核", "A change of the dossier is under review"),
     "change_waits_why": ("审核通过之前，原资料继续有效。", "Until it is approved, the dossier in force stays."),
+    "application_waits": ("申请正在等待审核", "The application waits for review"),
+    "application_waits_why": (
+        "审核之前资料不能修改；审核之后可以补充所缺资料。",
+        "Until it is decided the dossier stays as it is; what is missing can be added afterwards.",
+    ),
     "application_refused": ("申请被驳回", "The application was refused"),
     "see_reason": ("查看原因并重新提交", "See the reason and file it again"),
     "prefix_waits": ("前缀 {prefix} 等待审核", "The prefix {prefix} waits for approval"),
@@ -174,8 +179,8 @@ LABELS: dict[str, tuple[str, str]] = {
         "Set IDNODE_PUBLIC_URL; until then all codes are red and must not be printed.",
     ),
     "no_public_url_code": (
-        "此码指向临时地址，请勿印刷。请运营单位设置 IDNODE_PUBLIC_URL。",
-        "The code leads to a temporary address; do not print it. The operator should set IDNODE_PUBLIC_URL.",
+        "此码指向临时地址，请勿印刷。请联系运营单位设置公开地址。",
+        "The code leads to a temporary address; do not print it. Ask the operator to set the node's public address.",
     ),
     "guest_start": ("欢迎", "Welcome"),
     "held": ("由节点运营方冻结", "Frozen by the operator of the node"),
@@ -415,8 +420,8 @@ LABELS: dict[str, tuple[str, str]] = {
     "delete_title": ("删除模板", "Delete a template"),
     "delete_button": ("删除", "Delete"),
     "delete_consequence": (
-        "仅当没有有效标识使用它时才能删除；这个版本名不再有别的含义。",
-        "Possible only if no live identifier uses it; its name never gets another meaning.",
+        "它从列表中消失，不能恢复；仅当没有有效标识使用它时才能删除，版本名不再有别的含义。",
+        "It disappears for good, and its name never gets another meaning. Possible only if no live identifier uses it.",
     ),
     # imports
     "imports": ("导入", "Imports"),
@@ -442,6 +447,8 @@ LABELS: dict[str, tuple[str, str]] = {
     "what_file_holds": ("文件内容", "What the file holds"),
     "sheet": ("工作表", "Sheet"),
     "header_row": ("表头所在行", "Header row"),
+    "no_rows": ("表头下面没有数据行", "There are no rows below the header"),
+    "no_rows_text": ("请修改表头所在行，或上传另一个文件。", "Choose another header row, or upload another file."),
     "choose_template": ("这些行用哪个模板？", "Which template is for these rows?"),
     "choose_template_text": (
         "在上面选择模板；没有合适的，就由本文件的各列生成建议。",
@@ -479,7 +486,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "start_title": ("可以开始导入", "Ready to import"),
     "start_consequence": (
         "将在 {prefix} 下注册 {registered} 个标识，更新 {updated} 个；不会导入 {rest} 行，原因见下。",
-        "Under {prefix}, {registered} identifiers will be registered and {updated} updated;"
+        "Under {prefix}, {registered} identifiers will be registered and {updated} updated."
         " Rows left out, for the reasons below: {rest}.",
     ),
     "start_import": ("开始导入", "Start the import"),

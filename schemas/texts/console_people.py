@@ -71,6 +71,10 @@ PEOPLE_LABELS: dict[str, tuple[str, str]] = {
     "what_changes": ("变更内容", "What changes"),
     "in_force": ("现行", "In force"),
     "proposed": ("申请变更为", "Proposed"),
+    "changes_masked_only": (
+        "个人信息只显示首尾字符。",
+        "Of persons only the first and the last characters are shown.",
+    ),
     "changes_masked": (
         "个人信息只显示首尾字符；需要原文时，请说明原因后查看。",
         "Of persons the first and last characters are shown; give a reason to see more.",

@@ -6,7 +6,7 @@ RANGE_LABELS: dict[str, tuple[str, str]] = {
     "no_ranges_text": ("连续序列号可以一次注册整个号段。", "A run of serials can be registered as one range."),
     "range_of": ("共 {n} 个标识", "{n} identifiers"),
     "range_is_retired": ("该号段已停用", "This range is retired"),
-    "own_records_n": ("其中 {n} 个标识有自己的内容。", "{n} of them have records of their own."),
+    "own_records_n": ("其中 {n} 个标识有自己的内容。", "With records of their own: {n} of them."),
     "own_records_text": (
         "它们单独修改过，不随号段改变。",
         "They were changed one by one and stay as they are.",
@@ -20,12 +20,12 @@ RANGE_LABELS: dict[str, tuple[str, str]] = {
     "freeze_range_title": ("冻结整个号段", "Freeze the whole range"),
     "freeze_range_button": ("冻结号段", "Freeze the range"),
     "freeze_range_consequence": (
-        "{n} 个标识仍可解析，但最上方显示通知；解冻前不能修改。",
+        "{n} 个标识仍可解析，但最上方显示公告；解冻前不能修改。",
         "{n} identifiers still resolve, with the notice on top; nothing can be changed until it is lifted.",
     ),
     "unfreeze_range_title": ("解冻整个号段", "Unfreeze the whole range"),
     "unfreeze_range_button": ("解冻号段", "Unfreeze the range"),
-    "unfreeze_range_consequence": ("{n} 个标识不再显示通知。", "The notice disappears from {n} identifiers."),
+    "unfreeze_range_consequence": ("{n} 个标识不再显示公告。", "The notice disappears from {n} identifiers."),
     "retire_range_title": ("停用整个号段", "Retire the whole range"),
     "retire_range_button": ("停用号段", "Retire the range"),
     "retire_range_consequence": (

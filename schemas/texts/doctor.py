@@ -56,6 +56,14 @@ TEXTS: dict[str, Text] = {
         "请校正系统时间并启用时间同步，然后重新启动节点。",
         "Set the clock and synchronise it, then start the node again.",
     ),
+    "standby_behind": Text(
+        "解析所读的 {database} 没有跟上主库：未与主库连接，或相差 {behind} 条变更。",
+        "{database}, which resolvers read, does not go on with the primary: it is not connected to it, or {behind}"
+        " changes behind.",
+        "请恢复主备复制，或改设 IDNODE_DATABASE_READ_URL 并重启解析服务；在此之前解析可能给出已失效的内容。",
+        "Mend the replication, or set IDNODE_DATABASE_READ_URL to another server and restart the resolvers; until then"
+        " they may answer what is no longer so.",
+    ),
     "agent_never_seen": Text(
         "统计进程从未运行。",
         "The agent has never run.",
@@ -180,6 +188,7 @@ LABELS: dict[str, tuple[str, str]] = {
         "{database} 可用，PostgreSQL {version}，结构第 {schema} 版",
         "{database} answers: PostgreSQL {version}, schema {schema}",
     ),
+    "standby_well": ("解析所读的 {database} 与主库一致", "{database}, which resolvers read, goes on with the primary"),
     "port_answers": ("{name} 在 {url} 正常应答", "{name} answers at {url}"),
     "link_answers": ("登记服务在链路 {place} 上应答", "the registry answers over the link at {place}"),
     "clock_agrees": (

@@ -114,6 +114,13 @@ PAGES: dict[str, tuple[str, str]] = {
     "own_template_active": ("主动标识", "Active carrier"),
     "own_yes": ("是", "yes"),
     "own_no": ("否", "no"),
+    "own_sources": ("{day} 的解析来源", "Who resolved on {day}"),
+    "own_sources_text": (
+        "企业节点自报的地址或网段，次数多的在前。",
+        "Addresses or networks as the node reports them, most frequent first.",
+    ),
+    "own_source": ("地址或网段", "Address or network"),
+    "own_source_others": ("其他", "Others"),
     "own_parts": ("{day} 收到的分片", "Parts of {day}"),
     "own_parts_none": ("这一天没有收到主数据或日志。", "No master data or logs of this day."),
     "own_part_kind": ("种类", "Kind"),

@@ -228,8 +228,8 @@ TEXTS: dict[str, Text] = {
     "todo_licence_image": Text(
         "缺少营业执照图片。",
         "The image of the business licence is missing.",
-        "请上传营业执照（jpg、png 或 bmp，不超过 1 MB）。",
-        "Upload it (jpg, png or bmp, at most 1 MB).",
+        "请上传营业执照（JPEG、PNG、BMP 不超过 1 MB，PDF 不超过 5 MB）。",
+        "Upload it (JPEG, PNG or BMP up to 1 MB, PDF up to 5 MB).",
     ),
     "todo_contact": Text(
         "联系人信息不全。",
@@ -358,8 +358,8 @@ TEXTS: dict[str, Text] = {
         "Neither before the present state began, nor after today.",
     ),
     "decision_on_own_application": Text(
-        "{actor} 不能审核自己提交的申请。",
-        "{actor} cannot decide on an application of his own.",
+        "不能审核自己提交的申请。",
+        "Nobody decides on an application of his own.",
         "请由另一位审核员处理。",
         "Leave it to another reviewer.",
     ),

@@ -138,7 +138,12 @@ PAGES: dict[str, tuple[str, str]] = {
     "plan_file": ("文件", "File"),
     "plan_replace": ("替换同名计划的目标", "Replace the targets of a plan of that name"),
     "plan_refused": ("被拒绝的行", "Refused rows"),
+    "plan_refused_text": (
+        "没有写入任何目标。改正文件中的这些行，再次载入。",
+        "No target was written. Correct these rows of the file and load it again.",
+    ),
     "plan_row": ("行", "Row"),
+    "plan_column": ("列", "Column"),
     "plan_reason": ("原因", "Reason"),
     "plan_as_of": ("截至", "As of"),
     "plan_annex": ("附件表 {kind}", "Annex {kind}"),

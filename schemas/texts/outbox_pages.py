@@ -136,8 +136,7 @@ PAGES: dict[str, tuple[str, str]] = {
     "outbox_refusals": ("退回的行", "Refused rows"),
     "outbox_refusals_text": (
         "{rows} 行被退回，其余已被接收。改正资料后，节点自动以下一修订版重报。",
-        "{rows} rows were refused, the others were accepted. Once repaired they go again as the next revision by"
-        " themselves.",
+        "Rows refused: {rows}; the others were accepted. What is repaired goes again as the next revision by itself.",
     ),
     "outbox_refusals_left": ("另有 {count} 条，idnode outbox show {number} 全部列出。",
                              "{count} more; idnode outbox show {number} lists them all."),
@@ -145,7 +144,7 @@ PAGES: dict[str, tuple[str, str]] = {
     "outbox_key": ("键", "Key"),
     "outbox_field": ("列", "Column"),
     "outbox_rule": ("规则", "Rule"),
-    "outbox_said": ("上级节点说", "The node above says"),
+    "outbox_said": ("上级节点说：{message}", "The node above says: {message}"),
     "outbox_whole": ("整个报文", "the whole message"),
     "outbox_repair": ("去改正", "Repair"),
     "outbox_contents": ("内容", "Contents"),

@@ -138,4 +138,20 @@ LABELS: dict[str, tuple[str, str]] = {
     "other_language": ("English", "中文"),
     "report": ("反馈编码问题", "Report a problem with this code"),
     "denied": ("无权查看", "Not for you to see"),
+    "yes": ("是", "Yes"),
+    "no": ("否", "No"),
+    # at the address itself, without an identifier
+    "root": ("标识解析", "Identifier resolution"),
+    "root_text": (
+        "这是工业互联网标识解析二级节点的解析地址：产品上的码通向这里，告诉您该产品的信息。",
+        "Codes on goods lead to this address of the industrial internet identifier resolution system: it says what"
+        " is known about the product.",
+    ),
+    "root_code": ("标识或扫到的内容", "Identifier, or what was scanned"),
+    "root_button": ("解析", "Resolve"),
+    "root_camera": ("用摄像头扫码，或上传码的照片", "Scan with the camera, or send a photograph of the code"),
+    "root_typed": (
+        "请扫描产品上的码，或在本地址后面写上标识，例如 /88.101.5/PUMP-0000001。",
+        "Scan the code on the product, or put its identifier behind this address, such as /88.101.5/PUMP-0000001.",
+    ),
 }

@@ -90,13 +90,6 @@ LABELS: dict[str, tuple[str, str]] = {
     "check_holds": ("相符", "holds"),
     "check_fails": ("不符：{columns}", "does not hold: {columns}"),
     "check_not_for_tags": ("不适用：企业可有多个标签", "not applicable: an enterprise may have several tags"),
-    "late_registrations": ("封账后到达的注册数据", "registrations that arrived after the day was closed"),
-    "late_resolutions": ("封账后到达的解析数据", "resolutions that arrived after the day was closed"),
-    "late_enterprises": (
-        "封账后才登记的企业接入或前缀划转",
-        "connections of enterprises, or transfers of prefixes, that were entered after the day was closed",
-    ),
-    "late_both": ("封账后到达的多类数据", "figures of several kinds that arrived after the day was closed"),
     "limited_to": ("范围", "Limited to"),
     "figures": ("数据", "Figures"),
     "page": ("第 {number} 页，共 {total} 页", "Page {number} of {total}"),

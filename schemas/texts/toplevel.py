@@ -106,6 +106,13 @@ TEXTS: dict[str, Text] = {
         "加 --provisional 上报到目前为止的数字，第二天会由正式数字修订。",
         "Report what is known so far with --provisional; the final figures revise it the next day.",
     ),
+    "toplevel_task_day_running": Text(
+        "{day} 还没有结束，正式数字尚未产生。",
+        "{day} is not over yet: there are no final figures to report or correct.",
+        "次日零点五分（UTC+8）封账后，正式数字自动上报，请届时再提出要求；当天已报过的暂定数字可用 resend 任务重报。",
+        "The day is closed at 00:05 (UTC+8) and its final figures go by themselves: ask again then. Provisional figures"
+        " that were reported already go again by a task of the kind resend.",
+    ),
     "toplevel_day_ahead": Text(
         "{day} 还没有到。",
         "{day} has not begun.",

@@ -47,6 +47,8 @@ PASSWORD = "correct-horse-battery"
 PUBLIC_URL = "https://id.example.cn"
 TOFU = "88.101.10"  # of the demonstration, with its products
 PAST_DAYS = 30
+MOST_STEPS = 80  # of the tabulator on one page
+WHERE = "[document.activeElement.innerText.trim(), getComputedStyle(document.activeElement).outlineStyle]"
 PATIENCE_MS = 60_000  # a machine that is busy with other things
 WORDS = LABELS | FIGURES | ALARMS | CERTIFICATES | OUTBOX
 
@@ -87,6 +89,18 @@ class Person:
     async def press_text(self, text: str) -> None:
         """A link whose words are not the console's own."""
         await self.main.locator("a", has_text=text).first.click()
+
+    async def walk_to(self, words: str) -> None:
+        """By the keyboard alone to the link or button with these words, and through it; the way is seen all along."""
+        for _ in range(MOST_STEPS):
+            await self.page.keyboard.press("Tab")
+            at, outline = await self.page.evaluate(WHERE)
+            assert outline != "none", f"nothing shows that the keyboard is at {at!r}"
+            if at == words:
+                async with self.page.expect_navigation():
+                    await self.page.keyboard.press("Enter")
+                return
+        raise AssertionError(f"the keyboard never gets to {words!r}")
 
     async def fill(self, **fields: str) -> None:
         """Names of fields with `__` for a dot."""

@@ -137,6 +137,15 @@ def test_a_full_disk_is_in_the_list_of_alarms_although_letters_have_no_room(tmp_
     assert [alarm.cause for alarm in list_open(tmp_path)] == ["disk_full"]
 
 
+def test_people_read_times_at_utc_8_and_grouped_digits_in_an_alarm() -> None:
+    ahead = Alarm("clock_jumped", "", {"at": "2026-11-23T22:54:58+00:00", "hours": 4987.5}, 0, 0, 0)
+    assert "（2026-11-24 06:54:58）" in describe("raised", ahead, "", 0)["message"]["zh"]
+    assert "is 4,987.5 hours ahead" in describe("raised", ahead, "", 0)["message"]["en"]
+    apart = describe("raised", Alarm("clock_off", "database", {"seconds": -4752000.0}, 0, 0, 0), "", 0)
+    assert "与 数据库 相差 -4,752,000.0 秒" in apart["message"]["zh"]
+    assert apart["details"] == {"seconds": -4752000.0}, "programs read what was measured"
+
+
 @pytest.mark.parametrize("cause", CAUSES)
 def test_every_cause_has_words_in_which_nothing_is_missing(cause: str) -> None:
     names = "seconds percent answers path free lost refused dead differing end days times note hours at due number"

@@ -214,6 +214,9 @@ async def test_a_firm_registers_changes_and_retires_by_forms(console: Console) -
     assert (await console["nobody"].get("/applications")).status == 303
 
 
+SOURCES = '[["2001:db8::/48", 9000], ["203.0.113.9", 90000]]'
+
+
 async def fill_nodes(conn: Connection, day: date, now: datetime) -> None:
     """Two nodes: one is silent since six minutes, and has told of everything there is; the other failed its probe."""
     for prefix, state in ((PUMP, "active"), (TOFU, "failed")):
@@ -225,8 +228,8 @@ async def fill_nodes(conn: Connection, day: date, now: datetime) -> None:
         )  # fmt: skip
         prefix_id = await conn.fetchval("SELECT prefix_id FROM prefixes WHERE prefix = $1", prefix)
         for back, total in ((0, 8888), (1, 7)):
-            await conn.execute("INSERT INTO enterprise_node_days VALUES ($1, $2, 0, 7777, $3, 99999, 5, $4)",
-                               prefix_id, day - timedelta(days=back), total, now)  # fmt: skip
+            await conn.execute("INSERT INTO enterprise_node_days VALUES ($1, $2, 0, 7777, $3, 99999, 5, $4, $5)",
+                               prefix_id, day - timedelta(days=back), total, now, SOURCES)  # fmt: skip
     prefix_id = await conn.fetchval("SELECT prefix_id FROM prefixes WHERE prefix = $1", PUMP)
     faults: list[dict[str, Any]] = [
         {"eventId": "f", "type": "异常", "class": 3, "item": "<b>"},
@@ -258,7 +261,7 @@ async def test_the_pages_of_nodes_have_their_figures_beside_ours(console: Consol
     one = await console["pump"].get(f"/nodes/{PUMP}")
     for said in ("99,999", "4,321 differs from what it reports", "8,888 does not add up", "101 / 0 / 0", "12.5 / 80",
                  "fault, over attack <b>", "waits for its fault", "META_own", "revision 4", "logs stay here",
-                 "stays: the prefix was hosted here"):  # fmt: skip
+                 "stays: the prefix was hosted here", "203.0.113.9 90,000 2001:db8::/48 9,000 Others 999"):  # fmt: skip
         assert said in one.shown, said
     for language in ("zh", "en"):
         page = await console["operator"].get(f"/nodes/{PUMP}", **{"Accept-Language": language})
@@ -272,6 +275,7 @@ async def test_the_pages_of_nodes_have_their_figures_beside_ours(console: Consol
     far = await add_visitor(console, NewAccount("far", ["regulator"], PASSWORD, area="330000"))
     seen = [(await one.get("/nodes")).shown for one in (near, far)]
     assert ["99,999" in page for page in seen] == [True, False], "the regulator of the area, and of another"
+    assert "203.0.113.9" not in (await near.get(f"/nodes/{PUMP}")).shown, "addresses are for the firm and the operator"
     for who, path, status in (
         (near, f"/nodes/{PUMP}", 200), (far, f"/nodes/{PUMP}", 404), (near, log, 404),
         (console["tofu"], f"/nodes/{PUMP}", 404), (console["tofu"], log, 404), (console["nobody"], log, 303),

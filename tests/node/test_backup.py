@@ -425,6 +425,7 @@ async def count_rows(dsn: str) -> int:
 def test_a_backup_is_stopped_by_others_as_by_ctrl_c(number: signal.Signals) -> None:
     kept = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
     try:
+        signal.signal(number, signal.SIG_DFL)  # the tests themselves may run under nohup
         be_stopped_by_any_signal()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(number)

@@ -101,6 +101,13 @@ async def test_who_waits_for_a_locked_table_is_named_and_keeps_no_other_check_wa
     assert findings["change_log"] == ("ok", "change_log_well")
 
 
+async def test_a_standby_that_lacks_what_the_primary_has_is_noticed(connection: Connection, database_url: str) -> None:
+    assert judge(await doctor.check_standby(connection, database_url)) == ("ok", "standby_well")
+    await connection.execute("UPDATE change_log SET position = position + 3")  # nobody else sees this
+    finding = await doctor.check_standby(connection, database_url)
+    assert (*judge(finding), finding.details["behind"]) == ("error", "standby_behind", "3")
+
+
 @pytest.mark.parametrize(
     ("age", "expected"),
     [
@@ -347,4 +354,4 @@ def test_findings_are_printed_with_their_remedies(language: str, settings: MakeS
     findings = [doctor.check_public_url(settings()), doctor.check_sanity_of_clock(datetime(1970, 1, 1, tzinfo=UTC))]
     printed = doctor.format_findings(findings, language)
     assert printed.count("→") == 2
-    assert printed.splitlines()[-1] in ("1 个错误，1 个警告。", "1 errors, 1 warnings.")
+    assert printed.splitlines()[-1] in ("1 个错误，1 个警告。", "1 error, 1 warning.")

@@ -194,6 +194,8 @@ async def test_a_message_is_sent_again_after_a_confirmation_and_it_is_on_record(
             "SELECT reason FROM audit_pending WHERE subject LIKE '%/retry' AND outcome = 'ok'"
         )
     assert reason == "the node above was wrong"
+    page = await operator.get(f"/outbox/{renewed.number}", **{"Accept-Language": "zh"})
+    assert "重报原因 运营方重新发送" in page.shown
     again = await operator.post(f"/outbox/{message.number}/retry")
     assert again.status == 400
     assert "revision 1" in (await operator.get(f"/outbox/{message.number}")).shown

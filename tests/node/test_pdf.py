@@ -145,6 +145,13 @@ def test_lines_fit_and_lose_nothing(text: str, width: float) -> None:
     assert all(face.measure(line, 7.0) <= width + 8 or len(line) == 1 for line in lines)
 
 
+def test_a_bracket_is_not_parted_from_what_it_closes() -> None:
+    face = Face(load_font())
+    for width in range(30, 100, 3):
+        lines = face.wrap("智能化技术改造项目数 [个] 目标", float(width), 7.0)
+        assert not [line for line in lines if line.startswith("]")], (width, lines)
+
+
 def test_columns_fill_the_page_and_never_more() -> None:
     face = Face(load_font())
     narrow, wide = [["甲", "乙"], ["1", 2]], [[f"c{n}" for n in range(60)], [10**12] * 60]

@@ -96,6 +96,29 @@ async def test_a_clock_that_is_ahead_purges_nothing_until_it_is_believed(
     assert await fetch_states(conn) == {"a": "purged"}
 
 
+@pytest.mark.parametrize(
+    "forgotten",
+    [
+        "DELETE FROM counted_segments",  # all of it was opened, counted and compressed after what is left
+        "UPDATE counted_segments SET state = 'open', counted_bytes = 0, records = 0, checksum = 0",
+    ],
+)
+async def test_answers_whose_counting_a_database_forgot_when_it_was_set_back_are_counted_again(
+    conn: asyncpg.Connection, tmp_path: Path, forgotten: str
+) -> None:
+    write_segment(tmp_path, [answer()] * 3)
+    await count_all(conn, tmp_path)
+    await keep(conn, tmp_path)
+    await conn.execute(f"TRUNCATE resolution_counts, resolution_days; {forgotten}")
+    for _ in range(2):
+        await keep(conn, tmp_path)
+        await count_all(conn, tmp_path)
+    await keep(conn, tmp_path)
+    assert await count_answers(conn) == 3
+    assert await fetch_states(conn) == {"a": "compressed"}
+    assert await conn.fetchval("SELECT count(*) FROM log_gaps") == 0
+
+
 async def test_a_purged_segment_whose_file_outlived_a_crash_is_not_counted_again(
     conn: asyncpg.Connection, tmp_path: Path
 ) -> None:

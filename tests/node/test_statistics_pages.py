@@ -241,7 +241,7 @@ async def test_targets_stand_beside_figures_and_lead_to_the_firms(console: Conso
     assert "In none of these units 1" in page.shown
     (link,) = re.findall(r'href="/console(/plans/firms\?[^"]*indicator=enterprises_connected[^"]*)">1<', page.text)
     firms = await console["governor"].get(link.replace("&amp;", "&"))
-    assert "Firm 901" in firms.shown and "1 firms, 1 in all" in firms.shown
+    assert "Firm 901" in firms.shown and "1 firm, 1 in all" in firms.shown
     assert (await console["governor"].get("/plans/one?name=none")).status == 404
     assert (await console["governor"].get(f"/plans/one?name={NAME}&as_of=2099-01-01")).status == 400
 
@@ -263,6 +263,10 @@ async def test_a_bad_file_is_refused_row_by_row(console: Console) -> None:
     assert page.status == 400
     assert 'value="worthless"' in page.text, "what was typed stays"
     assert "3 area “无此镇” is neither a division nor a town or park" in page.shown
+    assert "No target was written" in page.shown
+    nothing = await console["operator"].post("/plans", {"name": " "}, files={"file": ("t.csv", b"")})
+    assert nothing.text.count('class="problem"') == 2, "name and file are said at once"
+    assert "江苏省宿迁市宿城区" in (await console["operator"].get(f"/plans/one?name={NAME}")).shown
     empty = await console["operator"].post("/plans", {"name": "worthless"}, files={"file": ("t.csv", b"")})
     assert (empty.status, "worthless" in (await console["operator"].get("/plans")).shown) == (400, False)
     again = await console["operator"].post("/plans", {"name": "五年"}, files={"file": ("t.csv", make_plan().encode())})

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
@@ -10,7 +11,7 @@ import pytest_asyncio
 
 from registry.accounts import NewAccount
 from registry.audit import Finding, number_all, verify
-from registry.store.audit import fetch_audit, fetch_ends
+from registry.store.audit import NUMBERED_AT_ONCE, AuditEntry, append_audit, fetch_audit, fetch_ends
 from registry.store.changes import number_changes
 from tests.registry.account_world import PASSWORD, sign
 from tests.registry.api_world import PUMP, World, open_world
@@ -128,6 +129,16 @@ async def test_the_beginning_of_the_audit_trail_is_missed_too(world: World, kept
         found = await find(conn, f"DELETE FROM audit WHERE position < {kept_from}")
         assert found == [Finding("audit", kept_from, "removed")]
         assert await find(conn, f"DELETE FROM changes WHERE position < {kept_from}") == []
+
+
+async def test_numbering_takes_all_there_is(world: World) -> None:
+    entry = AuditEntry(datetime.now(UTC), "test", "", "look", "much")
+    async with world.state.connect() as conn:
+        async with conn.transaction():
+            for _ in range(2 * NUMBERED_AT_ONCE + 1):
+                await append_audit(conn, entry)
+        await number_all(conn)
+        assert not await conn.fetchval("SELECT count(*) FROM audit_pending")
 
 
 @pytest.mark.parametrize("log", INSERTED)

@@ -147,6 +147,13 @@ async def test_what_is_wrong_stands_beside_its_field(console: Console, fields: d
         assert f'value="{fields["suffix"]}"' in page.text, "what was typed is still there"
 
 
+async def test_all_values_that_are_wrong_are_named_at_once(console: Console) -> None:
+    fields = {"prefix": PUMP, "template": "pump-1", "suffix": "many-wrong", "v.flow": "ten"}
+    page = await console["pump"].post("/identifiers/new", fields)
+    assert page.status == 400
+    assert 'id="f-v-model-problem"' in page.text and 'id="f-v-flow-problem"' in page.text
+
+
 async def test_an_identifier_is_registered_changed_frozen_and_retired(console: Console) -> None:
     pump = console["pump"]
     name = await register(pump, "life")
@@ -162,6 +169,7 @@ async def test_an_identifier_is_registered_changed_frozen_and_retired(console: C
     page = await pump.get(one)
     assert "Recall: stop using it" in page.shown
     assert (await console["nobody"].get(f"/resolve?text={name}")).shown.count("Recall: stop using it") == 1
+    assert (await console["nobody"].get(f"/resolve?text={PUMP}/lost")).shown.count("There is no identifier") == 1
     successor = await register(pump, "next")
     retired = {"identifier": name, "action": "retire", "successor": successor}
     lost = await pump.post("/identifiers/act", retired | {"successor": f"{PUMP}/nobody"})
@@ -233,9 +241,18 @@ async def test_retired_identifiers_get_no_labels_and_are_counted(console: Consol
     assert (await pump.post("/identifiers/act", {"identifier": f"{PUMP}/gone-1", "action": "retire"})).status == 303
     page = await pump.get(sheet)
     assert f"{PUMP}/gone-2" in page.shown and f"{PUMP}/gone-1" not in page.shown
-    assert "1 labels on 1 sheets · 1 retired left out" in page.shown
+    assert "1 label on 1 sheet · 1 retired left out" in page.shown
     assert "另有 1 枚标识已停用" in (await pump.get(f"{sheet}&lang=zh")).shown
-    assert "0 labels on 0 sheets · 1 retired left out" in (await pump.get(f"{alone}&lang=en")).shown
+    nothing = await pump.get(f"{alone}&lang=en")
+    assert (nothing.status, "no identifier to print. Retired ones are not printed" in nothing.shown) == (400, True)
+
+
+async def test_who_ends_a_partnership_is_told_with_whom(console: Console) -> None:
+    pump, code = console["pump"], make_uscc(1)
+    assert (await pump.post("/partners", {"prefix": PUMP, "organisation": code})).status == 303
+    page = await pump.get(f"/partners/revoke?prefix={PUMP}&organisation={code}")
+    assert page.status == 200 and code in page.shown and PUMP in page.shown
+    assert (await pump.post("/partners/revoke", {"prefix": PUMP, "organisation": code})).status == 303
 
 
 @pytest.mark.parametrize("wrong", ["copies=", "copies=0", "copies=241", "lines=five", "carrier=none", "sheet=a3"])

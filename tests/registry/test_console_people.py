@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
@@ -23,7 +24,7 @@ from registry.store.audit import AuditEntry, append_audit, fetch_audit
 from registry.totp import STEP_SECONDS, compute_code
 from schemas.texts.api_reference import translate
 from schemas.texts.audit import ACTIONS
-from tests.registry.api_world import make_app
+from tests.registry.api_world import PUMP, make_app
 from tests.registry.console_walk import list_problems
 from tests.registry.console_world import PASSWORD, Console, Page, Visitor, add_visitor, open_console
 from tests.registry.people import CLERK, make_uscc
@@ -99,7 +100,7 @@ async def test_a_key_does_what_was_ticked_from_where_and_until_when_was_said(con
     assert (await ask(console, header[1], "GET", "/api/v1/me"))["scopes"] == ["read"]
     listed = (await firm.get("/keys")).shown
     assert "192.0.2.0/24, 127.0.0.1/32" in listed
-    assert "until 2100-01-01 00:00" in listed
+    assert "until 2099-12-31" in listed
 
 
 async def ask(console: Console, header: str, method: str, path: str) -> Any:
@@ -134,6 +135,21 @@ async def test_who_decides_on_a_changed_dossier_sees_old_and_new_and_no_personal
         assert "13912345678" not in page
         assert "王小明" not in page
         assert "Address" not in changes.partition("Of persons")[0], "what stays is not repeated"
+    again = await tofu.get("/enterprise/edit")
+    assert 'value="臭豆腐"' in again.text and 'value="王小明"' in again.text, "the next form begins with what waits"
+    sent = dict(re.findall(r'name="([\w.]+)" type="\w+" value="([^"]*)"', again.text))
+    assert (await tofu.post("/enterprise/edit", sent | {"website": "w.example"})).status == 303
+    changes = (await console["reviewer"].get(f"/enterprises/{firm}")).shown.partition("What changes")[2]
+    assert "臭豆腐" in changes and "w.example" in changes
+    assert "Area" not in changes.partition("Of persons")[0]
+    filed = "UPDATE decisions SET actor = $1 WHERE enterprise_id = $2 AND decision = 'change_proposed'"
+    own = f"key:{console.world.keys['reviewer'].partition('.')[0]}"
+    for actor, is_offered in ((own, False), ("account:chen", True)):
+        async with console.world.state.connect() as conn:
+            await conn.execute(filed, actor, firm)
+        offer = await console["reviewer"].get(f"/enterprises/{firm}")
+        assert ("action=approve" in offer.text) == is_offered, "nobody decides on what he filed himself"
+        assert ("You filed this application" in offer.shown) != is_offered
     assert (await console["reviewer"].post(f"/enterprises/{firm}/act", {"action": "approve"})).status == 303
     assert "What changes" not in (await console["reviewer"].get(f"/enterprises/{firm}")).shown
 
@@ -189,6 +205,7 @@ async def test_the_audit_trail_says_in_words_what_was_done_and_what_came_of_it(c
         ("POST /console", "/console/sign-out", "ok", "Console: sent", "控制台：提交"),
         ("POST /keys", "/api/v1/keys", "ok", "Make an access key", "新建访问密钥"),
         ("sign_in", "account:x", "sign_in_wrong", "The user name or the password is wrong", "用户名/密码错误"),
+        ("sign_in", "password", "ok", "With a password", "用密码"),
         ("POST /console", "/console/keys", "403", "Forbidden", "没有权限"),
         ("GET /console", "/console/audit", "operator_only", "Only the operator of the node", "只有节点运营方"),
         ("<b>newer", "x", "<b>odd", "<b>newer", "<b>newer"),
@@ -242,8 +259,41 @@ async def test_all_that_is_missing_or_wrong_is_called_as_the_form_calls_it(conso
         ({"contact.email": "a b"}, "“电子邮箱”含有"),
     ):
         assert said in (await pump.post("/enterprise/edit", fields | change)).shown
+    wrong = {"industry": "C/99", "area": "火星", "registered_capital_yuan": "abc", "contact.phone": "电话",
+             "contact.certificate_number": "123", "established_on": "2026-02-30"}  # fmt: skip
+    beside = {f"f-{name.replace('.', '-')}" for name in wrong}
+    assert list_problems(await pump.post("/enterprise/edit", fields | wrong)) == beside, "malformed ones, too"
+    wrong |= {"certificate_code": "91321302MA0000010X", "prefix": "99.1", "user_name": "a b", "password": "short"}
+    refused = await visitor.post("/apply", fields | wrong, token=make_token("c" * 32))
+    assert list_problems(refused) == beside | {
+        "f-certificate_code", "f-prefix", "f-user_name", "f-password", "f-repeated"
+    }  # fmt: skip
     left = await pump.post("/enterprise/edit", {"address": "x"})
     assert list_problems(left) == {"f-name", "f-certificate_code"}
     operator = replace(console["operator"], language="zh")
     assert "“查询”超过 4096 个字符" in (await operator.get(f"/enterprises?text={'q' * 4_097}")).shown
     assert "“地区”含有无法保存的字符" in (await operator.post("/areas", {"division": "a\0b"})).shown
+
+
+async def test_the_operator_sees_where_a_prefix_is_referred_to_and_which_wait(console: Console) -> None:
+    operator = console["operator"]
+    own = {"prefix": PUMP, "where": "own", "address": "203.0.113.7", "tcp_port": "2641", "http_port": "8081"}
+    missing = await operator.post("/prefixes/hosting", own | {"tcp_port": "", "http_port": ""})
+    assert 'id="f-tcp_port-problem"' in missing.text, "beside a field"
+    assert (await operator.post("/prefixes/hosting", own)).status == 303
+    page = await operator.get(f"/prefixes/one?prefix={PUMP}")
+    assert "203.0.113.7 · tcp 2641 · http 8081" in page.shown
+    assert 'value="203.0.113.7"' in page.text, "to be changed, not typed again"
+    assert (await operator.post("/prefixes/hosting", {"prefix": PUMP, "where": "here"})).status == 303
+    assert (await console["pump"].post("/enterprise/prefixes", {"prefix": "88.101.7777"})).status == 303
+    first, _, all_of_them = (await console["reviewer"].get("/prefixes")).shown.partition("All prefixes")
+    assert "88.101.7777" in first, "who decides need not look for it among all"
+    assert PUMP in all_of_them
+
+
+async def test_an_account_is_found_by_its_name_and_by_whom_it_stands_for(console: Console) -> None:
+    operator = console["operator"]
+    for text, is_there in (("CLER", True), ("firm 901", True), ("nobody has it", False)):
+        listed = await operator.get(f"/accounts?text={quote(text)}")
+        assert ("<strong>clerk</strong>" in listed.text) == is_there, text
+    assert "No account fits" in listed.shown

@@ -21,7 +21,7 @@ from tests.registry.table_world import DATA, make_template, write_bytes
 
 def test_the_workbook_of_the_tofu_works_suggests_its_own_pattern() -> None:
     table = open_table(DATA / "batches-tofu-works.xlsx", Wanted(), TableOptions(sheet="批次登记"))
-    rows = sample(table)
+    rows = [row.texts for row in sample(table)]
     assert table.header_row == 3, "a title and a note stand above the table"
     assert find_code_column(table.columns, rows) == ""
     assert propose_pattern(table.columns, rows) == "{产品代码}-{生产日期:yyyyMMdd}-{批号}"
@@ -38,7 +38,7 @@ def test_the_workbook_of_the_tofu_works_suggests_its_own_pattern() -> None:
 
 def test_the_products_of_the_pump_works_have_a_column_of_codes() -> None:
     table = open_table(DATA / "products-pump-works.csv", Wanted())
-    rows = sample(table)
+    rows = [row.texts for row in sample(table)]
     assert find_code_column(table.columns, rows) == "产品编码"
     types = {item["name"]["zh"]: item["type"] for item in propose_document(table, rows, "v", "n")["items"]}
     assert (types["型号"], types["生产日期"]) == ("model", "mfgDate"), "named as the starter templates name them"
@@ -56,7 +56,7 @@ def test_the_products_of_the_pump_works_have_a_column_of_codes() -> None:
 )
 def test_a_pattern_tells_rows_apart_or_is_none(tmp_path: Path, text: str, pattern: str) -> None:
     table = open_table(write_bytes(tmp_path, text.encode()), Wanted())
-    assert propose_pattern(table.columns, sample(table)) == pattern
+    assert propose_pattern(table.columns, [row.texts for row in sample(table)]) == pattern
 
 
 def test_a_column_that_is_left_out_by_hand_stays_out_whatever_it_is_called() -> None:

@@ -49,6 +49,7 @@ async def test_a_range_is_changed_frozen_retired_and_restored_once_its_size_is_c
         for path in (f"/ranges?prefix={PUMP}", "/identifiers"):
             listed = re.search(r"SN0001 SN0500 500 pump-1 (\w+)", (await pump.get(path)).shown)
             assert listed and listed[1] == ("retired" if action == "retire" else "live"), path
+        assert ("/console/labels?prefix=" in (await pump.get(one)).text) == (action != "retire"), action
         assert (await console["nobody"].get(f"/resolve?text={PUMP}/SN0007")).status == status
     assert "new motor" in (await pump.get(one)).shown
 
@@ -61,7 +62,7 @@ async def test_members_with_records_of_their_own_are_told(console: Console) -> N
     assert found
     assert (await pump.post("/identifiers/change", own | {"revision": found[1]})).status == 303
     for path in (f"/ranges/one?first={FIRST}", f"/ranges/act?first={FIRST}&action=retire"):
-        assert "1 of them have records of their own" in (await pump.get(path)).shown
+        assert "With records of their own: 1 of them" in (await pump.get(path)).shown
 
 
 async def test_a_range_the_operator_froze_shows_its_owner_no_way_to_end_that(console: Console) -> None:

@@ -16,7 +16,10 @@ from registry.console.security import SESSION_COOKIE, find_own_path
 from registry.console.uploads import clean_name
 from registry.console.visits import Visit
 from registry.job_runner import run_jobs
+from schemas.errors import Unavailable
+from schemas.texts import format_remedy
 from tests.registry.api_world import PUMP, TOFU
+from tests.registry.console_walk import list_problems
 from tests.registry.console_world import Console, Page, open_console
 from tests.registry.people import make_uscc
 
@@ -104,10 +107,21 @@ async def test_a_file_is_kept_under_a_name_of_ours_whatever_it_is_called(console
     assert page.status == 303
     shown = await console["pump"].get(page.location.removeprefix("/console"))
     assert shown.status == 200
+    assert '<td class="num muted">2</td>' in shown.text, "rows are numbered as the receipt numbers them"
     assert EVIL not in shown.text
     assert "/etc/" not in shown.text
     kept = {path.name for path in console.world.state.config.jobs_dir.iterdir()}
     assert all(re.fullmatch(r"(draft-)?[0-9a-f-]{36}(\.json|\.upload)?", name) for name in kept)
+
+
+async def test_what_is_wrong_with_a_file_stands_beside_it(console: Console) -> None:
+    damaged = await upload(console, "a.xlsx", b"PK\x03\x04" + b"x" * 100)
+    assert damaged.status == 400
+    assert list_problems(damaged) == {"f-file"}
+    page = await upload(console, "a.csv")
+    draft = await console["pump"].get(f"{page.location.removeprefix('/console')}?header_row=77")
+    assert list_problems(draft) == {"f-header_row"}
+    assert 'value="77"' in draft.text, "what was typed can be mended"
 
 
 def test_a_file_name_is_its_last_part() -> None:
@@ -135,6 +149,7 @@ async def test_the_receipt_holds_no_formula(console: Console) -> None:
     assert (await console["tofu"].get(f"{job}/receipt")).status == 404
     assert (await console["tofu"].post(f"{job}/start")).status == 404
     assert (await console["tofu"].post(f"{job}/cancel")).status == 404
+    assert (await console["pump"].post(f"{job}/cancel")).location == f"/console{job}", "it had ended"
     assert (await console["tofu"].get(draft.partition("?")[0])).status == 404
     assert (await console["tofu"].get(f"/labels/sheet?prefix={TOFU}&job={job.rpartition('/')[2]}")).status == 400
 
@@ -215,9 +230,15 @@ async def test_a_static_file_is_one_of_ours(console: Console) -> None:
         assert (await console["nobody"].get(f"/static/{name}")).status == 404
 
 
+def test_a_page_says_in_words_of_its_own_that_the_database_is_silent() -> None:
+    told = gate.say_to_people(Unavailable("database_unavailable"))
+    assert "Idempotency-Key" not in format_remedy(told.code, "en"), "nobody at a page sends one"
+
+
 async def test_too_much_is_refused_before_it_is_read(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     page = await console["pump"].post("/keys", {"note": "x" * 3_000_000})
     assert page.status == 413
+    assert "larger than 2 MB" in page.shown, "for people, not for programs"
     monkeypatch.setattr(gate, "MAX_STRANGERS_BYTES", 1_000)
     photo = {"photo": ("p.png", b"x" * 2_000)}
     assert (await console["nobody"].post("/resolve/photo", files=photo)).status == 413

@@ -1,5 +1,6 @@
 """One HTTP side on each way for all tests of a module."""
 
+import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -49,7 +50,7 @@ async def served(
     async with AsyncExitStack() as stack:
         stack.callback(log.close)
         await follower.poll()
-        await stack.enter_async_context(_run(filler.run()))
+        await stack.enter_async_context(_run(filler.run(), asyncio.Event()))
         await stack.enter_async_context(_serve_http(http, config, reads := ReadBudget()))
         yield Site(listening.getsockname()[1], log_dir, follower, cache, http, reads, extra)
         follower.disconnect()

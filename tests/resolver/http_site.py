@@ -123,6 +123,7 @@ async def fill_database(dsn: str) -> None:
     more = [(2003, "URL", "https://pump.example/p/1"), (2004, "cost", "99")]
     await add_record(conn, prefix_id, "PUMP-1", n, [*PUMP, *more])
     await add_record(conn, prefix_id, "OLD", n, state=2, note="88.101.5/PUMP-1")
+    await add_record(conn, prefix_id, "GONE", n, state=2)
     await add_record(conn, prefix_id, "ICE", n, state=1, note="请停止使用 <b>")
     await add_record(conn, prefix_id, "EVIL", n, EVIL)
     await add_record(conn, prefix_id, "EMPTY", 0, [])

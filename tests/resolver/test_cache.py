@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -13,6 +14,7 @@ from resolver.cache import Entry, RecordCache
 from resolver.fill import SERVER_SETTINGS, Filler, TemplateShelf
 from resolver.follow import Follower
 from resolver.prefixes import PrefixTable
+from resolver.worker import _run
 from schemas.changes import ChangeKind
 from schemas.handle_values import Site, encode_site
 from schemas.resolution_log import Outcome
@@ -389,6 +391,50 @@ async def test_another_log_makes_the_cache_forget_everything(node: Node, prefix_
     await node.writer.execute("UPDATE change_log SET log_id = gen_random_uuid()")
     await node.poll()
     assert await node.get_verdict("88.101.5/SN1") is Outcome.RETIRED
+
+
+async def test_a_log_of_another_timeline_has_another_name_and_goes_on_where_it_was(node: Node, prefix_id: int) -> None:
+    """A promoted standby may lack the last entries: their positions come again and mean other things."""
+    await node.get("88.101.5/SN1")
+    before = await node.writer.fetchrow("SELECT log_id, position FROM change_log")
+    await node.writer.execute("INSERT INTO counted_changes (log_id, position) SELECT log_id, position FROM change_log")
+    await node.writer.execute("INSERT INTO reporting_marks VALUES ('master', $1, now())", f"{before['log_id']}:7")
+    await node.writer.execute("UPDATE change_log SET timeline = 'one before'")  # as in what the standby copied
+    await node.poll()
+    assert len(node.cache) == 0
+    after = await node.writer.fetchrow("SELECT log_id, position FROM change_log")
+    assert (after["log_id"] != before["log_id"], after["position"]) == (True, before["position"])
+    counted = await node.writer.fetchrow("SELECT log_id, position FROM counted_changes")
+    assert counted == after  # nothing is counted twice, nothing left out
+    assert await node.writer.fetchval("SELECT value FROM reporting_marks") == f"{after['log_id']}:7"
+    await node.poll()
+    assert await node.writer.fetchval("SELECT log_id FROM change_log") == after["log_id"]
+
+
+async def test_what_another_server_says_is_answered_and_not_kept(node: Node, prefix_id: int) -> None:
+    """One address may lead to several standbys: the rows of one may be older than the log of the other."""
+    ours, node.cache.server = node.cache.server, datetime(2026, 1, 1, tzinfo=UTC)
+    assert (await node.get("88.101.5/SN1")).outcome is Outcome.FOUND
+    assert len(node.cache) == 0
+    node.cache.server = ours
+    await node.get("88.101.5/SN1")
+    assert len(node.cache) == 1
+
+
+async def test_a_worker_stops_when_what_fills_its_cache_dies(
+    node: Node, prefix_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise every question that is not cached would wait for ever; who asked is told "not now"."""
+
+    def starve(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("resolver.fill.make_entry", starve)
+    stop = asyncio.Event()
+    async with _run(node.filler.run(), stop):
+        answers = node.ask("88.101.5/SN1")
+        await asyncio.wait_for(stop.wait(), 10)
+    assert answers == [None]
 
 
 @pytest.mark.parametrize("lost", ["DELETE FROM changes", "UPDATE change_log SET position = position - 1"])

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 import zxingcpp
 
+from resolver.pages import Pages, list_fields
 from schemas.resolution_log import ClientClass, Outcome
+from schemas.templates import parse_template
+from schemas.values import Value
 from tests.resolver.http_site import BROWSER, PLAIN, Site
 
 # Values and codes (handle-protocol 6)
@@ -222,13 +225,37 @@ async def test_a_page_is_small_however_large_the_record(site: Site) -> None:
         ("88.101.6/x", 404, "前缀已停用"),
         ("88.101.7/x", 300, 'href="http://192.0.2.9:8080/88.101.7/x"'),
         ("10.1000/1", 404, "不由本节点解析"),
-        ("", 400, "没有给出标识"),
         ("9" * 2_049, 400, "2048"),
     ],
 )
 async def test_pages_say_what_is_the_matter(site: Site, identifier: str, status: int, words: str) -> None:
     answer = await site.ask("/" + identifier.replace("<", "%3C").replace(">", "%3E"), Accept=BROWSER)
     assert answer.status == status and words in answer.body.decode()
+
+
+async def test_a_page_names_no_successor_where_there_is_none(site: Site) -> None:
+    gone = await site.ask("/88.101.5/GONE", Accept=BROWSER)
+    assert (gone.status, "已停用" in gone.body.decode(), "后继" in gone.body.decode()) == (410, True, False)
+
+
+async def test_the_address_itself_tells_a_browser_what_it_is_and_where_to_type_a_code(site: Site) -> None:
+    english = await site.ask("/", Accept=BROWSER, Accept_Language="en")
+    assert english.status == 200 and "Identifier resolution" in english.body.decode()
+    assert 'action="https://registry.example.cn/console/resolve"' in english.body.decode()
+    assert "form-action https://registry.example.cn;" in english.headers["content-security-policy"]
+    chinese = (await site.ask("/?lang=zh", Accept=BROWSER)).body.decode()
+    assert "标识解析" in chinese and 'href="?lang=en"' in chinese
+    alone = Pages(site.cache.prefixes, public_url_is_set=True).show_root("zh")
+    assert "<form" not in alone.body.decode(), "where only this machine would find the registry"
+    assert ("本地址后面" in alone.body.decode(), site.read_log()) == (True, [])
+
+
+def test_yes_and_no_are_words_on_a_page() -> None:
+    item = {"index": 2000, "type": "passed", "name": {"zh": "检验合格", "en": "Passed"}, "data": "boolean"}
+    template = parse_template({"name": {"zh": "泵", "en": "Pump"}, "version": "v-1", "items": [item]})
+    values = [Value(2000, "passed", b"true")]
+    assert [field.text for field in list_fields(values, template, "zh")[0]] == ["是"]
+    assert [field.text for field in list_fields(values, template, "en")[0]] == ["Yes"]
 
 
 async def test_a_program_learns_the_successor_of_a_retired_identifier(site: Site) -> None:

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from resolver import http_protocol
+from resolver.entry import Entry
 from resolver.http_protocol import ResolverProtocol
 from schemas.resolution_log import Outcome
 from tests.resolver.http_site import BROWSER, PLAIN, Client, Site
@@ -53,6 +54,20 @@ async def test_what_comes_while_the_database_is_asked_waits_for_its_turn(site: S
     assert [a.status for a in answers] == [200, 404, 200, 200] * 5
     assert [a.json["handle"] for a in answers[::4]] == ["88.101.5/ICE"] * 5
     assert {(await client.read()).status for _ in range(400)} == {200}
+
+
+async def test_who_waits_for_an_answer_that_cannot_be_made_hears_of_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_out(_: Entry) -> bytes:
+        raise MemoryError
+
+    client = site.connect()
+    await client.ask("/api/handles/88.101.5/EVIL")
+    site.cache.forget_everything()
+    monkeypatch.setattr(Entry, "rest_tail", run_out)
+    await client.send(client.format("/api/handles/88.101.5/pump-1"))
+    await client.is_closed()  # or an answer, on the long way; raises TimeoutError
 
 
 @pytest.mark.parametrize("target", ["/api/handles/88.101.5/ICE", "/api/handles/88.101.5/pump-1?pretty", "/health"])

@@ -10,7 +10,7 @@ from string import Formatter
 import pytest
 
 from schemas import errors
-from schemas.texts import LANGUAGES, TEXTS, choose_language, format_message, format_remedy
+from schemas.texts import LANGUAGES, TEXTS, agree, choose_language, format_message, format_remedy
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("schemas", "registry", "resolver", "node")
@@ -132,6 +132,15 @@ def test_a_detail_that_is_not_given_never_stops_a_message(language: str) -> None
 
 def test_braces_in_foreign_text_are_not_filled_again() -> None:
     assert "{prefix}" in format_message("identifier_malformed", "en", text="{prefix}", prefix="x")
+
+
+def test_what_there_is_one_of_is_said_in_the_singular() -> None:
+    text = "{count} labels on {sheets} sheets, {n} entries"
+    assert agree(text, {"count": "1", "sheets": 1, "n": 1}).format(count=1, sheets=1, n=1) == (
+        "1 label on 1 sheet, 1 entry"
+    )
+    assert agree(text, {"count": "11", "sheets": 0, "n": "1,001"}) == text
+    assert agree("{user_name} signs in", {"user_name": "1"}) == "{user_name} signs in", "a name is no number"
 
 
 ACCEPTED = [

@@ -191,12 +191,23 @@ def run_node(data_dir: Path, account: Account, part: str = "up", **settings: str
 
 
 def find_children(parent: int) -> list[int]:
-    """Those that live: whoever waits asks often, so that of all processes the parent's alone are looked at."""
+    """Those that live: whoever waits asks often, so that of all processes the parent's alone are looked at.
+
+    A child may be left out of the kernel's list while another one is buried (proc(5), `children`), so it is read until
+    it is the same twice.
+    """
+    before, found = None, _read_children(parent)
+    while found != before:
+        before, found = found, _read_children(parent)
+    return [pid for pid in found if is_alive(pid)]
+
+
+def _read_children(parent: int) -> list[int]:
     found = []
     with suppress(OSError):
         for thread in Path(f"/proc/{parent}/task").iterdir():
             found += [int(pid) for pid in (thread / "children").read_text().split()]
-    return [pid for pid in found if is_alive(pid)]
+    return found
 
 
 def is_alive(pid: int) -> bool:
