@@ -68,12 +68,17 @@ _CODES = {
 
 
 class Asker(Protocol):
-    """Who sent a message. `address`: 0, 4 or 16 bytes. `send_later` takes an answer that was not there at once."""
+    """Who sent a message. `address`: 0, 4 or 16 bytes. `send_later` takes an answer that was not there at once.
+
+    `give_up` is called instead if that answer cannot be made: out of memory, a damaged row.
+    """
 
     @property
     def address(self) -> bytes: ...
 
     def send_later(self, reply: bytes) -> None: ...
+
+    def give_up(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +220,11 @@ class HandleAnswers:
 
     def _deliver(self, question: Question, entry: Entry | None) -> None:
         """The database has answered, or cannot now."""
-        reply = self._answer_entry(question, entry)
+        try:
+            reply = self._answer_entry(question, entry)
+        except Exception:
+            question.asker.give_up()
+            raise
         if reply is not None:
             question.asker.send_later(reply)
 
@@ -277,8 +286,13 @@ class HandleAnswers:
 
     async def _ask_upstream(self, question: Question, upstream: Upstream) -> None:
         asked = question.asked
-        answer = await upstream.resolve(asked.handle, asked.indexes, asked.types)
-        question.asker.send_later(self._answer_upstream(question, answer))
+        try:
+            answer = await upstream.resolve(asked.handle, asked.indexes, asked.types)
+            reply = self._answer_upstream(question, answer)
+        except Exception:
+            question.asker.give_up()
+            raise
+        question.asker.send_later(reply)
 
     def _answer_upstream(self, question: Question, answer: UpstreamAnswer) -> bytes:
         code, message = answer.response_code, question.message

@@ -73,6 +73,10 @@ class HandleConnection(asyncio.Protocol):
             self._transport.write(reply)
         self._go_on()
 
+    def give_up(self) -> None:
+        """An answer cannot be made: who waits for it must not wait for ever."""
+        self._transport.abort()
+
     def close(self) -> None:
         """The worker stops."""
         self._transport.close()

@@ -36,6 +36,9 @@ class _Datagram:
     def send_later(self, reply: bytes) -> None:
         self.server.send(reply, self)
 
+    def give_up(self) -> None:
+        """Datagrams may be lost; the client asks again."""
+
 
 class HandleUdpServer:
     """Answers the datagrams of one socket; `clock` is monotonic seconds.

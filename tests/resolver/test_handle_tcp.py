@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from resolver import fill
 from resolver.bounds import Bounds, TcpLimits
+from resolver.entry import Entry
 from resolver.handle_tcp import raise_file_limit
 from schemas.handle_bodies import decode_handle_values
 from schemas.handle_messages import ResponseCode, decode_message
@@ -64,6 +65,18 @@ def witness(server: HandleServer) -> Iterator[TcpClient]:
 def check_answered(client: TcpClient) -> None:
     client.send(KNOWN)
     assert len(decode_handle_values(decode_message(client.receive()).body).values) == 3
+
+
+def test_who_waits_for_an_answer_that_cannot_be_made_hears_of_it(
+    plan: ServerPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_out(_: Entry) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(Entry, "handle_tail", run_out)
+    with run_server(plan) as server, contextlib.closing(server.connect()) as client:
+        client.send(KNOWN)
+        assert client.receive_all() == []  # raises TimeoutError while it waits
 
 
 # Streams
