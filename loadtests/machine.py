@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def _find(pattern: str, path: str) -> str:
 
 
 def _ask(command: list[str], pattern: str) -> str:
+    if shutil.which(command[0]) is None:
+        return "unknown"
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     match = re.search(pattern, done.stdout + done.stderr)
     return match.group(1) if match else "unknown"

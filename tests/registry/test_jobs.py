@@ -16,6 +16,7 @@ import asyncpg
 import pytest
 from asyncpg import Connection
 
+from registry import row_reader
 from registry.accounts import NewAccount, add_account
 from registry.import_plan import ImportOptions
 from registry.jobs import (
@@ -36,6 +37,7 @@ from schemas.errors import InvalidInput, NotFound
 from schemas.templates import Template, bind_template, format_template, parse_template
 from tests.registry.issuing_world import make_prefix
 from tests.registry.people import RULES, order
+from tests.system.running_node import find_children, read_command
 
 DATA = Path(__file__).parents[2] / "data"
 HEADER, REST = "产品编码,型号,批次,生产日期", "WQ15,B240102,2024-01-02"
@@ -187,8 +189,9 @@ async def test_a_file_that_cannot_be_imported_is_refused_before_it_is_queued(
 
 
 async def test_a_job_whose_reader_dies_is_left_for_another_process(
-    conn: Connection, database_url: str, tmp_path: Path
+    conn: Connection, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(row_reader, "BUFFERED_BYTES", 1_024)  # or it has read all before the first rows are registered
     target = await make_target(conn, "88.101.58", DATA / "products-pump-works.template.json")
     job_id = await queue(conn, tmp_path, target, DATA / "products-pump-works.csv",
                          ImportOptions(identifier_column="产品编码"))  # fmt: skip
@@ -241,9 +244,7 @@ async def test_a_month_after_its_end_a_job_keeps_its_counts_alone(
 
 def list_readers() -> list[int]:
     """The readers this process has started."""
-    own = Path(f"/proc/{os.getpid()}/task")
-    children = [int(pid) for task in own.iterdir() for pid in (task / "children").read_text().split()]
-    return [pid for pid in children if b"row_reader" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in find_children(os.getpid()) if "registry.row_reader" in read_command(pid)]
 
 
 async def test_a_cancelled_job_stops_and_keeps_what_is_done(
