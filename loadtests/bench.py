@@ -36,6 +36,7 @@ MEASUREMENTS: dict[str, Callable[[World], Any]] = {
     "scale": scale.measure_large_statistics,
     "memory": standing.measure_memory,
     "cached": reading.measure_cached,
+    "bare": reading.measure_bare,
     "two": reading.measure_two_workers,
     "cold": reading.measure_cold,
     "disk": reading.measure_disk,

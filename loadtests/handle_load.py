@@ -94,6 +94,15 @@ def encode_question(number: int, identifier: str) -> bytes:
     return encode_message(Message(Envelope(2, 11, 0, 2, 11, 0, number, 0, 0), header, body))
 
 
+def ask_udp(port: int, identifier: str) -> bytes:
+    """The answer to one datagram, as it came."""
+    with socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.settimeout(LOST_SECONDS)
+        client.connect(("127.0.0.1", port))
+        client.send(encode_question(0, identifier))
+        return client.recv(1_024)
+
+
 class Window:
     """What is in flight on one socket, and the checks of what comes back."""
 

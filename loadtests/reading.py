@@ -1,16 +1,28 @@
 """Answers per second: cached over HTTP beside nginx and over the Handle protocol, by two workers, from the database."""
 
+import contextlib
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import asyncpg
 import orjson
 
-from loadtests.processes import BenchFailure, Node, list_tree, pin, read_cpu_seconds, run_node
+from loadtests.handle_load import ask_udp
+from loadtests.processes import (
+    ROOT,
+    BenchFailure,
+    Node,
+    find_free_port,
+    list_tree,
+    pin,
+    read_cpu_seconds,
+    run_node,
+)
 from loadtests.rows import format_path, make_values
 from loadtests.verdicts import (
     DISTURBED,
@@ -66,11 +78,14 @@ def ask_all_over_handle(world: World) -> None:
         answers += run_handle(world, "tcp", 2)[1]["answers"]
 
 
-def run_handle(world: World, transport: str, seconds: float) -> tuple[Rate, dict[str, Any]]:
-    """Raises BenchFailure if an answer was wrong."""
-    cpu = read_cpu_seconds(world.worker)
+def run_handle(
+    world: World, transport: str, seconds: float, server: tuple[int, int] | None = None
+) -> tuple[Rate, dict[str, Any]]:
+    """Load on the worker, or on the server with this port and pid. Raises BenchFailure if an answer was wrong."""
+    port, pid = server or (world.node.handle_port, world.worker)
+    cpu = read_cpu_seconds(pid)
     command = [
-        sys.executable, "-m", "loadtests.handle_load", transport, "127.0.0.1", str(world.node.handle_port),
+        sys.executable, "-m", "loadtests.handle_load", transport, "127.0.0.1", str(port),
         str(world.hot_identifiers), "--seconds", f"{seconds:g}", "--core", str(world.cores.load),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -79,7 +94,7 @@ def run_handle(world: World, transport: str, seconds: float) -> tuple[Rate, dict
     figures: dict[str, Any] = json.loads(done.stdout)
     if figures["other_codes"]:
         raise BenchFailure(f"{transport}: {figures['other_codes']} answers were not successes")
-    served = 100 * (read_cpu_seconds(world.worker) - cpu) / figures["seconds"]
+    served = 100 * (read_cpu_seconds(pid) - cpu) / figures["seconds"]
     return Rate(figures["answers_per_second"], figures["core_percent"], served), figures
 
 
@@ -149,6 +164,55 @@ def _describe_handle(what: str, ours: list[Rate], theirs: list[Rate], bound: flo
         f"{take_ratio(ours, theirs):.2f} × ({_median_rate(ours)}, nginx {_median_rate(theirs)})",
         verdict, reason, _list_rounds(ours, theirs),
     )  # fmt: skip
+
+
+# Bare Python ----------------------------------------------------------------------------------------------------
+
+
+def measure_bare(world: World) -> list[Finding]:
+    """nginx and Python with ready answers in turn: what part of nginx's rate an interpreter reaches here at most."""
+    path = world.hot_paths.read_text().split("\n", 1)[0]
+    identifier = world.hot_identifiers.read_text().split("\n", 1)[0]
+    body = fetch(world.node.http_port, path)
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    rounds: dict[str, list[Rate]] = {"http": [], "nginx": [], "udp": []}
+    load = WrkLoad(world.hot_paths, [world.cores.load], world.seconds)
+    with (
+        run_nginx(world.place, len(body), world.cores.server) as (nginx_port, nginx_pid),
+        _run_bare(world, "http", head.encode() + body) as (http_port, http_pid),
+        _run_bare(world, "udp", ask_udp(world.node.handle_port, identifier)) as udp,
+        world.node.agent_in_pauses(),
+    ):
+        for _ in range(world.rounds):
+            rounds["http"].append(run_wrk(http_port, [http_pid], load).rate)
+            rounds["nginx"].append(run_wrk(nginx_port, [nginx_pid], load).rate)
+            rounds["udp"].append(run_handle(world, "udp", world.seconds, udp)[0])
+    return [
+        Finding(
+            f"bare Python over {name.upper()}: answers ready in a dictionary, nothing else", "–",
+            f"{take_ratio(rounds[name], rounds['nginx']):.2f} × nginx ({_median_rate(rounds[name])})",
+            Verdict.INFORMATION, rounds=_list_rounds(rounds[name], rounds["nginx"]),
+        )
+        for name in ("http", "udp")
+    ]  # fmt: skip
+
+
+@contextlib.contextmanager
+def _run_bare(world: World, transport: str, answer: bytes) -> Iterator[tuple[int, int]]:
+    """Port and pid of a bare server on the server's core; `answer` is about the first key."""
+    file, port = world.place / f"bare.{transport}", find_free_port()
+    file.write_bytes(answer)
+    command = [sys.executable, "-m", "loadtests.bare", transport, str(port), str(world.hot_identifiers), str(file)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
+    try:
+        assert process.stdout is not None
+        if not process.stdout.readline():
+            raise BenchFailure(f"bare Python over {transport} did not start")
+        pin(process.pid, world.cores.server)
+        yield port, process.pid
+    finally:
+        process.kill()
+        process.communicate()
 
 
 # Two workers ----------------------------------------------------------------------------------------------------
