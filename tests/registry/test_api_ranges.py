@@ -99,6 +99,6 @@ async def test_a_resolver_that_knows_a_member_forgets_it_when_its_range_is_retir
         for action, code in (("retire", 100), ("restore", 1)):
             assert get_code(await asyncio.to_thread(server.ask, question)) != code
             assert (await world.ask("POST", f"{V1}/ranges/{PUMP}/W0000000001/{action}", {})).status == 200
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while get_code(await asyncio.to_thread(server.ask, question)) != code:
                     await asyncio.sleep(0.02)

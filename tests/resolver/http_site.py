@@ -51,7 +51,7 @@ class Client:
 
     async def read(self, method: str = "GET") -> Answer:
         assert self.reader is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = {n.lower(): v for n, _, v in (line.partition(": ") for line in head[1:] if line)}
             size = 0 if method == "HEAD" else int(headers["content-length"])
@@ -69,7 +69,7 @@ class Client:
 
     async def is_closed(self) -> bool:
         assert self.reader is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await self.reader.read(1) == b""
 
     def close(self) -> None:

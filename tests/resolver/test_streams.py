@@ -82,7 +82,7 @@ async def serve(answer: Callable[[Recorder, bytes], None]) -> AsyncIterator[Side
 
 
 async def reach(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not is_so():
             await asyncio.sleep(0.001)
 
