@@ -80,4 +80,4 @@ async def test_a_server_that_answers_no_more_is_left_for_a_new_connection(
         await asyncio.wait_for(_repeat(database_url, work, 0.01, stop), 60)
     finally:
         os.kill(servers[0], signal.SIGCONT)
-    assert len(set(servers)) == 2
+    assert len(set(servers)) >= 2

@@ -92,7 +92,7 @@ async def test_without_a_database_the_other_checks_are_made(settings: MakeSettin
 async def test_who_waits_for_a_locked_table_is_named_and_keeps_no_other_check_waiting(
     connection: Connection, database_url: str, settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "CHECK_SECONDS", 0.5)
+    monkeypatch.setattr(doctor, "CHECK_SECONDS", 2.0)
     ports = zip(("REGISTRY", "RESOLVER_HTTP", "HANDLE"), map(str, find_ports(3)), strict=True)
     await connection.execute("LOCK TABLE node_facts")  # until the test's own transaction is rolled back
     made = settings(DATABASE_URL=database_url, **{f"{name}_PORT": port for name, port in ports})
