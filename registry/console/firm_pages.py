@@ -86,7 +86,7 @@ async def _do(conn: Connection, post: Post, enterprise_id: int, what: str) -> No
     form, order = post.form, post.order(post.form.get_reason())
     if what == "verification":
         if form["result"] not in RESULTS:
-            raise InvalidInput("field_not_a_choice", field="result", choices=", ".join(RESULTS))
+            raise InvalidInput("choice_missing", field="result")
         await set_verification(conn, order, enterprise_id, Verification[form["result"].upper()])
     elif what == "move":
         await move(conn, order, enterprise_id, _read_day(post), area=form["area"], industry=form["industry"])

@@ -7,9 +7,9 @@ from fastapi import Response
 from registry.accounts import confirm_second_factor, get_account, give_up_second_factor
 from registry.console.codes import draw_code
 from registry.console.sections import Section
-from registry.console.visits import Post, Posting, Problem, Visit, Visiting
+from registry.console.sign_in_pages import check_present_password
+from registry.console.visits import Posting, Problem, Visit, Visiting
 from registry.late_routes import LateRouter
-from registry.sign_in import Attempt, sign_in
 from registry.totp import SECRET_BYTES, format_address, make_secret
 from schemas.errors import Conflict, Forbidden, InvalidInput, ServiceError
 
@@ -49,7 +49,7 @@ async def switch_on(post: Posting) -> Response:
     await _check_account(post, is_on=False)
     secret = _read_secret(post.form["secret"])
     try:
-        await _check_password(post, "")
+        await check_present_password(post, "")
         async with post.connect() as conn:
             ring = post.state.config.rules.key_ring
             await confirm_second_factor(conn, ring, post.order(), secret, post.form["code"][:20])
@@ -69,13 +69,6 @@ def _read_secret(text: str) -> bytes:
     return secret
 
 
-async def _check_password(post: Post, code: str) -> None:
-    """An open screen is not enough; who guesses waits, as at the sign-in."""
-    password = dict(post.form.items).get("password", "")
-    attempt = Attempt(post.get_principal().user_name, password, code)
-    await sign_in(post.state.connect, post.state.config.rules.key_ring, post.find_origin(), attempt)
-
-
 @router.get("/off")
 async def show_end(visit: Visiting) -> Response:
     await _check_account(visit, is_on=True)
@@ -86,7 +79,7 @@ async def show_end(visit: Visiting) -> Response:
 async def switch_off(post: Posting) -> Response:
     await _check_account(post, is_on=True)
     try:
-        await _check_password(post, post.form["code"][:20])
+        await check_present_password(post, post.form["code"][:20])
     except ServiceError as error:
         problems = {error.field or "password": post.describe(error)}
         return post.page("second_factor_off.html", status=400, problems=problems)

@@ -18,7 +18,7 @@ from registry.late_routes import LateRouter
 from registry.principals import Order, Principal
 from registry.sign_in import Attempt, sign_in
 from registry.tokens import SESSION_LIFETIME, end_session, list_sessions, open_session
-from schemas.errors import Forbidden, InvalidInput, NotFound, ServiceError
+from schemas.errors import Forbidden, InvalidInput, NotFound, ServiceError, Unauthenticated
 from schemas.sealing import SealBroken, seal, unseal
 
 router = LateRouter()
@@ -132,22 +132,32 @@ async def end(post: Posting) -> Response:
     return post.redirect("/account", "session_ended")
 
 
+async def check_present_password(post: Post, code: str) -> None:
+    """An open screen is not enough; who guesses waits, as at the sign-in. Raises what `sign_in` does."""
+    attempt = Attempt(post.get_principal().user_name, dict(post.form.items).get("password", ""), code)
+    try:
+        await sign_in(post.state.connect, post.state.config.rules.key_ring, post.find_origin(), attempt)
+    except Unauthenticated as error:
+        if error.code == "sign_in_wrong":
+            raise Unauthenticated("present_password_wrong", field="password") from None
+        raise
+
+
 @router.post("/account/password")
 async def change_password(post: Posting) -> Response:
     """The old one is asked for: an open screen is not enough to take an account over."""
-    principal, state = post.get_principal(), post.state
     problems: dict[str, Problem] = {}
     texts = dict(post.form.items)
     with collect(problems, post, {"password": "new_password"}):
         if texts.get("new_password", "") != texts.get("repeated", ""):
             raise InvalidInput("password_repeated_wrong", field="repeated")
-        attempt = Attempt(principal.user_name, texts.get("password", ""), post.form["code"][:20])
         try:
-            await sign_in(state.connect, state.config.rules.key_ring, post.find_origin(), attempt)
+            await check_present_password(post, post.form["code"][:20])
         except ServiceError as error:
             problems[error.field or "password"] = post.describe(error)
         else:
             async with post.connect() as conn:
                 new = texts.get("new_password", "")
-                await set_password(conn, state.config.rules.key_ring, post.order(), principal.user_name, new)
+                ring, user_name = post.state.config.rules.key_ring, post.get_principal().user_name
+                await set_password(conn, ring, post.order(), user_name, new)
     return await _show_account(post, problems) if problems else post.redirect("/account", "password_changed")

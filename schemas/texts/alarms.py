@@ -37,16 +37,16 @@ TEXTS: dict[str, Text] = {
         "上级节点退回了 {refused} 份报告，另有 {dead} 份逾期未能送达，{differing} 张报表与上级所存不一致。",
         "Reports refused by the top-level node: {refused}; given up undelivered: {dead}; tables that are not the same"
         " above: {differing}.",
-        "请运行 idnode outbox list --state refused 查看被退回的报文，用 idnode outbox show 查看各行的原因，"
-        "修正后会以新的修订号自动重报；不一致的日期见控制台上报页，可请上级下达 resend 任务。",
-        "See them with idnode outbox list --state refused, and why with idnode outbox show; once repaired they go again"
-        " as the next revision. The page of reports marks days that differ: let the node above ask for a resend.",
+        "请在控制台“上报”页（或用 idnode outbox list --state refused）查看被退回的报文及各行的原因，"
+        "修正后会以新的修订号自动重报；不一致的日期也在该页，可请上级下达 resend 任务。",
+        "The page “Reports upwards” (or idnode outbox list --state refused) says which and why; once repaired they go"
+        " again as the next revision. It marks days that differ, too: let the node above ask for a resend.",
     ),
     "alarm_report_overdue": Text(
         "{subject} 的月报应于 {due} 前送达上级节点，至今没有送达。",
         "The monthly report of {subject} was due above by {due} and has not arrived.",
-        "运行 idnode report --month {subject} 补报；仍未送达的，见 idnode outbox。",
-        "Send it by idnode report --month {subject}; if it does not arrive, see idnode outbox.",
+        "运行 idnode report --month {subject} 补报；仍未送达的，见控制台“上报”页。",
+        "Send it by idnode report --month {subject}; if it does not arrive, see the page “Reports upwards”.",
     ),
     "alarm_certificate_expiring": Text(
         "证书 {subject} 将于 {end} 到期，还剩 {days} 天。",
@@ -69,8 +69,9 @@ TEXTS: dict[str, Text] = {
     "alarm_restored": Text(
         "本节点由备份恢复：{note}。备份之后登记的标识不在库中。",
         "This node was restored from a backup: {note}. What was registered after it is not there.",
-        "请按运维手册“恢复之后”一节补登，然后运行 idnode alarm acknowledge restored。",
-        "Register it again as the operator's guide says, then run idnode alarm acknowledge restored.",
+        "请按运维手册“恢复之后”一节补登，然后在“告警”页确认（或运行 idnode alarm acknowledge restored）。",
+        "Register it again as the operator's guide says, then say so on the page of alarms (or run idnode alarm"
+        " acknowledge restored).",
     ),
     "alarm_clock_jumped": Text(
         "本机时钟（{at}）比应有的时间超前 {hours} 小时，已暂停封账。",

@@ -12,8 +12,8 @@ TEXTS: dict[str, Text] = {
     "application_not_found": Text(
         "没有编号为 {number} 的应用。",
         "There is no application {number}.",
-        "用 idnode application list 或“应用”页查看编号。",
-        "idnode application list and the page Applications show the numbers.",
+        "编号见应用列表。",
+        "The list of applications shows the numbers.",
     ),
     "application_retired": Text(
         "应用“{name}”已停用。",

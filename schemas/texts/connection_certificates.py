@@ -70,8 +70,8 @@ PAGES: dict[str, tuple[str, str]] = {
         " operator.",
     ),
     "cert_local_node": (
-        "尚未设置 IDNODE_REGISTRY_URL：证明上的查验链接只在本机有效，请设置后再出具。",
-        "IDNODE_REGISTRY_URL is not set: the link on a certificate works on this machine only. Set it before issuing.",
+        "证明上的查验链接只在本机有效：请设置 IDNODE_REGISTRY_URL 后再出具。",
+        "The link on a certificate works on this machine only: set IDNODE_REGISTRY_URL before issuing.",
     ),
     "cert_number": ("证明编号", "Number"),
     "cert_firm": ("企业", "Enterprise"),

@@ -262,10 +262,10 @@ TEXTS: dict[str, Text] = {
         "Compare it with the document and change the dossier.",
     ),
     "enterprise_not_found": Text(
-        "没有企业 {enterprise}。",
-        "There is no enterprise {enterprise}.",
-        "请按编号、统一社会信用代码、前缀或全称查找；用 idnode enterprise list 查看。",
-        "Name it by number, social credit code, prefix or whole name; see idnode enterprise list.",
+        "没有企业“{enterprise}”。",
+        "There is no enterprise “{enterprise}”.",
+        "请按统一社会信用代码、前缀、全称或编号填写；企业列表中都有。",
+        "Name it by social credit code, prefix, whole name or number, as the list of enterprises has it.",
     ),
     "enterprise_ambiguous": Text(
         "“{enterprise}”可能指多家企业：{meant}。",

@@ -122,16 +122,16 @@ TEXTS: dict[str, Text] = {
         "没有找到表头：前 50 行中没有“{expected}”这样的列名。",
         "No header was found: none of the first 50 rows has columns such as “{expected}”.",
         "请核对列名和所选模板；文本文件还应以半角逗号、分号或制表符分隔，编码为 UTF-8 或 GB18030；"
-        "也可指定表头行（命令行 --header-row）和各列的含义（命令行 --map 列名=类型）。",
+        "也可指定表头行和各列的含义。",
         "Check the names of the columns and the template; in a text file also that commas, semicolons or tabs part the"
-        " columns and that it is UTF-8 or GB18030; or say which row it is (--header-row in a shell) and what the"
-        " columns are (--map COLUMN=TYPE).",
+        " columns and that it is UTF-8 or GB18030; or say which row it is and what the"
+        " columns are.",
     ),
     "file_header_in_doubt": Text(
         "第 {candidates} 行都像表头，无法确定。",
         "Rows {candidates} all look like a header.",
-        "请指定表头所在的行（命令行 --header-row）。",
-        "Say which of them it is (--header-row in a shell).",
+        "请指定表头所在的行。",
+        "Say which of them it is.",
     ),
     "file_header_row_empty": Text(
         "指定的表头行（第 {row} 行）不存在或没有内容。",
@@ -154,21 +154,20 @@ TEXTS: dict[str, Text] = {
     "file_sheet_in_doubt": Text(
         "有几个工作表都可能是要导入的：{sheets}。",
         "Several sheets could be meant: {sheets}.",
-        "请选择其中一个（命令行 --sheet）。",
-        "Choose one of them (--sheet in a shell).",
+        "请选择其中一个。",
+        "Choose one of them.",
     ),
     "file_sheet_not_found": Text(
         "工作表 {sheets} 中都没有完整的表头（需要“{expected}”）。",
         "None of the sheets {sheets} has the header that is needed (“{expected}”).",
-        "请核对列名和所选模板，或指定工作表和表头行（命令行 --sheet、--header-row）。",
-        "Check the names of the columns and the template, or say which sheet and row it is (--sheet and --header-row in"
-        " a shell).",
+        "请核对列名和所选模板，或指定工作表和表头行。",
+        "Check the names of the columns and the template, or say which sheet and row it is.",
     ),
     "file_column_missing": Text(
         "文件缺少必填项“{item}”（类型 {type}）的列；现有列：{columns}。",
         "The file has no column for the required item “{item}” (type {type}); its columns: {columns}.",
-        "请补上该列，或指定哪一列是它（命令行 --map 列名={type}）。",
-        "Add the column, or say which one it is (--map COLUMN={type} in a shell).",
+        "请补上该列，或指定哪一列是它。",
+        "Add the column, or say which one it is.",
     ),
     "file_column_unknown": Text(
         "文件没有“{column}”列；现有列：{columns}。",
@@ -185,8 +184,8 @@ TEXTS: dict[str, Text] = {
     "file_two_columns_for_item": Text(
         "“{columns}”两列都对应“{item}”一项。",
         "The columns “{columns}” both stand for the item “{item}”.",
-        "请删除或改名其中一列，或指定用哪一列（命令行 --map 列名=类型）。",
-        "Delete or rename one of them, or say which one is meant (--map COLUMN=TYPE in a shell).",
+        "请删除或改名其中一列，或指定用哪一列。",
+        "Delete or rename one of them, or say which one is meant.",
     ),
     "mapping_malformed": Text(
         "“{text}”不是“列名=类型”的写法。",
@@ -239,8 +238,8 @@ TEXTS: dict[str, Text] = {
     "row_is_total": Text(
         "“{text}”是合计行，不是编码，未登记。",
         "“{text}” marks a row of totals; it is no code, and is not registered.",
-        "无需处理；若它确是一件产品的编码，请用 idnode register 单独登记。",
-        "Nothing needs to be done; should it be the code of a product, register that one by idnode register.",
+        "无需处理；若它确是一件产品的编码，请单独登记。",
+        "Nothing needs to be done; should it be the code of a product, register that one on its own.",
     ),
     "row_too_many_cells": Text(
         "该行有 {cells} 个单元格，表头只有 {columns} 列。",

@@ -18,8 +18,8 @@ TEXTS: dict[str, Text] = {
     "key_not_found": Text(
         "没有访问密钥 {access_key}。",
         "There is no access key {access_key}.",
-        "用 idnode key list 查看已有密钥。",
-        "See idnode key list.",
+        "请在密钥列表中核对。",
+        "The list of keys shows all there are.",
     ),
     "key_revoked_already": Text(
         "访问密钥 {access_key} 已经吊销。",

@@ -98,8 +98,8 @@ PAGES: dict[str, tuple[str, str]] = {
     "outbox_answer": ("答复", "Answer"),
     "outbox_written": ("写入", "Written"),
     "outbox_none": ("没有符合条件的报文", "No message fits"),
-    "outbox_none_text": ("放宽条件，或等待代理进程写入下一批。",
-                         "Ask for less, or wait for the agent to write the next."),
+    "outbox_none_text": ("请放宽条件，或等待下一批报表。",
+                         "Widen the search, or wait for the next reports."),
     "outbox_state_waiting": ("等待发送", "waits"),
     "outbox_state_sent": ("已送达，待处理", "sent, not judged yet"),
     "outbox_state_accepted": ("已接收", "accepted"),
@@ -162,12 +162,13 @@ PAGES: dict[str, tuple[str, str]] = {
     "outbox_retry_refused": (
         "同样的 {rows} 行作为修订版 {revision} 写入发件箱并立即发送。资料改正后自动重报，无需这样做；"
         "上级节点判断有误时才需要。",
-        "The same {rows} rows are written as revision {revision} and sent at once. Repaired rows go by themselves: do"
+        "Revision {revision} is written with the same {rows} rows and sent at once. Repaired rows go by themselves: do"
         " this where the node above was wrong.",
     ),
     "outbox_retry_waiting": (
         "立即发送这 {rows} 行，72 小时重新计算。修订号不变，上级节点不会重复计数。",
-        "These {rows} rows are sent at once, and the 72 hours begin anew. With the same revision nothing counts twice.",
+        "It is sent at once with its {rows} rows, and the 72 hours begin anew. With the same revision nothing counts"
+        " twice.",
     ),
     "done_outbox_retried": ("报文将立即发送", "The message goes at once"),
 }  # fmt: skip

@@ -246,8 +246,8 @@ TEXTS: dict[str, Text] = {
     "day_not_closed": Text(
         "{day} 没有封账。",
         "{day} is not closed.",
-        "次日零点五分之后封账；当日数字见 /api/v1/statistics。",
-        "Days are closed at five past midnight; /api/v1/statistics has the figures of the running day.",
+        "次日零点五分之后封账；当日数字见“统计”。",
+        "Days are closed at five past midnight; the statistics have the figures of the running day.",
     ),
     "export_format_unknown": Text(
         "不能导出为“{file}”。",

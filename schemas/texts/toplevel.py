@@ -2,7 +2,7 @@
 
 from schemas.texts.table import Text
 
-_ROW_ZH = "改正该行数据，节点会自动以下一修订版重新上报；idnode outbox show 可看到是哪一行。"
+_ROW_ZH = "改正该行数据，节点会自动以下一修订版重新上报。"
 _ROW_EN = "Correct what the row is made from; the node reports it again as the next revision by itself."
 _MESSAGE_ZH = "请核对上报方的程序版本与 TLN-1 的规定（docs/reporting.zh-CN.md）。"
 _MESSAGE_EN = "Compare the reporting program with the contract (docs/reporting.md)."
@@ -79,20 +79,20 @@ TEXTS: dict[str, Text] = {
     "outbox_replaced": Text(
         "第 {number} 号报文已被修订版 {revision} 取代。",
         "Message {number} was replaced by revision {revision}.",
-        "重试最新的修订版：idnode outbox list。",
-        "Retry the newest revision: idnode outbox list.",
+        "请重试最新的修订版。",
+        "Retry the newest revision.",
     ),
     "outbox_not_waiting": Text(
-        "第 {number} 号报文的状态是 {state}，无需重试。",
-        "Message {number} is {state}; there is nothing to retry.",
-        "用 idnode outbox show 查看其回执。",
-        "Look at its receipt with idnode outbox show.",
+        "第 {number} 号报文的状态是“{state}”，无需重试。",
+        "Message {number} is “{state}”; there is nothing to retry.",
+        "结果见其回执。",
+        "Its receipt says what came of it.",
     ),
     "outbox_unknown": Text(
         "没有第 {number} 号报文。",
         "There is no message {number}.",
-        "用 idnode outbox list 查看编号。",
-        "See the numbers with idnode outbox list.",
+        "编号见报文列表。",
+        "The list of messages shows the numbers.",
     ),
     "toplevel_not_set": Text(
         "没有设置上级节点：演练节点已关闭，也没有设置 IDNODE_TOPLEVEL_URL。",

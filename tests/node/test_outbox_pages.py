@@ -183,7 +183,7 @@ async def test_the_engineer_reads_what_became_of_messages_and_not_what_stands_in
 async def test_a_message_is_sent_again_after_a_confirmation_and_it_is_on_record(console: Console) -> None:
     operator, message = console["operator"], await find(console, "T6")
     shown = await operator.get(f"/outbox/{message.number}/retry")
-    assert "are written as revision 1" in shown.shown
+    assert "Revision 1 is written with the same" in shown.shown
     done = await operator.post(f"/outbox/{message.number}/retry", {"reason": "the node above was wrong"})
     assert done.status == 303
     renewed = await find(console, "T6")
