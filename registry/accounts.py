@@ -114,6 +114,11 @@ async def check_standing(conn: Connection, wanted: NewAccount, roles: Sequence[R
 
     Raises InvalidInput, or NotFound for an enterprise that is not there.
     """
+    await check_named_enterprise(conn, wanted, roles)
+    return check_organisation(wanted, roles), await find_named_area(conn, wanted, roles)
+
+
+async def check_named_enterprise(conn: Connection, wanted: NewAccount, roles: Sequence[Role]) -> None:
     if set(roles) & _ENTERPRISE_ROLES:
         if wanted.enterprise_id is None and not wanted.awaits_enterprise:
             raise InvalidInput("account_needs_enterprise", field="enterprise")
@@ -121,12 +126,18 @@ async def check_standing(conn: Connection, wanted: NewAccount, roles: Sequence[R
             raise NotFound("enterprise_not_found", field="enterprise", enterprise=wanted.enterprise_id)
     elif wanted.enterprise_id is not None:
         raise InvalidInput("account_scope_without_role", field="enterprise")
+
+
+def check_organisation(wanted: NewAccount, roles: Sequence[Role]) -> str:
     if ("partner" in roles) != bool(wanted.organisation):
         raise InvalidInput("account_needs_organisation", field="organisation")
-    organisation = check_uscc(wanted.organisation) if wanted.organisation else ""
+    return check_uscc(wanted.organisation) if wanted.organisation else ""
+
+
+async def find_named_area(conn: Connection, wanted: NewAccount, roles: Sequence[Role]) -> Area | None:
     if ("regulator" in roles) != bool(wanted.area):
         raise InvalidInput("account_needs_area", field="area")
-    return organisation, await get_area(conn, wanted.area) if wanted.area else None
+    return await get_area(conn, wanted.area) if wanted.area else None
 
 
 async def _make_row(

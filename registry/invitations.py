@@ -60,9 +60,7 @@ async def invite(conn: Connection, order: Order, wanted: NewInvitation) -> tuple
     check_may_manage(order.principal, roles, wanted.enterprise_id)
     check_gives(order.principal, roles)
     organisation, _ = await check_standing(conn, _make_account(wanted, "", ""), roles)
-    remark = wanted.remark.strip()
-    if len(remark) > MAX_REMARK_CHARACTERS or not remark.isprintable():
-        raise InvalidInput("field_too_long", field="remark", limit=MAX_REMARK_CHARACTERS)
+    remark = check_remark(wanted.remark)
     token = secrets.token_urlsafe(TOKEN_BYTES)
     row = NewInvitationRow(
         _hash(token), roles, wanted.enterprise_id, organisation, wanted.area.strip(), remark, order.at,
@@ -72,6 +70,14 @@ async def invite(conn: Connection, order: Order, wanted: NewInvitation) -> tuple
         invitation_id = await store.insert_invitation(conn, row)
         await note(conn, order, "invited", f"{_format_subject(invitation_id)} {'+'.join(roles)}")
         return await _get(conn, invitation_id), token
+
+
+def check_remark(text: str) -> str:
+    """Raises InvalidInput."""
+    remark = text.strip()
+    if len(remark) > MAX_REMARK_CHARACTERS or not remark.isprintable():
+        raise InvalidInput("field_too_long", field="remark", limit=MAX_REMARK_CHARACTERS)
+    return remark
 
 
 def _make_account(wanted: NewInvitation | InvitationRow, user_name: str, password: str) -> NewAccount:

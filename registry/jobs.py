@@ -170,6 +170,7 @@ def _summarise(table: Table, plan: RowPlan) -> dict[str, Any]:
         "kind": table.kind,
         "sheet": table.sheet,
         "header_row": table.header_row,
+        "columns": [*plan.matched],  # in order, which the database does not keep of the names of an object
         "matched": plan.matched,
         "left": plan.left,
         "remarks": [{"code": remark.code, "details": remark.details} for remark in table.remarks],

@@ -190,7 +190,9 @@ async def get_successor(conn: Connection, successor: Identifier) -> Located:
     try:
         return await get_stored(conn, successor)
     except NotFound:
-        raise InvalidInput("successor_not_found", field="successor", successor=shorten(str(successor))) from None
+        raise InvalidInput(
+            "successor_not_found", field="successor", successor=shorten(str(successor).removesuffix("/"))
+        ) from None
 
 
 def plan_retirement(located: Located, successor: str | None) -> NewRecord:

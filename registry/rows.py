@@ -134,8 +134,9 @@ def plan_rows(
     match = _Match(template, columns, positions, used)
     sources = [part if isinstance(part, str) else _bind_field(part.name, rule, match) for part in rule.parts]
     taken = {s.position for s in sources if isinstance(s, _Source)} | set(used.values())
+    in_order = sorted(used.items(), key=itemgetter(1))
     return RowPlan(
-        matched={columns[position]: template.items_by_index[index].type for index, position in used.items()},
+        matched={columns[position]: template.items_by_index[index].type for index, position in in_order},
         left=[column for position, column in enumerate(columns) if column and position not in taken],
         decide=_Decider(match, sources, rule, prefix).decide,
     )

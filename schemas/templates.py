@@ -5,6 +5,7 @@ A value is stored as text in the form `check_text` returns: numbers without sepa
 
 import re
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import IntEnum
@@ -231,12 +232,12 @@ def parse_template(document: object, prefix: str = "") -> Template:
     raw_items = document.get("items")
     if not isinstance(raw_items, list) or not 1 <= len(raw_items) <= MAX_ITEMS:
         raise _malformed("items", f"[…] (1–{MAX_ITEMS})")
-    items = tuple(sorted((_parse_item(raw, n) for n, raw in enumerate(raw_items)), key=lambda item: item.index))
-    for key in ("index", "type", "name_zh", "name_en"):
-        _check_distinct(items, key)
+    items = tuple(_parse_item(raw, n) for n, raw in enumerate(raw_items))
+    for key, name in (("index", "index"), ("type", "type"), ("name_zh", "name.zh"), ("name_en", "name.en")):
+        _check_distinct(items, key, name)
     return Template(
         version=_parse_version(document.get("version")),
-        items=items,
+        items=tuple(sorted(items, key=lambda item: item.index)),
         name_zh=zh,
         name_en=en,
         industry=_parse_industry(document.get("industry")),
@@ -246,6 +247,39 @@ def parse_template(document: object, prefix: str = "") -> Template:
         enabled=_parse_flag(document.get("enabled", True), "enabled"),
         prefix=prefix,
     )
+
+
+_AT = re.compile(r"(?:items\[(\d+)\]\.)?(\w+)(?:\.\w+)?", re.ASCII)
+
+
+def list_problems(document: dict[str, Any]) -> list[InvalidInput]:
+    """What `parse_template` refuses of a form, each field once: what it names is left out for the next look.
+
+    Indexes are not looked at: nobody types them.
+    """
+    rest = deepcopy(document)
+    for item in rest["items"]:
+        item.pop("index", None)
+    found: dict[str | None, InvalidInput] = {}
+    while True:
+        try:
+            parse_template(rest)
+        except InvalidInput as error:
+            if error.field not in found:
+                found[error.field] = error
+                _leave_out(rest, error.field or "")
+                continue
+        return list(found.values())
+
+
+def _leave_out(document: dict[str, Any], field: str) -> None:
+    """What is compulsory becomes something that is right, and nobody else's."""
+    if named := _AT.fullmatch(field):
+        row, name = named.groups()
+        holder = document["items"][int(row)] if row else document
+        holder.pop(name, None)
+        if name in ("type", "version"):
+            holder[name] = f"-{row}"
 
 
 def format_template(template: Template) -> dict[str, Any]:
@@ -301,12 +335,12 @@ def _parse_item(raw: object, position: int) -> Item:
         raise InvalidInput("template_index_reserved", field=f"{where}.index", index=index)
     item_type = raw.get("type")
     if not isinstance(item_type, str) or not _TYPE.fullmatch(item_type) or item_type.upper().startswith("HS_"):
-        raise _malformed(f"{where}.type", "A-Z a-z 0-9 _ . - / (1–128), ≠ HS_…")
+        raise InvalidInput("template_type_malformed", field=f"{where}.type")
     zh, en = _parse_names(raw.get("name", {}), f"{where}.name")
     shortest = _parse_size(raw.get("min_length", 0), f"{where}.min_length")
     longest = _parse_size(raw.get("max_length", 255), f"{where}.max_length")
-    if shortest > longest or longest == 0:
-        raise _malformed(f"{where}.max_length", "≥ 1, ≥ min_length")
+    if longest < max(1, shortest):
+        raise _refuse_size(f"{where}.max_length", max(1, shortest))
     stage = raw.get("stage")
     return Item(
         index=index,
@@ -327,13 +361,13 @@ def _parse_visibility(value: object, field: str) -> Visibility:
     return Visibility[_parse_choice(value, field, tuple(v.name.lower() for v in Visibility)).upper()]
 
 
-def _check_distinct(items: tuple[Item, ...], key: str) -> None:
+def _check_distinct(items: tuple[Item, ...], key: str, name: str) -> None:
     seen: set[object] = set()
-    for item in items:
+    for position, item in enumerate(items):
         value = getattr(item, key)
         value = value.lower() if isinstance(value, str) else value
         if value in seen:
-            raise InvalidInput("template_item_taken", field="items", item=getattr(item, key))
+            raise InvalidInput("template_item_taken", field=f"items[{position}].{name}", item=getattr(item, key))
         seen.add(value)
 
 
@@ -349,15 +383,17 @@ def _parse_names(value: object, field: str) -> tuple[str, str]:
 
 
 def _parse_string(value: object, field: str, limit: int) -> str:
-    if not isinstance(value, str) or len(value) > limit or _CONTROL.search(value):
+    if isinstance(value, str) and len(value) > limit:
+        raise InvalidInput("field_too_long", field=field, limit=limit)
+    if not isinstance(value, str) or _CONTROL.search(value):
         raise _malformed(field, f'"…" (≤ {limit})')
     return value.strip()
 
 
 def _parse_version(value: object) -> str:
-    version = _parse_string(value, "version", 128)
-    if not version or not version.isprintable():
-        raise _malformed("version", '"…" (1–128)')
+    version = value.strip() if isinstance(value, str) else ""
+    if not 1 <= len(version) <= 128 or not version.isprintable():
+        raise InvalidInput("template_version_malformed", field="version")
     return version
 
 
@@ -375,13 +411,17 @@ def _parse_flag(value: object, field: str) -> bool:
 
 def _parse_size(value: object, field: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_TEXT_CHARACTERS:
-        raise _malformed(field, f"0–{MAX_TEXT_CHARACTERS}")
+        raise _refuse_size(field, 0 if field.endswith("min_length") else 1)
     return value
+
+
+def _refuse_size(field: str, least: int) -> InvalidInput:
+    return InvalidInput("template_length_malformed", field=field, least=least, most=MAX_TEXT_CHARACTERS)
 
 
 def _parse_industry(value: object) -> tuple[str, str, str, str] | None:
     if value is None:
         return None
-    if not isinstance(value, list) or len(value) != 4 or not all(isinstance(code, str) for code in value):
+    if not isinstance(value, list) or not all(isinstance(code, str) for code in value):
         raise _malformed("industry", '["C", "13", "139", "1392"]')
     return check_industry("/".join(value))

@@ -1,5 +1,6 @@
 """Accounts of the node's people, or of an enterprise by its administrator."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from asyncpg import Connection
@@ -9,8 +10,13 @@ from registry.accounts import (
     NewAccount,
     add_account,
     check_may_manage,
+    check_named_enterprise,
+    check_organisation,
+    check_roles,
+    check_user_name,
     disable_account,
     enable_account,
+    find_named_area,
     get_known_account,
     list_accounts,
     set_password,
@@ -23,7 +29,7 @@ from registry.passwords import make_password
 from registry.principals import ROLES, Principal
 from registry.store.accounts import AccountRow
 from registry.store.placements import fetch_units
-from schemas.errors import InvalidInput, ServiceError
+from schemas.errors import InvalidInput
 from schemas.industries import format_division
 
 
@@ -71,22 +77,35 @@ def _names(row: AccountRow, text: str) -> bool:
 @router.post("")
 async def add(post: Posting) -> Response:
     """The first password is made here and shown once: it is handed over with the name."""
-    try:
-        password = make_password()
-        async with post.connect() as conn:
-            new = await _read_new(conn, post, password)
-            row = await add_account(conn, post.state.config.rules.key_ring, post.order(), new)
-    except ServiceError as error:
-        return await _show_list(post, post.form.to_dict(), post.explain(error, {"enterprise": "enterprise_id"}))
+    problems: dict[str, Problem] = {}
+    password = make_password()
+    async with post.connect() as conn:
+        new = await read_standing(conn, post, problems)
+        with collect(problems, post):
+            await check_user_name(conn, post.form["user_name"], new.enterprise_id)
+        if not problems:
+            with collect(problems, post):
+                new = replace(new, user_name=post.form["user_name"], password=password)
+                row = await add_account(conn, post.state.config.rules.key_ring, post.order(), new)
+    if problems:
+        return await _show_list(post, post.form.to_dict(), problems)
     return post.page("account_made.html", user_name=row.user_name, password=password)
 
 
-async def _read_new(conn: Connection, post: Post, password: str) -> NewAccount:
+async def read_standing(conn: Connection, post: Post, problems: dict[str, Problem]) -> NewAccount:
+    """Role, and for whom it stands; whoever has several things to mend is told of all of them at once."""
     form = post.form
-    return NewAccount(
-        form["user_name"], [form["role"]], password, enterprise_id=await read_enterprise_id(conn, post),
-        organisation=form["organisation"], area=form["area"],
-    )  # fmt: skip
+    new = NewAccount("", [form["role"]], organisation=form["organisation"], area=form["area"])
+    with collect(problems, post):
+        roles = check_roles(new.roles)
+        with collect(problems, post, {"enterprise": "enterprise_id"}):
+            new = replace(new, enterprise_id=await read_enterprise_id(conn, post))
+            await check_named_enterprise(conn, new, roles)
+        with collect(problems, post, {"certificate_code": "organisation"}):
+            check_organisation(new, roles)
+        with collect(problems, post):
+            await find_named_area(conn, new, roles)
+    return new
 
 
 async def read_enterprise_id(conn: Connection, post: Post) -> int | None:

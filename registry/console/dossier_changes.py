@@ -7,7 +7,7 @@ from registry.enterprise_views import EnterpriseDetail
 from registry.enterprises import open_change
 from registry.prefixes import NodeRules
 from registry.principals import Principal
-from schemas.enterprises import EnterpriseState
+from schemas.enterprises import EnterpriseState, list_missing, parse_dossier
 from schemas.industries import format_division
 from schemas.texts.console_fields import FIELD_LABELS
 
@@ -48,6 +48,16 @@ def list_differences(rules: NodeRules, principal: Principal, detail: EnterpriseD
     wanted["area"] = _format_area(proposed) or in_force["area"]
     old, new = list_form(in_force), list_form(wanted)
     return [_make(name, old[name], new[name]) for name in old if old[name] != new[name]]
+
+
+def list_proposed(rules: NodeRules, detail: EnterpriseDetail) -> list[str]:
+    """Fields of the to-do list that a change which waits fills in."""
+    if detail.row.state != EnterpriseState.CHANGE_PENDING:
+        return []
+    personal, proposed = open_change(rules, detail.row)
+    wanted = personal | {name: value for name, value in proposed.items() if value is not None}
+    missing = {item.field for item in list_missing(parse_dossier(wanted, strict=False))}
+    return [item.field for item in detail.todo if item.field not in missing]
 
 
 def _format_area(proposed: dict[str, object]) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 from registry.api.problems import InvalidBody
 from registry.console.visits import Form
 
-PLAIN = (
-    "name", "certificate_code", "nature", "description", "main_products", "address", "area", "industry", "website",
-    "registration_authority", "registered_capital_yuan", "established_on", "valid_until",
+PLAIN = (  # in the form's order, as the others
+    "name", "certificate_code", "nature", "industry", "area", "address", "registered_capital_yuan",
+    "registration_authority", "established_on", "valid_until", "main_products", "website", "description",
 )  # fmt: skip
 PERSONS = ("contact", "legal_person")
 PERSON_FIELDS = ("name", "certificate_type", "certificate_number", "email", "phone")

@@ -9,7 +9,7 @@ from registry import enterprises as decisions
 from registry.api.problems import InvalidBody
 from registry.areas import get_area
 from registry.attachments import Upload, keep_attachment
-from registry.console.dossier_changes import list_differences
+from registry.console.dossier_changes import list_differences, list_proposed
 from registry.console.dossier_form import list_form, merge_form
 from registry.console.sections import Entry, Section, is_enterprise
 from registry.console.visits import Post, Posting, Problem, Visit, Visiting
@@ -79,6 +79,7 @@ async def _show(
         is_own=visit.get_principal().enterprise_id == enterprise_id, problems=problems or {},
         fields=list_form(detail.row.dossier), asked_prefix=asked_prefix,
         differences=list_differences(visit.state.config.rules, visit.get_principal(), detail),
+        proposed=list_proposed(visit.state.config.rules, detail),
     )  # fmt: skip
 
 
@@ -110,6 +111,7 @@ async def _load_document(conn: Connection, visit: Visit, enterprise_id: int) -> 
         _, proposed = decisions.open_change(visit.state.config.rules, row)
         public = {name: value for name, value in proposed.items() if value is not None}
         area = next((public[name] for name in ("unit", "county", "city", "province") if public.get(name)), area)
+        area = area.rpartition("/")[2]  # a unit is written `<division>/<name>`
     industry = public.get("industry") or "/".join(present.industry)
     return {**personal, **public, "area": area, "industry": industry}
 
@@ -159,7 +161,7 @@ async def keep_files(conn: Connection, post: Post, order: Order, document: dict[
 async def read_dossier(conn: Connection, document: dict[str, Any]) -> Dossier:
     """The document of the form as a dossier: what people write for an area becomes division and unit.
 
-    Raises InvalidBody that names every field at fault.
+    Raises InvalidBody that names every field at fault, in the order of the form.
     """
     wrong: list[ServiceError] = []
     area_text = str(document.pop("area", ""))
@@ -174,6 +176,8 @@ async def read_dossier(conn: Connection, document: dict[str, Any]) -> Dossier:
             document["unit"] = f"{area.division_code}/{area.unit}" if area.unit else ""
     wrong += list_problems(document)
     if wrong:
+        order = list(list_form({}))
+        wrong.sort(key=lambda error: order.index(error.field) if error.field in order else len(order))
         raise InvalidBody([(error.code, error.field or "", error.details) for error in wrong])
     return parse_dossier(document)
 

@@ -10,13 +10,13 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from registry.api.gate import receive_at_most
-from registry.api.problems import NoRoute, get_status, translate
+from registry.api.problems import get_status, translate
 from registry.api.state import RegistryState
 from registry.audit import note
 from registry.console.frame import ROOT, Frame
 from registry.console.security import HEADERS, LANGUAGE_COOKIE, SAFE_METHODS, check_origin
-from registry.console.visits import Visit, open_visit
-from schemas.errors import ServiceError, TooLarge, Unauthenticated, Unavailable
+from registry.console.visits import Visit, open_visit, say_to_people
+from schemas.errors import ServiceError, Unauthenticated
 from schemas.texts import LANGUAGES, choose_language
 
 MAX_FORM_BYTES = 2 * 1024 * 1024
@@ -58,19 +58,9 @@ class ConsoleGate:
         except Exception as error:
             if started:
                 raise
-            problem = say_to_people(translate(error))
+            problem = translate(error)
             scope["state"]["refusal"] = problem.code
-            await answer_error(visit, problem)(scope, receive, finish)
-
-
-def say_to_people(problem: ServiceError) -> ServiceError:
-    """What is told to programs in their terms, in those of who is at a page."""
-    limit = problem.details.get("limit")
-    if problem.code == "body_too_large" and isinstance(limit, int):
-        return TooLarge("page_body_too_large", limit=limit >> 20)
-    if problem.code == "database_unavailable":
-        return Unavailable("page_database_unavailable")
-    return NoRoute("page_not_found") if problem.code == "route_not_found" else problem
+            await answer_error(visit, say_to_people(problem))(scope, receive, finish)
 
 
 async def note_visit(visit: Visit, scope: Scope, status: int) -> None:

@@ -23,6 +23,7 @@ from registry.console.sections import Entry, Section, is_registrar
 from registry.console.start_pages import is_final
 from registry.console.visits import Posting, Problem, Visit, Visiting, collect, find_number, needs
 from registry.freezes import find_held
+from registry.issuing import Outcome
 from registry.late_routes import LateRouter
 from registry.prefixes import list_prefixes
 from registry.ranges import RangeRequest, create_range
@@ -54,6 +55,7 @@ from schemas.identifiers import (
     shorten,
 )
 from schemas.prefixes import PrefixState
+from schemas.ranges import parse_range
 from schemas.records import RecordState
 from schemas.templates import Template
 from schemas.viewing import Viewer
@@ -215,17 +217,25 @@ async def create_identifier(post: Posting) -> Response:
             rule = await get_rule_for_writing(conn, post, prefix)
             template = await get_template_for_writing(conn, post, prefix, version)
             fields |= name_values(template)
-            texts, act = read_values(post, template), post.order().act
-            if many:
-                request = RangeRequest(post.form["first"], post.form["last"], texts, post.form["checked"] == "yes")
-                made = await create_range(conn, rule, template, request, act)
+            own, checked = f"{prefix}/", post.form["checked"] == "yes"
+            # Whoever pastes a whole identifier means that one.
+            first, last, suffix = (post.form[name].removeprefix(own) for name in ("first", "last", "suffix"))
+            with collect(problems, post, fields):
+                if many:
+                    parse_range(first, last, checked)
+                else:
+                    parse_new_identifier(own + suffix)
+            with collect(problems, post, fields):
+                texts = read_values(post, template)
+            if not problems and many:
+                request = RangeRequest(first, last, texts, checked)
+                made = await create_range(conn, rule, template, request, post.order().act)
                 name = f"{prefix}/{made.format_first()}"
-            else:
-                own = f"{prefix}/"  # whoever pastes a whole identifier means that one
-                wanted = parse_new_identifier(own + post.form["suffix"].removeprefix(own))
-                name = (await register(conn, rule, template, wanted.suffix, texts, act)).identifier
+            elif not problems:
+                name = (await register(conn, rule, template, suffix, texts, post.order().act)).identifier
     except ServiceError as error:
         problems = post.explain(error, fields)
+    if problems:
         return await _show_form(post, prefix, version, post.form.to_dict(), problems, many=many)
     return post.redirect("/identifiers/one", "range_registered" if many else "registered", identifier=name)
 
@@ -258,14 +268,16 @@ async def change_identifier(post: Posting) -> Response:
             await get_rule_for_writing(conn, post, located.rule.prefix)
             locked = await get_own(conn, post, identifier, for_update=True)
             check_revision(locked, find_number(post.form["revision"]) or 0)
-            await change(conn, locked, template, read_values(post, template), post.order(post.form.get_reason()).act)
+            act = post.order(post.form.get_reason()).act
+            outcome = await change(conn, locked, template, read_values(post, template), act)
     except ServiceError as error:
         view = format_record(located, template, Viewer.OWNER, post.state.config.public_url)
         return post.page(
             "identifier_change.html", status=400, view=view, template=template, fields=post.form.to_dict(),
             problems=post.explain(error, name_values(template)),
         )  # fmt: skip
-    return post.redirect("/identifiers/one", "changed", identifier=identifier)
+    done = "nothing_changed" if outcome is Outcome.UNCHANGED else "changed"
+    return post.redirect("/identifiers/one", done, identifier=identifier)
 
 
 @router.get("/act", dependencies=[needs("write")])

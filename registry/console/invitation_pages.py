@@ -2,16 +2,29 @@
 
 from typing import Annotated
 
+from asyncpg import Connection
 from fastapi import Query, Response
 
+from registry.accounts import check_user_name
 from registry.api.problems import get_status
-from registry.console.account_pages import ENTERPRISE_ROLES, read_enterprise_id
+from registry.console.account_pages import ENTERPRISE_ROLES, read_standing
 from registry.console.sections import Section
-from registry.console.visits import Anybody, AnybodyPosting, Posting, Problem, Visit, Visiting, find_number
+from registry.console.visits import (
+    Anybody,
+    AnybodyPosting,
+    Post,
+    Posting,
+    Problem,
+    Visit,
+    Visiting,
+    collect,
+    find_number,
+)
 from registry.invitations import (
     Acceptance,
     NewInvitation,
     accept_invitation,
+    check_remark,
     format_link,
     invite,
     list_invitations,
@@ -19,6 +32,7 @@ from registry.invitations import (
     revoke_invitation,
 )
 from registry.late_routes import LateRouter
+from registry.passwords import check_password
 from registry.principals import ROLES
 from schemas.errors import InvalidInput, NotFound, ServiceError
 from schemas.industries import format_division
@@ -50,14 +64,17 @@ async def _show_list(visit: Visit, fields: dict[str, str], problems: dict[str, P
 @router.post("/accounts/invitations")
 async def send(post: Posting) -> Response:
     """The link is shown once: it is handed on by whatever way is safe."""
-    form = post.form
-    try:
-        async with post.write() as conn:
-            enterprise_id = await read_enterprise_id(conn, post)
-            wanted = NewInvitation([form["role"]], enterprise_id, form["organisation"], form["area"], form["remark"])
-            row, token = await invite(conn, post.order(), wanted)
-    except ServiceError as error:
-        return await _show_list(post, form.to_dict(), post.explain(error, {"enterprise": "enterprise_id"}))
+    form, problems = post.form, dict[str, Problem]()
+    async with post.connect() as conn:
+        new = await read_standing(conn, post, problems)
+        with collect(problems, post):
+            check_remark(form["remark"])
+        if not problems:
+            with collect(problems, post):
+                wanted = NewInvitation(new.roles, new.enterprise_id, new.organisation, new.area, form["remark"])
+                row, token = await invite(conn, post.order(), wanted)
+    if problems:
+        return await _show_list(post, form.to_dict(), problems)
     return post.page("invitation_made.html", row=row, link=format_link(post.state.config.console_url, token))
 
 
@@ -112,15 +129,31 @@ def _refuse(visit: Visit, error: ServiceError) -> Response:
 @router.post("/invitation")
 async def accept(post: AnybodyPosting) -> Response:
     """Roles are those of the invitation, whatever the form says."""
-    form, texts = post.form, dict(post.form.items)
-    given = Acceptance(form["invitation"], form["user_name"], texts.get("password", ""))
+    given = Acceptance(post.form["invitation"], post.form["user_name"], dict(post.form.items).get("password", ""))
+    ring, origin = post.state.config.rules.key_ring, post.find_origin()
     try:
-        if given.password != texts.get("repeated", ""):
-            raise InvalidInput("password_repeated_wrong", field="repeated")
         async with post.connect() as conn:
-            made = await accept_invitation(conn, post.state.config.rules.key_ring, post.find_origin(), given)
+            row = await open_invitation(conn, ring, origin, given.token)
+            problems = await _check(conn, post, given, row.enterprise_id)
+            if not problems:
+                made = await accept_invitation(conn, ring, origin, given)
     except ServiceError as error:
         if error.code in _OF_THE_LINK:
             return _refuse(post, error)
-        return await _show_form(post, given.token, {"user_name": given.user_name}, post.explain(error), 400)
+        problems = post.explain(error)
+    if problems:
+        return await _show_form(post, given.token, {"user_name": given.user_name}, problems, 400)
     return post.page("invitation_done.html", user_name=made.user_name)
+
+
+async def _check(conn: Connection, post: Post, given: Acceptance, enterprise_id: int | None) -> dict[str, Problem]:
+    """Whoever has several things to mend is told of all of them at once."""
+    problems: dict[str, Problem] = {}
+    with collect(problems, post):
+        await check_user_name(conn, given.user_name, enterprise_id)
+    with collect(problems, post):
+        check_password(given.password, given.user_name)
+    with collect(problems, post):
+        if given.password != dict(post.form.items).get("repeated", ""):
+            raise InvalidInput("password_repeated_wrong", field="repeated")
+    return problems

@@ -10,6 +10,7 @@ from registry.api.targets import check_known_prefix, get_rule, get_rule_for_stat
 from registry.api.views import Templates
 from registry.console.sections import Section
 from registry.console.visits import Post, Posting, Problem, Visit, Visiting, find_number, needs
+from registry.issuing import Outcome
 from registry.late_routes import LateRouter
 from registry.range_changes import (
     LocatedRange,
@@ -155,11 +156,12 @@ async def change(post: Posting) -> Response:
             locked = await get_range(conn, rule, located.range.format_first(), for_update=True)
             check_range_revision(locked, find_number(post.form["revision"]) or 0)
             order = post.order(post.form.get_reason())
-            await change_range(conn, locked, template, read_values(post, template), order.act)
+            outcome = await change_range(conn, locked, template, read_values(post, template), order.act)
     except ServiceError as error:
         problems = post.explain(error, name_values(template))
         return _show_change(post, located, template, post.form.to_dict(), problems)
-    return post.redirect("/ranges/one", "range_changed", first=located.first)
+    done = "nothing_changed" if outcome is Outcome.UNCHANGED else "range_changed"
+    return post.redirect("/ranges/one", done, first=located.first)
 
 
 @router.get("/act", dependencies=[needs("write")])

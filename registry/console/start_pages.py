@@ -5,6 +5,7 @@ from typing import Any
 from asyncpg import Connection
 from fastapi import Response
 
+from registry.console.dossier_changes import list_proposed
 from registry.console.search import count_waiting
 from registry.console.sections import Entry, Section, is_anybody
 from registry.console.visits import Visit, Visiting
@@ -61,6 +62,7 @@ async def _describe_firm(conn: Connection, visit: Visit) -> dict[str, Any]:
     jobs = await fetch_jobs(conn, list(principal.prefixes.values()), None, SHOWN_JOBS)
     return {
         "firm": format_detail(detail, visit.language),
+        "proposed": list_proposed(visit.state.config.rules, detail),
         "enabled": enabled,
         "templates": templates,
         "jobs": jobs,

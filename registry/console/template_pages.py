@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import Query, Response
 
+from registry.api.problems import InvalidBody
 from registry.api.targets import get_known_template
 from registry.console.identifier_pages import choose_prefix, list_own_prefixes
 from registry.console.sections import Entry, Section, is_registrar
@@ -14,7 +15,7 @@ from registry.console.visits import Form, Post, Posting, Problem, Visit, Visitin
 from registry.late_routes import LateRouter
 from registry.templates import add_template, change_template, delete_template, list_templates
 from schemas.errors import InvalidInput, ServiceError
-from schemas.templates import DATA_TYPES, STAGES, Visibility, format_template
+from schemas.templates import DATA_TYPES, STAGES, Visibility, format_template, list_problems
 
 router = LateRouter(prefix="/templates")
 SECTION = Section(router, (Entry("/templates", "templates", "group_work", is_registrar),))
@@ -22,6 +23,7 @@ SECTION = Section(router, (Entry("/templates", "templates", "group_work", is_reg
 Text = Annotated[str, Query(max_length=4_096)]
 MAX_ROWS = 200
 BLANK_ROWS = 3
+_HEAD = ("version", "name.zh", "name.en", "stage", "industry")  # what stands above the rows
 _ROW = re.compile(r"items\[(\d+)\](?:\.(\w+))?(?:\.(\w+))?")
 
 
@@ -127,8 +129,7 @@ async def save(post: Posting) -> Response:
         )
     kept, document = _read_document(form, count)
     try:
-        if not kept:
-            raise InvalidInput("template_without_items", field="i.0.name_zh")
+        _check_document(form, document)
         async with post.write() as conn:
             if form["old"]:
                 await change_template(conn, post.order(), form["prefix"], form["old"], document)
@@ -144,6 +145,17 @@ async def save(post: Posting) -> Response:
         )
     version = form["old"] or form["version"]
     return post.redirect("/templates/one", "template_saved", prefix=form["prefix"], version=version)
+
+
+def _check_document(form: Form, document: dict[str, Any]) -> None:
+    """Whoever has several things to mend is told of all of them at once; raises InvalidBody."""
+    wrong: list[InvalidInput] = []
+    if not document["items"]:
+        wrong.append(InvalidInput("template_without_items", field="i.0.name_zh"))
+    wrong += list_problems({"version": form["old"], **document, "items": document["items"] or [{"type": "-"}]})
+    if wrong:
+        wrong.sort(key=lambda error: _HEAD.index(error.field) if error.field in _HEAD else len(_HEAD))
+        raise InvalidBody([(error.code, error.field or "", error.details) for error in wrong])
 
 
 def _without_row(fields: dict[str, str], gone: str, count: int) -> dict[str, str]:

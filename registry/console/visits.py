@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from registry.api.calls import Call
-from registry.api.problems import InvalidBody
+from registry.api.problems import InvalidBody, NoRoute
 from registry.api.state import RegistryState
 from registry.console.frame import ROOT, Frame
 from registry.console.security import (
@@ -28,7 +28,7 @@ from registry.principals import Principal, Scope
 from registry.records import is_storable
 from registry.sign_in import Visit as Origin
 from registry.tokens import find_session
-from schemas.errors import Forbidden, InvalidInput, ServiceError, Unauthenticated
+from schemas.errors import Forbidden, InvalidInput, ServiceError, TooLarge, Unauthenticated, Unavailable
 from schemas.texts import format_message, format_remedy
 from schemas.texts.console_fields import FIELD_LABELS
 
@@ -103,7 +103,8 @@ class Visit(Call):
         asked = query | ({"done": done} if done else {})
         return RedirectResponse(f"{ROOT}{path}" + (f"?{urlencode(asked)}" if asked else ""), 303)
 
-    def describe(self, error: ServiceError) -> Problem:
+    def describe(self, problem: ServiceError) -> Problem:
+        error = say_to_people(problem)
         details = {name: self._say_state(error.code, name, _show(value)) for name, value in error.details.items()}
         at = error.field or ""
         named = self._name_field(at)
@@ -161,6 +162,18 @@ class Visit(Call):
         """A connection in a transaction."""
         async with self.connect() as conn, conn.transaction():
             yield conn
+
+
+def say_to_people(problem: ServiceError) -> ServiceError:
+    """What is told to programs in their terms, in those of who is at a page."""
+    limit = problem.details.get("limit")
+    if problem.code == "body_too_large" and isinstance(limit, int):
+        return TooLarge("page_body_too_large", limit=limit >> 20)
+    if problem.code == "database_unavailable":
+        return Unavailable("page_database_unavailable")
+    if problem.code in ("scope_missing", "role_missing"):
+        return Forbidden("page_forbidden")
+    return NoRoute("page_not_found") if problem.code == "route_not_found" else problem
 
 
 def _show(value: object) -> object:

@@ -39,8 +39,8 @@ TEXTS: dict[str, Text] = {
     "disk_full": Text(
         "存储空间已满，未写入任何内容。",
         "The disk is full; nothing was written.",
-        "请节点运营方清理磁盘（df -h）后重试。",
-        "Ask the operator to make room (df -h), then try again.",
+        "请节点运营方清理磁盘后重试。",
+        "Ask the operator to make room, then try again.",
     ),
     "route_not_found": Text(
         "没有这个地址。",
@@ -85,6 +85,12 @@ TEXTS: dict[str, Text] = {
         "The body is larger than the limit of {limit} bytes.",
         "请分批提交，或以文件导入（POST /api/v1/jobs）。",
         "Send it in parts, or import it as a file (POST /api/v1/jobs).",
+    ),
+    "page_forbidden": Text(
+        "您的账户没有此项权限。",
+        "Your account may not do this.",
+        "请由有此权限的同事办理，或请管理员授予权限。",
+        "Ask a colleague who may, or have an administrator give you the right.",
     ),
     "page_database_unavailable": Text(
         "数据库暂时没有响应。",

@@ -567,6 +567,7 @@ LABELS: dict[str, tuple[str, str]] = {
     # what was done
     "done_registered": ("标识已注册。", "The identifier is registered."),
     "done_range_registered": ("号段已注册。", "The range is registered."),
+    "done_nothing_changed": ("与原内容相同，未作修改。", "Nothing was changed: the values are as they were."),
     "done_changed": ("内容已保存。", "The values are saved."),
     "done_freeze_done": ("标识已冻结。", "The identifier is frozen."),
     "done_unfreeze_done": ("标识已解冻。", "The identifier is unfrozen."),

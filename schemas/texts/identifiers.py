@@ -286,6 +286,24 @@ TEXTS: dict[str, Text] = {
         "请对照 docs 中的模板说明改正。",
         "Correct it by the description of templates in docs.",
     ),
+    "template_type_malformed": Text(
+        "“{field}”须为 1 至 128 个字母、数字或 _ . - /，且不以 HS_ 开头。",
+        "“{field}” needs 1 to 128 letters, digits or _ . - / and does not begin with HS_.",
+        "例如 MODEL 或 batch.no。",
+        "Such as MODEL or batch.no.",
+    ),
+    "template_version_malformed": Text(
+        "“{field}”须为 1 至 128 个可见字符。",
+        "“{field}” needs 1 to 128 visible characters.",
+        "请填写模板的名字，例如 pump-1。",
+        "Give the template a name such as pump-1.",
+    ),
+    "template_length_malformed": Text(
+        "“{field}”须为 {least} 至 {most} 的整数。",
+        "“{field}” must be a whole number from {least} to {most}.",
+        "一般文字填 255 即可。",
+        "255 is enough for most texts.",
+    ),
     "template_index_reserved": Text(
         "索引 {index} 为系统保留。",
         "Index {index} is reserved.",

@@ -152,6 +152,11 @@ async def test_all_values_that_are_wrong_are_named_at_once(console: Console) -> 
     page = await console["pump"].post("/identifiers/new", fields)
     assert page.status == 400
     assert 'id="f-v-model-problem"' in page.text and 'id="f-v-flow-problem"' in page.text
+    ways = ({"suffix": ""}, "suffix"), ({"many": "yes", "first": "SN9", "last": "SN1"}, "last")
+    for change, field in ways:
+        page = await console["pump"].post("/identifiers/new", fields | change)
+        found = re.findall('<li><a href="#f-([^"]+)"', page.text)
+        assert found == [field, "v-model", "v-flow"], "and what they are to be called"
 
 
 async def test_an_identifier_is_registered_changed_frozen_and_retired(console: Console) -> None:
@@ -291,16 +296,23 @@ async def test_the_template_editor_keeps_rows_and_says_what_is_wrong(console: Co
     assert 'value="乙"' in less.text
     assert 'value="甲"' not in less.text
     wrong = await pump.post("/templates/save", base | {"action": "save", "i.1.type": "not a type!"})
-    assert "“Type 2” is wrong" in wrong.shown, "as the form calls it"
+    assert "“Type 2” needs 1 to 128 letters" in wrong.shown, "as the form calls it, and what to do"
     assert wrong.status == 400
     assert 'name="i.1.type" value="not a type!"' in wrong.text
     assert wrong.text.count('aria-invalid="true" autofocus') == 1, "where the keyboard goes on"
     assert 'href="#f-i-1-type"' in wrong.text
     assert 'id="f-i-1-type"' in wrong.text
     nameless = await pump.post("/templates/save", base | {"action": "save", "name_en": "n" * 256})
-    assert "“English name” is wrong" in nameless.shown, "not name.en"
+    assert "“English name” is longer than" in nameless.shown, "not name.en"
     twice = await pump.post("/templates/save", base | {"action": "save", "i.1.type": "a"})
-    assert 'role="alert" tabindex="-1" autofocus' in twice.text, "it is of no field: keys go on from it"
+    assert 'href="#f-i-1-type"' in twice.text, "the second of the two"
+    mistakes = {"version": "", "industry": "C/34", "i.0.type": "HS_SITE", "i.0.max_length": "4001", "i.1.type": "é"}
+    several = await pump.post("/templates/save", base | {"action": "save"} | mistakes)
+    assert re.findall('<li><a href="#f-([^"]+)"', several.text) == [
+        "version", "industry", "i-0-type", "i-0-max_length", "i-1-type",
+    ], "all of them at once, in the order of the form"  # fmt: skip
+    empty = await pump.post("/templates/save", base | {"action": "save", "version": "", "rows": "0"})
+    assert re.findall('<li><a href="#f-([^"]+)"', empty.text) == ["version", "i-0-name_zh"]
     saved = await pump.post("/templates/save", base | {"action": "save"})
     assert saved.status == 303
     again = await pump.post("/templates/starter", {"prefix": PUMP, "starter": "quality-1"})

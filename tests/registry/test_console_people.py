@@ -123,7 +123,7 @@ async def test_who_decides_on_a_changed_dossier_sees_old_and_new_and_no_personal
     tofu, firm = console["tofu"], console.world.firms["tofu"].enterprise_id
     form = await tofu.get("/enterprise/edit")
     sent = dict(re.findall(r'name="([\w.]+)" type="\w+" value="([^"]*)"', form.text))
-    change = {"main_products": "臭豆腐", "contact.name": "王小明", "contact.phone": "13912345678"}
+    change = {"main_products": "臭豆腐", "nature": "2", "contact.name": "王小明", "contact.phone": "13912345678"}
     assert (await tofu.post("/enterprise/edit", sent | change)).status == 303
     for who, path in (("reviewer", f"/enterprises/{firm}"), ("operator", f"/enterprises/{firm}/act?action=approve"),
                       ("tofu", "/enterprise")):  # fmt: skip
@@ -135,6 +135,10 @@ async def test_who_decides_on_a_changed_dossier_sees_old_and_new_and_no_personal
         assert "13912345678" not in page
         assert "王小明" not in page
         assert "Address" not in changes.partition("Of persons")[0], "what stays is not repeated"
+    for path in ("/", "/enterprise"):
+        todo = (await tofu.get(path)).shown
+        assert "The address is missing. Fill it in." in todo
+        assert "The kind of organisation is missing. Filled in; it waits for approval." in todo
     again = await tofu.get("/enterprise/edit")
     assert 'value="臭豆腐"' in again.text and 'value="王小明"' in again.text, "the next form begins with what waits"
     sent = dict(re.findall(r'name="([\w.]+)" type="\w+" value="([^"]*)"', again.text))
@@ -262,7 +266,13 @@ async def test_all_that_is_missing_or_wrong_is_called_as_the_form_calls_it(conso
     wrong = {"industry": "C/99", "area": "火星", "registered_capital_yuan": "abc", "contact.phone": "电话",
              "contact.certificate_number": "123", "established_on": "2026-02-30"}  # fmt: skip
     beside = {f"f-{name.replace('.', '-')}" for name in wrong}
-    assert list_problems(await pump.post("/enterprise/edit", fields | wrong)) == beside, "malformed ones, too"
+    refused = await pump.post("/enterprise/edit", fields | wrong)
+    assert list_problems(refused) == beside, "malformed ones, too"
+    listed = re.findall('<li><a href="#(f-[^"]+)"', refused.text)
+    assert listed == [
+        "f-industry", "f-area", "f-registered_capital_yuan", "f-established_on", "f-contact-certificate_number",
+        "f-contact-phone",
+    ], "in the order of the form"  # fmt: skip
     wrong |= {"certificate_code": "91321302MA0000010X", "prefix": "99.1", "user_name": "a b", "password": "short"}
     refused = await visitor.post("/apply", fields | wrong, token=make_token("c" * 32))
     assert list_problems(refused) == beside | {

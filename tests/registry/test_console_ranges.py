@@ -29,6 +29,8 @@ async def test_a_range_is_changed_frozen_retired_and_restored_once_its_size_is_c
     assert "500 identifiers show the new values" in form.shown
     changed = {"first": FIRST, "revision": "1", "v.model": "R2", "reason": "new motor"}
     assert (await pump.post("/ranges/change", changed)).location.endswith("done=range_changed")
+    same = await pump.post("/ranges/change", changed | {"revision": "2"})
+    assert same.location.endswith("done=nothing_changed"), "nobody is told of a change that was none"
     stale = await pump.post("/ranges/change", changed | {"v.model": "R3"})
     assert stale.status == 400
     assert 'value="R3"' in stale.text, "what was typed is still there"

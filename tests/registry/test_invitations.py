@@ -237,6 +237,9 @@ async def test_the_invited_choose_name_and_password_and_cannot_widen_what_they_m
         assert refused.status == 400
         assert f'id="f-{field}-problem"' in refused.text, refused.shown
         assert PASSWORD not in refused.text
+    several = await send(stranger, fields | {"user_name": "a b", "password": "short"})
+    found = re.findall(r'id="f-(\w+)-problem"', several.text)
+    assert found == ["user_name", "password", "repeated"], "all of them at once"
     wider = {"role": "operator", "roles": "operator", "enterprise_id": str(console.world.firms["tofu"].enterprise_id)}
     assert (await send(stranger, fields | wider)).status == 200
     async with console.world.state.connect() as conn:
@@ -248,6 +251,15 @@ async def test_the_invited_choose_name_and_password_and_cannot_widen_what_they_m
     assert again.status == 409
     assert 'name="password"' not in again.text
     assert (await send(stranger, fields | {"user_name": "second"})).status == 409
+
+
+async def test_all_that_is_wrong_with_an_invitation_or_an_account_is_named_at_once(console: Console) -> None:
+    wrong = {"role": "partner", "enterprise_id": "999999", "organisation": "9132", "area": "321302"}
+    for path, field, text in (("/accounts/invitations", "remark", "x" * 201), ("/accounts", "user_name", "a b")):
+        refused = await console["operator"].post(path, wrong | {field: text})
+        assert refused.status == 400
+        found = set(re.findall(r'id="f-(\w+)-problem"', refused.text))
+        assert found == {"enterprise_id", "organisation", "area", field}, refused.shown
 
 
 async def test_the_page_refuses_other_sites_and_links_that_are_none(console: Console) -> None:
