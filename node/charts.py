@@ -42,7 +42,7 @@ def draw_trend(days: Sequence[dict[str, Any]], measure: str, *, at_end: bool) ->
     places = [(1000 * at / (len(values) - 1), place(value, top)) for at, (_, value) in enumerate(values)]
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     grid = tuple((place(part, top), part) for part in (top, top // 2, 0))
-    shown = (values[0][0], values[len(values) // 2][0], values[-1][0])
+    shown = (values[0][0], values[len(values) // 2][0] if len(values) > 2 else "", values[-1][0])
     return Trend(points, f"0,{PLOT_HEIGHT} {points} 1000,{PLOT_HEIGHT}", grid, shown, step, tuple(values))
 
 

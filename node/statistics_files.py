@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from node.charts import Bar, draw_rank
 from node.definitions import DEFINITIONS, define_counters, name_column
 from node.statistics_tables import Table
 from node.wording import say
 from schemas.days import ZONE
 from schemas.templates import STAGES
+from schemas.texts.console_node import NODE_LABELS
 from schemas.texts.figure_pages import PAGES
 from schemas.texts.statistics import LABELS
 from schemas.texts.written import describe_written
@@ -31,6 +33,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _BOM = "\ufeff"
 _WORDS = {("standing", state): PAGES[f"standing_{state}"] for state in ("connected", "suspended", "departed")}
 _WORDS |= {("stage", stage): PAGES[f"fig_stage_{stage}"] for stage in STAGES}
+_WORDS |= {("kind", kind): NODE_LABELS[f"tag_{kind}"] for kind in ("above_scale", "industrial_chain", "pilot_batch")}
+_RANKED = {"industry": ("industry_name",), "template": ("version", "prefix")}  # what names a row in a chart
 
 
 def make_file(table: Table, file_format: str, language: str, days: Table | None = None) -> bytes:
@@ -125,9 +129,29 @@ def list_rows(table: Table, language: str) -> Iterator[list[Any]]:
 
 
 def _say_cell(column: str, value: Any, language: str) -> Any:
-    """States and stages in words, as on the page; JSON has their names."""
+    """States, stages and kinds of tags in words; JSON has their names."""
     text = _WORDS.get((column, value))
     return "" if value is None else value if text is None else say(text, language)
+
+
+def say_name(by: str, column: str, value: Any, language: str) -> str:
+    """A cell that names a group, as pages and charts show it: what belongs to none is named, too."""
+    if value is not None:
+        return str(_say_cell(column, value, language))
+    if column == "version" or by == "stage":
+        return say(PAGES["fig_without_template"], language)
+    return say(PAGES["fig_not_assigned"], language) if column in ("unit", "area", "industry", "tag") else "—"
+
+
+def rank_rows(table: Table, measure: str, language: str) -> list[tuple[str, int, Bar]]:
+    """Bars of a chart; none of days, which the trend shows, and none where the figure does not exist."""
+    by = table.question.by
+    if by == "day" or measure not in table.figure_columns or len(table.rows) < 2:
+        return []
+    names = _RANKED.get(by, (by,))
+    return draw_rank(
+        [(" · ".join(say_name(by, name, row[name], language) for name in names), row[measure]) for row in table.rows]
+    )
 
 
 def format_time(at: datetime) -> str:

@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 from fastapi import Query, Response
 from jinja2 import PackageLoader
 
-from node.charts import draw_rank, draw_trend
+from node.charts import draw_trend
 from node.definitions import define_counters, name_column
 from node.periods import list_periods
-from node.statistics import AT_END, check_day
+from node.statistics import AT_END, LEVELS, check_day
 from node.statistics_api import find_limits
-from node.statistics_files import FORMATS, describe_check, make_file, name_file
+from node.statistics_files import FORMATS, describe_check, make_file, name_file, rank_rows, say_name
 from node.statistics_tables import Question, Table, read_export, read_table
 from registry.console.sections import Entry, Section
 from registry.console.visits import Problem, Visit, Visiting
@@ -93,7 +93,8 @@ async def show_figures(
 ) -> Response:
     principal = visit.get_principal()
     is_own = principal.kind == "enterprise"
-    asked = {"by": by or ("template" if is_own else "unit"), "from": first, "to": last, "unit": unit}
+    by = by or ("template" if is_own else "unit")
+    asked = {"by": f"{by}_{LEVELS[by][-1]}" if by in LEVELS else by, "from": first, "to": last, "unit": unit}
     asked |= {"division": division, "industry": industry}
     problems: dict[str, Problem] = {}
     try:
@@ -113,7 +114,8 @@ async def show_figures(
         groupings=OWN_GROUPINGS if is_own else GROUPINGS, measures=_name_all(CHARTED, visit),
         units=[one for one in units if _is_of(principal, one)], tiles=_list_tiles(days, visit, is_own=is_own),
         trend=draw_trend(days.rows, charted, at_end=charted in AT_END), charted=name_column(charted, visit.language),
-        rank=_rank(table, charted, visit), heads=_list_heads(table, visit), rows=_list_rows(table, visit, asked),
+        rank=rank_rows(table, charted, visit.language), heads=_list_heads(table, visit),
+        rows=_list_rows(table, visit, asked),
         sums=[table.sums[name] for name in table.figure_columns], check=describe_check(table, visit.language),
         max_rows=MAX_ROWS,
         links_firms=principal.sees_all or principal.kind == "regulator",
@@ -174,7 +176,7 @@ def _list_rows(table: Table, visit: Visit, asked: Mapping[str, str]) -> list[dic
     named = NAMED[by]
     return [
         {
-            "names": [_say_cell(visit, by, column, row[column]) for column in named],
+            "names": [say_name(by, column, row[column], visit.language) for column in named],
             "numbers": [row[column] for column in figures],
             "enterprise_id": row.get("enterprise_id") if by == "enterprise" else None,
             "firms": _ask_again(asked, {"by": "enterprise", **group}) if (group := _name_group(by, row)) else "",
@@ -188,27 +190,6 @@ def _name_group(by: str, row: Mapping[str, Any]) -> dict[str, str]:
     field, column = {"unit": ("unit", "unit_id"), "area": ("division", "division_code"),
                      "industry": ("industry", "industry")}.get(by, ("", ""))  # fmt: skip
     return {field: str(row[column])} if field and row[column] is not None else {}
-
-
-def _say_cell(visit: Visit, by: str, column: str, value: Any) -> str:
-    if value is None:
-        if column == "version" or by == "stage":
-            return visit.say("fig_without_template")
-        return visit.say("fig_not_assigned") if column in ("unit", "area", "industry", "tag") else "—"
-    if column == "standing":
-        return visit.say(f"standing_{value}")
-    return visit.say(f"fig_stage_{value}") if column == "stage" and f"fig_stage_{value}" in PAGES else str(value)
-
-
-def _rank(table: Table, measure: str, visit: Visit) -> list[Any]:
-    """None of days, which the trend shows, and none where the figure does not exist."""
-    by = table.question.by
-    if by == "day" or measure not in table.figure_columns or len(table.rows) < 2:
-        return []
-    names = {"industry": ("industry_name",), "template": ("version", "prefix")}.get(by, (by,))
-    return draw_rank(
-        [(" · ".join(_say_cell(visit, by, name, row[name]) for name in names), row[measure]) for row in table.rows]
-    )
 
 
 @router.get("/statistics/definitions")

@@ -1,20 +1,17 @@
 """A table of figures as a PDF: what it is of, trend and rank, the table with its sums, the definitions."""
 
-from typing import Any
-
-from node.charts import draw_rank, draw_trend
+from node.charts import draw_trend
 from node.definitions import name_column
 from node.pdf_font import load_font
 from node.pdf_paper import CHART_HEIGHT, MARGIN, Face, Paper, choose_size, lay_out
-from node.statistics import AT_END
-from node.statistics_files import list_definitions, list_facts, list_rows
+from node.statistics import AT_END, LEVELS
+from node.statistics_files import list_definitions, list_facts, list_rows, rank_rows
 from node.statistics_tables import Table
 from node.wording import say
 from schemas.texts.figure_pages import PAGES
 from schemas.texts.statistics import LABELS
 
 CHARTED = ("resolutions", "registered_new")
-_NAMES = {"industry": "industry_name", "template": "version"}  # what names a row, where it is not called as the group
 
 
 def make_pdf(table: Table, days: Table | None, language: str) -> bytes:
@@ -39,7 +36,7 @@ def make_pdf(table: Table, days: Table | None, language: str) -> bytes:
 def name_table(table: Table, language: str) -> str:
     """Such as “Figures by industry section, 2024-01-01 – 2024-06-30”."""
     by, level = table.question.by, table.question.level
-    grouped = f"{by}_{level or (3 if by == 'area' else 1)}" if by in ("area", "industry") else by
+    grouped = f"{by}_{level or LEVELS[by][-1]}" if by in LEVELS else by
     first = table.question.first.isoformat() if table.question.first else say(LABELS["since_beginning"], language)
     name = say(PAGES[f"by_{grouped}"], language)
     return say(LABELS["pdf_title"], language, by=name, first=first, last=table.question.last)
@@ -48,7 +45,7 @@ def name_table(table: Table, language: str) -> str:
 def _draw_charts(paper: Paper, table: Table, days: Table | None, measure: str, language: str) -> None:
     """Trend to the left, rank to the right; neither where there is a single point."""
     trend = draw_trend(days.rows, measure, at_end=measure in AT_END) if days is not None and days.rows else None
-    ranked = _rank(table, measure, language)
+    ranked = rank_rows(table, measure, language)
     if trend is None and not ranked:
         return
     paper.need(CHART_HEIGHT + 8)
@@ -57,15 +54,6 @@ def _draw_charts(paper: Paper, table: Table, days: Table | None, measure: str, l
         step = say(PAGES[f"fig_step_{trend.step}"], language)
         paper.trend(trend, say(PAGES["fig_trend"], language, name=name, step=step), (MARGIN, half))
     if ranked:
-        title = say(PAGES["fig_rank"], language, name=name, count=len(ranked))
+        title = say(PAGES["fig_rank"], language, name=name)
         paper.rank(ranked, title, (MARGIN + half + 28, half))
     paper.y -= CHART_HEIGHT + 8
-
-
-def _rank(table: Table, measure: str, language: str) -> list[Any]:
-    """None of days, which the trend shows."""
-    by = table.question.by
-    if by == "day" or len(table.rows) < 2:
-        return []
-    column, nobody = _NAMES.get(by, by), say(PAGES["fig_not_assigned"], language)
-    return draw_rank([(str(row[column] or nobody), row[measure]) for row in table.rows])

@@ -14,7 +14,7 @@ from asyncpg import Connection
 from node.closing import find_status
 from node.definitions import DEFINITIONS, define_counters, name_column
 from node.statistics import AT_END, ENTERPRISE_MEASURES, EVERYTHING, Limits, stats_and_totals
-from node.store.statistics import MEASURES
+from node.store.statistics import MEASURES, fetch_names
 from schemas.industries import format_division, format_industry
 
 # What names the groups, in order; the figures follow.
@@ -34,8 +34,9 @@ GROUP_COLUMNS: dict[str, tuple[str, ...]] = {
 _MORE_FIGURES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("unit", "area", "industry", "tag"), ENTERPRISE_MEASURES),
     "stage": ("templates",),
-    "day": ("resolutions_foreign", "resolutions_foreign_ok", "enterprises_new", "enterprises_connected"),
+    "day": ("enterprises_new", "enterprises_connected"),
 }
+_FOREIGN = ("resolutions_foreign", "resolutions_foreign_ok")  # by day, of the node as a whole: nobody's in particular
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ class Question:
     last: date
     limits: Limits = EVERYTHING
     level: int | None = None
+
+    @property
+    def figure_columns(self) -> tuple[str, ...]:
+        foreign = _FOREIGN if self.by == "day" and self.limits == EVERYTHING else ()
+        return (*_MORE_FIGURES.get(self.by, ()), *MEASURES, *foreign)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class Table:
     rows: list[dict[str, Any]]
     sums: dict[str, int]
     differing: list[str] | None
+    limits_text: str = ""  # what the figures are limited to, as codes and names
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -68,19 +75,7 @@ class Table:
 
     @property
     def figure_columns(self) -> tuple[str, ...]:
-        return (*_MORE_FIGURES.get(self.question.by, ()), *MEASURES)
-
-    @property
-    def limits_text(self) -> str:
-        """What the figures are limited to, as codes and names; empty: nothing."""
-        limits = self.question.limits
-        parts = list(limits.prefixes or ())
-        parts += [f"enterprise {limits.enterprise_id}"] if limits.enterprise_id is not None else []
-        parts += [f"{limits.division_code} {format_division(limits.division_code)}"] if limits.division_code else []
-        parts += [f"unit {limits.unit_id}"] if limits.unit_id is not None else []
-        if limits.industry:
-            parts.append(f"{limits.industry} {format_industry(limits.industry)}")
-        return ", ".join(parts)
+        return self.question.figure_columns
 
     def format(self, language: str) -> dict[str, Any]:
         """Ready for JSON."""
@@ -117,10 +112,20 @@ async def read_table(conn: Connection, question: Question, now: datetime) -> Tab
     async with snapshot:
         rows, expected = await stats_and_totals(conn, question.by, period, question.limits, question.level)
         status = await find_status(conn, period)
-    columns = (*_MORE_FIGURES.get(question.by, ()), *MEASURES)
+        limits_text = await _name_limits(conn, question.limits)
+    columns = question.figure_columns
     sums = sum_rows(rows, columns, by_day=question.by == "day")
     differing = [name for name in columns if name in expected and sums[name] != expected[name]]
-    return Table(question, now, status, rows, sums, None if question.by == "tag" else differing)
+    return Table(question, now, status, rows, sums, None if question.by == "tag" else differing, limits_text)
+
+
+async def _name_limits(conn: Connection, limits: Limits) -> str:
+    division, industry = limits.division_code, limits.industry
+    parts = list(limits.prefixes or ())
+    parts += [f"{division} {format_division(division)}"] if division else []
+    parts += await fetch_names(conn, limits.enterprise_id, limits.unit_id)
+    parts += [f"{industry} {format_industry(industry)}"] if industry else []
+    return ", ".join(parts)
 
 
 async def read_export(

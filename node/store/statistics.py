@@ -308,6 +308,15 @@ async def fetch_units(conn: Connection) -> list[Record]:
     return await conn.fetch("SELECT unit_id, name, division_code FROM units ORDER BY unit_id")
 
 
+async def fetch_names(conn: Connection, enterprise_id: int | None, unit_id: int | None) -> list[str]:
+    """Of an enterprise and of a unit, as far as they are asked for."""
+    rows = await conn.fetch(
+        "SELECT name FROM enterprises WHERE enterprise_id = $1 UNION ALL SELECT name FROM units WHERE unit_id = $2",
+        enterprise_id, unit_id,
+    )  # fmt: skip
+    return [row["name"] for row in rows]
+
+
 async def fetch_tags(conn: Connection) -> list[Record]:
     """kind, name and enterprise_id, as they are now: tags have no dates."""
     return await conn.fetch(

@@ -189,7 +189,9 @@ async def count_waiting(conn: Connection) -> dict[str, int]:
     row = await conn.fetchrow(
         "SELECT (SELECT count(*) FROM enterprises WHERE state IN (1, 2, 7)) AS reviews,"
         " (SELECT count(*) FROM prefixes WHERE state IN (4, 5)) AS prefixes,"
-        " (SELECT count(*) FROM enterprises WHERE connected_on IS NOT NULL) AS connected,"
+        " (SELECT count(*) FROM enterprises e WHERE e.certificate_type = 1 AND e.state IN (3, 7) AND EXISTS (SELECT"
+        "  FROM prefix_owners o JOIN prefixes p USING (prefix_id) WHERE o.enterprise_id = e.enterprise_id"
+        "  AND o.to_day IS NULL AND p.state = 1)) AS connected,"
         " (SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')) AS jobs"
     )
     return dict(row) if row else {}

@@ -60,9 +60,8 @@ LABELS: dict[str, tuple[str, str]] = {
 PAGES: dict[str, tuple[str, str]] = {
     "applications": ("应用", "Applications"),
     "applications_text": (
-        "使用标识的应用：每月一日随本节点报表上报（节点自有的为 T5，企业的为 T10）。",
-        "Applications that use identifiers. They are reported upwards on the first of each month (T5 the node's, T10"
-        " the enterprises').",
+        "使用标识的应用：每月一日随本节点报表上报。",
+        "Applications that use identifiers. They are reported upwards on the first of each month.",
     ),
     "applications_told": ("{month} 的清单已上报；此后的变化下月一日上报。",
                           "The list of {month} was reported; what changes now follows on the first of next month."),

@@ -48,7 +48,7 @@ PAGES: dict[str, tuple[str, str]] = {
     ),
     "fig_was_sealed": ("封存时 {value}", "sealed: {value}"),
     "fig_rows_cut_here": ("显示前 {count} 行，共 {total} 行。", "The first {count} of {total} rows are shown."),
-    "fig_no_stated_text": ("这一天没有属于您范围内的前缀。", "No prefix of yours had figures on this day."),
+    "fig_no_stated_text": ("您范围内的前缀到这一天还没有任何数字。", "No prefix of yours had any figures by that day."),
     "fig_presets": ("常用期间：", "Usual periods:"),
     "fig_last_month": ("上月", "last month"),
     "fig_last_quarter": ("上季度", "last quarter"),
@@ -84,7 +84,7 @@ PAGES: dict[str, tuple[str, str]] = {
     "fig_trend": ("{name}，按{step}", "{name}, by {step}"),
     "fig_step_day": ("日", "day"),
     "fig_step_month": ("月", "month"),
-    "fig_rank": ("{name}，前 {count} 名", "{name}, the first {count}"),
+    "fig_rank": ("{name}，从高到低", "{name}, highest first"),
     "fig_no_figures": ("这段时间没有数字", "There are no figures in this time"),
     "fig_no_figures_text": ("请选择更长的时间，或去掉范围限制。", "Choose a longer time, or take the limits away."),
     "fig_rows_cut": (
@@ -119,9 +119,8 @@ PAGES: dict[str, tuple[str, str]] = {
     "fig_stage_service": ("服务", "service"),
     "plans": ("计划", "Plans"),
     "plans_text": (
-        "目标与实际，按单位和全区。期限已过的显示期限当日的数字。",
-        "Targets against actual figures, by unit and for the district."
-        " After a deadline, the figure of that day is shown.",
+        "目标与实际，按单位。期限已过的显示期限当日的数字。",
+        "Targets against actual figures, by unit. After a deadline, the figure of that day is shown.",
     ),
     "plan_name_label": ("计划", "Plan"),
     "plan_count": ("目标数", "Targets"),

@@ -36,6 +36,8 @@ PAGES: dict[str, tuple[str, str]] = {
     ),
     "outbox_month_due": ("{month} 的月报尚未上报，期限 {due}",
                          "The monthly report of {month} was not sent yet; it is due by {due}"),
+    "outbox_month_overdue": ("{month} 的月报尚未上报，期限 {due} 已过",
+                             "The monthly report of {month} was not sent yet; it was due by {due}"),
     "outbox_month_due_todo": (
         "维护、应急等人工内容用 idnode report --month {month} --given 文件 填报并发送；"
         "到 {day} 仍未发送的，按已有内容自动上报，未填的注明“未填报”。",

@@ -2,8 +2,8 @@
 
 from schemas.texts.table import Text
 
-_CHECK_ZH = "用 idnode stats recompute --day 日期 可由日志和标识历史重新计算并核对。"
-_CHECK_EN = "idnode stats recompute --day D computes it again from the log and the records' history."
+_CHECK_ZH = "运营方可由解析日志和标识历史重新计算任意一天，并逐项核对。"
+_CHECK_EN = "The operator can compute any day again from the log and the identifiers' history, and compare."
 _REBUILD_EN = "The figures that were counted stand; name the gap where they are reported."
 _REBUILD_ZH = "已计入的数字有效；上报这些数字时请注明该缺口。"
 
@@ -12,8 +12,8 @@ _BROKEN_EN = (
     "Restore the day's rows from a backup and find out who changed the database; the seals that were reported upwards"
     " can be compared."
 )
-_DOSSIER_ZH = "接入日期、状态和决定见 idnode enterprise show。"
-_DOSSIER_EN = "idnode enterprise show tells the day, the state and the decisions."
+_DOSSIER_ZH = "接入日期、状态和办理记录见该企业的页面。"
+_DOSSIER_EN = "The page of each enterprise shows the day, the state and the decisions."
 
 # Headings of tables of figures: Chinese, English.
 COLUMNS: dict[str, tuple[str, str]] = {

@@ -238,7 +238,8 @@ async def test_the_monthly_report_is_asked_for_and_its_sheet_is_there_to_read(co
     operator, month = console["operator"], list_months(TODAY.isoformat()[:7], 2)[0]
     page = await operator.get("/outbox")
     due = get_working_day(month, 10)
-    assert f"The monthly report of {month} was not sent yet; it is due by {due}" in page.shown
+    said = "was" if due < TODAY else "is"
+    assert f"The monthly report of {month} was not sent yet; it {said} due by {due}" in page.shown
     sheet = File(f"MR-88.101-{month}.pdf", "application/pdf", b"%PDF-1.3 sheet")
     row = {"month": month, "remarks": "<i>all well</i>"}
     async with console.world.state.connect() as conn, conn.transaction():

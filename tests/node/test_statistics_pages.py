@@ -113,6 +113,11 @@ async def test_pages_are_whole_in_both_languages(console: Console, who: str, lan
             assert not re.search(r"[\u4e00-\u9fff]{2}", words), path
 
 
+@pytest.mark.parametrize(("by", "meant"), [("industry", "industry_4"), ("area", "area_3")])
+async def test_a_grouping_without_its_level_is_shown_as_the_one_it_means(console: Console, by: str, meant: str) -> None:
+    assert f'<option value="{meant}" selected>' in (await console["operator"].get(f"/statistics?by={by}")).text
+
+
 RESOLVED = {"operator": 30 * 3 * 1_007, "engineer": 30 * 3 * 1_007, "governor": 30 * 3 * 1_007, "mayor": 630,
             "pump": 630, "tofu": 90_000, "stranger": 0}  # fmt: skip
 
@@ -321,7 +326,9 @@ async def test_days_that_are_not_closed_are_not_shown(console: Console, path: st
 
 def test_every_word_is_said_somewhere() -> None:
     source = "\n".join(
-        path.read_text(encoding="utf-8") for kind in ("*_pages.py", "pages/*.html") for path in PACKAGE.glob(kind)
+        path.read_text(encoding="utf-8")
+        for kind in ("*_pages.py", "statistics_files.py", "pages/*.html")
+        for path in PACKAGE.glob(kind)
     )
     said = set(re.findall(r"""["']([a-z]+_[a-z_0-9]+|figures|plans)["']""", source))
     built = (

@@ -202,7 +202,15 @@ def test_codes_of_definitions_are_never_used_twice() -> None:
     assert all(name_column(counter, "zh") != name_column(counter, "en") for counter in DEFINITIONS)
 
 
+async def test_days_begin_with_own_figures_and_an_area_has_none_of_foreign_prefixes(conn: asyncpg.Connection) -> None:
+    foreign = ("resolutions_foreign", "resolutions_foreign_ok")
+    assert (await read(conn, "day")).columns[-2:] == foreign
+    assert not {*foreign} & {*(await read(conn, "day", division_code="321302")).columns}
+
+
 async def test_notes_name_the_limits_where_there_are_some(conn: asyncpg.Connection) -> None:
     assert not any("321302" in note for note in list_notes(await read(conn), "en"))
     limited = list_notes(await read(conn, division_code="321302"), "en")
     assert ("Limited to", "321302 江苏省宿迁市宿城区") in limited
+    firm = list_notes(await read(conn, enterprise_id=2, industry="C/34"), "zh")
+    assert ("范围", "Works B, C/34 通用设备制造业") in firm
