@@ -12,12 +12,12 @@ RECENT_DAYS = 30
 class Definition:
     """`code` stands in every export and never changes its meaning; `text`: its code in the texts.
 
-    source: the tables that prove the figure. adds_up: over days (sum) or as it is on the last day (end).
+    source: what proves the figure, in Chinese and English. adds_up: over days (sum) or as it is on the last day (end).
     """
 
     code: str
     counter: str
-    source: str
+    source: tuple[str, str]
     adds_up: str = "sum"
 
     @property
@@ -25,9 +25,9 @@ class Definition:
         return f"counter_{self.counter}"
 
 
-_CHANGES = "records, ranges, record_history"
-_LOG = "resolution log"
-_DOSSIERS = "enterprises, prefix_owners, decisions"
+_CHANGES = ("标识、号段及其历史", "identifiers, ranges and their history")
+_LOG = ("解析日志", "resolution log")
+_DOSSIERS = ("企业、前缀归属和办理记录", "enterprises, owners of prefixes, decisions")
 DEFINITIONS = {
     definition.counter: definition
     for definition in (
@@ -60,7 +60,7 @@ def define_counters(language: str) -> list[dict[str, str]]:
             "name": name_column(one.counter, language),
             "definition": format_message(one.text, language, days=RECENT_DAYS),
             "check": format_remedy(one.text, language),
-            "source": "解析日志" if one.source == _LOG and language == "zh" else one.source,
+            "source": one.source[language == "en"],
             "adds_up": one.adds_up,
         }
         for one in DEFINITIONS.values()

@@ -34,7 +34,7 @@ def make_pdf(row: dict[str, Any], about: tuple[str, str, datetime], language: st
     services = []
     for entry in row["operating"]:
         hours = _say(entry.get("hours"), words, absent[entry["service"]])
-        services.append((words[f"month_{entry['service']}"], hours, str(entry["of"])))
+        services.append((words[f"month_{entry['service']}"], hours, entry["of"]))
     paper.table(lay_out(paper.face, [(words["month_service"], words["month_hours"], words["month_of"]), *services]))
     for name in ("maintenance", "emergencies"):
         _head(paper, words[f"month_{name}"])
@@ -52,7 +52,7 @@ def _head(paper: Paper, text: str) -> None:
 
 
 def _say(value: float | None, words: dict[str, str], absent: str = "month_not_measured") -> Cell:
-    return words[absent] if value is None else f"{value:,g}"
+    return words[absent] if value is None else float(value)
 
 
 def _draw_works(paper: Paper, works: list[dict[str, str]] | None, words: dict[str, str]) -> None:

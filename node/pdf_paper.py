@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from reportlab.pdfbase.ttfonts import TTFont
     from reportlab.pdfgen.canvas import Canvas
 
-Cell = str | int
+Cell = str | float
 A4, A3 = (841.89, 595.28), (1190.55, 841.89)  # across
 MARGIN, FOOT = 34.0, 26.0
 SIZE, LEADING, PAD = 7.0, 9.2, 3.0  # of tables
@@ -296,7 +296,7 @@ def lay_out(face: Face, rows: Sequence[Sequence[Cell]]) -> Cells:
     """The first row is the head."""
     alike = _ZEROS if face.has_even_digits() else {}
     head, *body = [[_measure_cell(cell, face, alike) for cell in row] for row in rows]
-    numeric = [any(isinstance(row[at], int) for row in rows[1:]) for at in range(len(head))]
+    numeric = [any(not isinstance(row[at], str) for row in rows[1:]) for at in range(len(head))]
     words = [0.0] * len(head)
     for at, is_number in enumerate(numeric):
         if not is_number:
@@ -307,8 +307,8 @@ def lay_out(face: Face, rows: Sequence[Sequence[Cell]]) -> Cells:
 
 def _measure_cell(cell: Cell, face: Face, alike: Mapping[int, int]) -> tuple[str, float]:
     """A number with commas, a text with signs the font has; `alike`: digits that need not be told apart."""
-    if isinstance(cell, int):
-        text = f"{cell:,}"
+    if not isinstance(cell, str):
+        text = f"{cell:,}" if isinstance(cell, int) else f"{cell:,.3f}"
         return text, face.measure(text.translate(alike), SIZE)
     text = face.clean(cell)
     return text, face.measure(text, SIZE)

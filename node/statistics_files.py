@@ -34,6 +34,7 @@ _BOM = "\ufeff"
 _WORDS = {("standing", state): PAGES[f"standing_{state}"] for state in ("connected", "suspended", "departed")}
 _WORDS |= {("stage", stage): PAGES[f"fig_stage_{stage}"] for stage in STAGES}
 _WORDS |= {("kind", kind): NODE_LABELS[f"tag_{kind}"] for kind in ("above_scale", "industrial_chain", "pilot_batch")}
+_NOBODY = dict.fromkeys(("unit", "area", "industry", "tag"), PAGES["fig_not_assigned"])
 _RANKED = {"industry": ("industry_name",), "template": ("version", "prefix")}  # what names a row in a chart
 
 
@@ -120,27 +121,22 @@ def describe_check(table: Table, language: str) -> str:
 
 
 def list_rows(table: Table, language: str) -> Iterator[list[Any]]:
-    """Heading, rows and the row of sums; numbers are numbers, what is not known is empty."""
+    """Heading, rows and the row of sums; numbers are numbers, what has no name is empty."""
     yield [_head(column, language) for column in table.columns]
     for row in table.rows:
-        yield [_say_cell(column, row[column], language) for column in table.columns]
+        yield [say_cell(table.question.by, column, row[column], language) for column in table.columns]
     named = len(table.columns) - len(table.figure_columns)
     yield [say(LABELS["sum"], language), *[""] * (named - 1), *(table.sums[name] for name in table.figure_columns)]
 
 
-def _say_cell(column: str, value: Any, language: str) -> Any:
-    """States, stages and kinds of tags in words; JSON has their names."""
+def say_cell(by: str, column: str, value: Any, language: str) -> Any:
+    """States, stages, kinds of tags and what belongs to no group in words; JSON has their names."""
+    if value is None:
+        without = column == "version" or by == column == "stage"
+        text = PAGES["fig_without_template"] if without else _NOBODY.get(column)
+        return "" if text is None else say(text, language)
     text = _WORDS.get((column, value))
-    return "" if value is None else value if text is None else say(text, language)
-
-
-def say_name(by: str, column: str, value: Any, language: str) -> str:
-    """A cell that names a group, as pages and charts show it: what belongs to none is named, too."""
-    if value is not None:
-        return str(_say_cell(column, value, language))
-    if column == "version" or by == "stage":
-        return say(PAGES["fig_without_template"], language)
-    return say(PAGES["fig_not_assigned"], language) if column in ("unit", "area", "industry", "tag") else "—"
+    return value if text is None else say(text, language)
 
 
 def rank_rows(table: Table, measure: str, language: str) -> list[tuple[str, int, Bar]]:
@@ -150,13 +146,16 @@ def rank_rows(table: Table, measure: str, language: str) -> list[tuple[str, int,
         return []
     names = _RANKED.get(by, (by,))
     return draw_rank(
-        [(" · ".join(say_name(by, name, row[name], language) for name in names), row[measure]) for row in table.rows]
+        [
+            (" · ".join(str(say_cell(by, name, row[name], language) or "—") for name in names), row[measure])
+            for row in table.rows
+        ]
     )
 
 
 def format_time(at: datetime) -> str:
     """At UTC+8, as the days of the figures are."""
-    return at.astimezone(ZONE).isoformat(timespec="seconds")
+    return at.astimezone(ZONE).strftime("%Y-%m-%d %H:%M:%S (UTC+8)")
 
 
 def _head(column: str, language: str) -> str:

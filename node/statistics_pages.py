@@ -14,8 +14,9 @@ from node.definitions import define_counters, name_column
 from node.periods import list_periods
 from node.statistics import AT_END, LEVELS, check_day
 from node.statistics_api import find_limits
-from node.statistics_files import FORMATS, describe_check, make_file, name_file, rank_rows, say_name
+from node.statistics_files import FORMATS, describe_check, make_file, name_file, rank_rows, say_cell
 from node.statistics_tables import Question, Table, read_export, read_table
+from registry.console.frame import DASH
 from registry.console.sections import Entry, Section
 from registry.console.visits import Problem, Visit, Visiting
 from registry.late_routes import LateRouter
@@ -176,7 +177,7 @@ def _list_rows(table: Table, visit: Visit, asked: Mapping[str, str]) -> list[dic
     named = NAMED[by]
     return [
         {
-            "names": [say_name(by, column, row[column], visit.language) for column in named],
+            "names": [say_cell(by, column, row[column], visit.language) or DASH for column in named],
             "numbers": [row[column] for column in figures],
             "enterprise_id": row.get("enterprise_id") if by == "enterprise" else None,
             "firms": _ask_again(asked, {"by": "enterprise", **group}) if (group := _name_group(by, row)) else "",

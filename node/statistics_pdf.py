@@ -38,7 +38,7 @@ def name_table(table: Table, language: str) -> str:
     by, level = table.question.by, table.question.level
     grouped = f"{by}_{level or LEVELS[by][-1]}" if by in LEVELS else by
     first = table.question.first.isoformat() if table.question.first else say(LABELS["since_beginning"], language)
-    name = say(PAGES[f"by_{grouped}"], language)
+    name = say(PAGES[f"by_{grouped}"], language).lower()
     return say(LABELS["pdf_title"], language, by=name, first=first, last=table.question.last)
 
 

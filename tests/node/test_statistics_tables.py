@@ -141,7 +141,8 @@ async def test_every_file_names_definition_period_time_seal_and_check(
 ) -> None:
     table = await read(conn, last=date(2024, 6, 2))
     text = read_text(make_file(table, file_format, language, await read(conn, "day")), file_format)
-    as_of = "2024-06-05T00:00:00+00:00" if file_format == "json" else "2024-06-05T08:00:00+08:00"
+    as_of = "2024-06-05T00:00:00+00:00" if file_format == "json" else "2024-06-05 08:00:00 (UTC+8)"
+    as_of = as_of.replace(" ", "") if file_format == "pdf" else as_of
     assert ("已接入" if file_format != "json" and language == "zh" else "connected") in text
     for named in ("2024-06-01", "2024-06-02", as_of, table.status["seals"][0]["seal"], "late"):
         assert named in text, named
