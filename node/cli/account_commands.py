@@ -46,7 +46,7 @@ PasswordFile = Annotated[
     ),
 ]
 
-accounts = typer.Typer(no_args_is_help=True, help="账号 / Accounts")
+accounts = typer.Typer(no_args_is_help=True, help="账户 / Accounts")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -71,7 +71,7 @@ def add(
     password_file: PasswordFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """添加账号；生成的密码只显示这一次 / Add an account; a password that is made is shown this once"""
+    """添加账户；生成的密码只显示这一次 / Add an account; a password that is made is shown this once"""
     from registry.accounts import NewAccount, add_account
     from registry.enterprises import get_enterprise_id
 
@@ -118,7 +118,7 @@ def invite(
 def list_all(
     enterprise: Annotated[str | None, typer.Option("--enterprise", metavar="E")] = None, as_json: AsJson = False
 ) -> None:
-    """全部账号及其角色 / All accounts with their roles"""
+    """全部账户及其角色 / All accounts with their roles"""
     from registry.enterprises import get_enterprise_id
     from registry.store.accounts import fetch_accounts
 
@@ -139,14 +139,14 @@ def list_all(
 
 
 def disable(name: UserName, as_json: AsJson = False) -> None:
-    """停用账号，其会话立即结束 / Disable an account; its sessions end at once"""
+    """停用账户，其会话立即结束 / Disable an account; its sessions end at once"""
     from registry.accounts import disable_account
 
     _change("account_disabled", disable_account, name, as_json)
 
 
 def enable(name: UserName, as_json: AsJson = False) -> None:
-    """重新启用账号 / Enable a disabled account"""
+    """重新启用账户 / Enable a disabled account"""
     from registry.accounts import enable_account
 
     _change("account_enabled", enable_account, name, as_json)

@@ -54,11 +54,15 @@ async def _show_list(visit: Visit, fields: dict[str, str], problems: dict[str, P
     principal = visit.get_principal()
     async with visit.connect() as conn:
         rows = await list_invitations(conn, principal, visit.state.now())
-    areas = {row.area: format_division(row.area) if row.area.isdigit() else row.area for row in rows}
     return visit.page(
-        "invitations.html", status=400 if problems else 200, rows=rows, areas=areas, fields=fields, problems=problems,
-        roles=ROLES if principal.is_operator else ENTERPRISE_ROLES,
+        "invitations.html", status=400 if problems else 200, rows=rows, name_area=_name_area, fields=fields,
+        problems=problems, roles=ROLES if principal.is_operator else ENTERPRISE_ROLES,
     )  # fmt: skip
+
+
+def _name_area(area: str) -> str:
+    """A division by its name; units have no other."""
+    return format_division(area) if area.isdigit() else area
 
 
 @router.post("/accounts/invitations")
@@ -75,7 +79,8 @@ async def send(post: Posting) -> Response:
                 row, token = await invite(conn, post.order(), wanted)
     if problems:
         return await _show_list(post, form.to_dict(), problems)
-    return post.page("invitation_made.html", row=row, link=format_link(post.state.config.console_url, token))
+    link = format_link(post.state.config.console_url, token)
+    return post.page("invitation_made.html", row=row, name_area=_name_area, link=link)
 
 
 @router.get("/accounts/invitations/revoke")
@@ -115,7 +120,9 @@ async def _show_form(
             row = await open_invitation(conn, visit.state.config.rules.key_ring, visit.find_origin(), token)
     except ServiceError as error:
         return _refuse(visit, error)
-    return visit.page("invitation.html", status=status, row=row, given=token, fields=fields, problems=problems)
+    return visit.page(
+        "invitation.html", status=status, row=row, name_area=_name_area, given=token, fields=fields, problems=problems
+    )
 
 
 def _refuse(visit: Visit, error: ServiceError) -> Response:

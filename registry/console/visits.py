@@ -36,6 +36,12 @@ MAX_FIELDS = 2_500
 MAX_FILES = 10
 MAX_FIELD_BYTES = 256 * 1024
 MAX_REASON = 1_000
+# A detail of an error → the beginning of the keys of its words.
+_HEADS = {
+    ("prefix_state_forbids", "state"): "prefix",
+    ("outbox_not_waiting", "state"): "outbox_state",
+    ("scope_not_given", "scope"): "key_may",
+}
 FORM_PAGE = "form_page"  # the field of every form that says where it stands
 
 
@@ -116,10 +122,9 @@ class Visit(Call):
         )
 
     def _say_state(self, code: str, name: str, value: object) -> object:
-        """States and decisions as pages call them, not as programs do."""
-        if not code.endswith("_state_forbids") or name not in ("state", "decision"):
-            return value
-        key = f"{'prefix' if (code, name) == ('prefix_state_forbids', 'state') else name}_{value}"
+        """States, decisions and scopes as pages call them, not as programs do."""
+        is_common = code.endswith("_state_forbids") and name in ("state", "decision")
+        key = f"{_HEADS.get((code, name), name if is_common else '')}_{value}"
         return self.say(key) if self.frame.find_label(key) else value
 
     def _name_field(self, at: str) -> str:

@@ -6,9 +6,9 @@ _ASK_OPERATOR_ZH, _ASK_OPERATOR_EN = "请联系节点运营方。", "Ask the ope
 
 TEXTS = {
     "account_has_enterprise": Text(
-        "账号 {user_name} 已属于企业或其他单位。",
+        "账户 {user_name} 已属于企业或其他单位。",
         "The account {user_name} stands for an enterprise or somebody else already.",
-        "请使用尚未归属企业的账号，或新建账号。",
+        "请使用尚未归属企业的账户，或新建账户。",
         "Take one that belongs to nobody yet, or make a new one.",
     ),
     "sign_in_wrong": Text(
@@ -26,7 +26,7 @@ TEXTS = {
     "sign_in_slow_down": Text(
         "密码错误次数过多，请在 {seconds} 秒后再试。",
         "Too many wrong passwords: wait {seconds} seconds.",
-        "只有从该地址登录该账号需要等待，其他人不受影响。",
+        "只有从该地址登录该账户需要等待，其他人不受影响。",
         "Only this account from this address has to wait; nobody else does.",
     ),
     "sign_in_busy": Text(
@@ -36,7 +36,7 @@ TEXTS = {
         "Try again in a few seconds.",
     ),
     "second_factor_missing": Text(
-        "该账号还需要动态验证码。",
+        "该账户还需要动态验证码。",
         "This account needs the code of its second factor, too.",
         "请填写验证器应用显示的六位数字；手机遗失时请节点运营方代为停用。",
         "Give the six digits your authenticator shows; if it is lost, the operator of the node switches it off.",
@@ -72,13 +72,13 @@ TEXTS = {
         "Have somebody with that role do it, or ask the operator for the role.",
     ),
     "scope_missing": Text(
-        "该账号或密钥没有“{scope}”权限。",
+        "该账户或密钥没有“{scope}”权限。",
         "This account or key lacks the right “{scope}”.",
-        "请使用具有该权限的账号或密钥，或请管理员授予。",
+        "请使用具有该权限的账户或密钥，或请管理员授予。",
         "Use an account or key that has it, or ask an administrator.",
     ),
     "scope_not_given": Text(
-        "该账号或密钥自身没有“{scope}”权限，不能授予他人。",
+        "该账户或密钥自身没有“{scope}”权限，不能授予他人。",
         "This account or key lacks the right “{scope}” itself and cannot give it to others.",
         "请写明新密钥的权限范围，或由企业管理员、运营方办理。",
         "Name the scopes that the new key needs, or let an administrator or the operator do it.",
@@ -104,13 +104,13 @@ TEXTS = {
     "key_networks_wider": Text(
         "该密钥只能从 {networks} 使用，不能新建可从其他地址使用的密钥。",
         "This key works from {networks} only and makes no key that works from elsewhere.",
-        "请为新密钥填写该范围内的网段，或由企业管理员、运营方用账号新建。",
+        "请为新密钥填写该范围内的网段，或由企业管理员、运营方用账户新建。",
         "Name networks within these for the new key, or let an administrator or the operator make it.",
     ),
     "key_expiry_later": Text(
         "该密钥 {expires} 失效，不能新建有效期更长的密钥。",
         "This key ends at {expires} and makes no key that lasts longer.",
-        "请为新密钥填写不晚于该时间的失效时间，或由企业管理员、运营方用账号新建。",
+        "请为新密钥填写不晚于该时间的失效时间，或由企业管理员、运营方用账户新建。",
         "Name an end for the new key that is no later, or let an administrator or the operator make it.",
     ),
     "key_address": Text(
@@ -144,7 +144,7 @@ TEXTS = {
         "Send sha256hex(password).",
     ),
     "user_name_malformed": Text(
-        "用户名须为 1 至 50 个字符，由文字、数字和 . _ - @ + 组成，且不以 ak_ 开头；企业账号前可加本企业前缀和斜杠。",
+        "用户名须为 1 至 50 个字符，由文字、数字和 . _ - @ + 组成，且不以 ak_ 开头；企业账户前可加本企业前缀和斜杠。",
         "A user name has 1 to 50 letters, digits or any of . _ - @ + and does not begin with ak_; "
         "an enterprise's account may have a prefix of that enterprise and a slash before it.",
         "请修改用户名。",
@@ -157,13 +157,13 @@ TEXTS = {
         "Choose another one.",
     ),
     "taken_email": Text(
-        "该邮箱已用于其他账号。",
+        "该邮箱已用于其他账户。",
         "The e-mail address belongs to another account.",
         "请使用其他邮箱。",
         "Use another one.",
     ),
     "taken_mobile": Text(
-        "该手机号已用于其他账号。",
+        "该手机号已用于其他账户。",
         "The mobile number belongs to another account.",
         "请使用其他手机号。",
         "Use another one.",
@@ -175,31 +175,31 @@ TEXTS = {
         "Choose among {roles}.",
     ),
     "hashed_sign_in_not_for_role": Text(
-        "只有企业和合作方账号可以使用摘要登录。",
+        "只有企业和合作方账户可以使用摘要登录。",
         "Only accounts of enterprises and partners may sign in with a hashed password.",
         "请去掉该选项，或仅授予企业或合作方角色。",
         "Leave the option out, or give roles of an enterprise or a partner only.",
     ),
     "account_needs_enterprise": Text(
-        "企业账号须指明企业。",
+        "企业账户须指明企业。",
         "An account of an enterprise needs the enterprise.",
         "请填写企业的统一社会信用代码、前缀或全称。",
         "Name it by social credit code, prefix or whole name.",
     ),
     "account_needs_organisation": Text(
-        "合作方账号须填写组织的统一社会信用代码，其他账号不填。",
+        "合作方账户须填写组织的统一社会信用代码，其他账户不填。",
         "A partner's account, and no other, needs the social credit code of its organisation.",
         "请填写或清空组织代码，或改选角色。",
         "Fill it in or clear it, or choose another role.",
     ),
     "account_needs_area": Text(
-        "监管账号须指明区域，其他账号不填。",
+        "监管账户须指明区域，其他账户不填。",
         "A regulator's account, and no other, needs an area.",
         "请填写或清空区划或乡镇、园区，或改选角色。",
         "Fill in or clear the division or unit, or choose another role.",
     ),
     "account_scope_without_role": Text(
-        "只有企业角色的账号可以指明企业。",
+        "只有企业角色的账户可以指明企业。",
         "Only an account with a role of an enterprise names an enterprise.",
         "请授予企业管理员或企业操作员角色，或去掉企业。",
         "Give a role of an enterprise, or leave the enterprise out.",
@@ -211,31 +211,31 @@ TEXTS = {
         "The list of partners shows who is.",
     ),
     "account_not_yours": Text(
-        "您不能管理该账号。",
+        "您不能管理该账户。",
         "You may not manage this account.",
         _ASK_OPERATOR_ZH,
         _ASK_OPERATOR_EN,
     ),
     "account_not_found": Text(
-        "没有账号“{user_name}”。",
+        "没有账户“{user_name}”。",
         "There is no account “{user_name}”.",
-        "请在账号列表中核对用户名。",
+        "请在账户列表中核对用户名。",
         "The list of accounts shows all names.",
     ),
     "account_is_yours": Text(
-        "不能停用自己的账号。",
+        "不能停用自己的账户。",
         "You cannot disable your own account.",
         "请由另一位管理员操作。",
         "Have another administrator do it.",
     ),
     "account_disabled_already": Text(
-        "账号 {user_name} 已经停用。",
+        "账户 {user_name} 已经停用。",
         "The account {user_name} is disabled already.",
         "无需再次操作。",
         "There is nothing left to do.",
     ),
     "account_enabled_already": Text(
-        "账号 {user_name} 没有被停用。",
+        "账户 {user_name} 没有被停用。",
         "The account {user_name} is not disabled.",
         "无需再次操作。",
         "There is nothing left to do.",
@@ -244,9 +244,9 @@ TEXTS = {
 
 # What is said when it went well: Chinese, English.
 LABELS = {
-    "account_added": ("已添加账号 {user_name}", "Added the account {user_name}"),
-    "account_disabled": ("已停用账号 {user_name}", "Disabled the account {user_name}"),
-    "account_enabled": ("已启用账号 {user_name}", "Enabled the account {user_name}"),
+    "account_added": ("已添加账户 {user_name}", "Added the account {user_name}"),
+    "account_disabled": ("已停用账户 {user_name}", "Disabled the account {user_name}"),
+    "account_enabled": ("已启用账户 {user_name}", "Enabled the account {user_name}"),
     "password_set": (
         "已设置 {user_name} 的新密码，其会话已结束，未使用的邀请已作废",
         "Set a new password for {user_name}; its sessions and open invitations ended",
@@ -265,7 +265,7 @@ LABELS = {
     "chain_end": ("{log}：共 {position} 条，末尾 {link}", "{log}: {position} entries, end {link}"),
     "chain_intact": ("哈希链完整。", "Both chains are intact."),
     "admin_made": (
-        "已建立管理员账号 {user_name}，密码（只显示这一次）：{password}",
+        "已建立管理员账户 {user_name}，密码（只显示这一次）：{password}",
         "Made the account {user_name}; its password, shown this once: {password}",
     ),
 }

@@ -120,9 +120,8 @@ TEXTS: dict[str, Text] = {
     "identifier_differs": Text(
         "标识 {identifier} 已存在且内容不同，未作改动。",
         "The identifier {identifier} exists with other values and was left alone.",
-        "若要以新内容为准：文件请再次导入并选择“更新已存在的标识”（命令行 --update）；接口请用 batch/update 或 PATCH。",
-        "To take the new values, import the file again and choose to update what exists (--update in a shell), or call"
-        " batch/update or PATCH.",
+        "若要以新内容为准：请再次导入并选择“更新已存在的标识”，或修改该标识。",
+        "To take the new values, import the file again and choose to update what exists, or change the identifier.",
     ),
     "successor_is_itself": Text(
         "标识 {identifier} 不能是自己的后继。",
@@ -271,8 +270,8 @@ TEXTS: dict[str, Text] = {
     "template_not_found": Text(
         "前缀 {prefix} 下没有版本为“{version}”的模板。",
         "There is no template of version “{version}” under {prefix}.",
-        "用 idnode template list 查看已有模板，或先添加模板。",
-        "See idnode template list, or add the template first.",
+        "请在模板列表中核对，或先添加模板。",
+        "The list of templates shows what there is; or add it first.",
     ),
     "template_taken": Text(
         "前缀 {prefix} 下已有版本为“{version}”的模板，且内容不同。",

@@ -172,5 +172,5 @@ PAGES: dict[str, tuple[str, str]] = {
         "It is sent at once with its {rows} rows, and the 72 hours begin anew. With the same revision nothing counts"
         " twice.",
     ),
-    "done_outbox_retried": ("报文将立即发送", "The message goes at once"),
+    "done_outbox_retried": ("报文将立即发送。", "The message goes at once."),
 }  # fmt: skip

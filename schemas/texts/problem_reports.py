@@ -136,9 +136,9 @@ PROBLEM_LABELS: dict[str, tuple[str, str]] = {
         "The identifier is gone (sandboxes are emptied every day).",
     ),
     "problem_at": ("反馈时间", "Reported"),
-    "problem_contact": ("反馈者的联系方式", "How to reach who reported"),
+    "problem_contact": ("反馈者的联系方式", "How to reach the reporter"),
     "problem_contact_none": ("没有留下联系方式。", "No way to reach them was left."),
-    "problem_contact_masked": ("已留下，加密保存", "left, kept encrypted"),
+    "problem_contact_masked": ("已留下，加密保存。", "Left, and kept encrypted."),
     "problem_contact_see": ("查看联系方式", "See how to reach them"),
     "problem_contact_consequence": (
         "联系方式是个人信息：您的姓名、时间和原因将写入审计记录。",
@@ -151,7 +151,7 @@ PROBLEM_LABELS: dict[str, tuple[str, str]] = {
     "problem_note": ("处理说明", "Note"),
     "hint_problem_note": (
         "核实的结果和采取的措施。办结时必填；企业和运营方都能看到，反馈者看不到。",
-        "What was found and done; needed to close it. The enterprise and the operator read it, who reported does not.",
+        "What was found and done; needed to close it. The enterprise and the operator read it, the reporter does not.",
     ),
     "problem_course": ("处理经过", "What was done so far"),
     "problem_by": ("操作人", "By"),

@@ -83,6 +83,16 @@ async def test_a_second_factor_is_switched_on_asked_for_and_switched_off(console
     assert (await console["pump"].get(path)).status == 403, "access keys have none"
 
 
+async def test_a_wrong_present_password_is_called_so(console: Console) -> None:
+    visitor = await add_visitor(console, NewAccount("otto", ["operator"], PASSWORD))
+    new = {"new_password": "another-" + PASSWORD, "repeated": "another-" + PASSWORD}
+    for path in ("/account/password", "/account/second-factor"):
+        fields = {"password": "wrong"} | (new if path.endswith("password") else {"secret": "A" * 32, "code": "1"})
+        refused = await visitor.post(path, fields)
+        assert (refused.status, "The present password is wrong." in refused.shown) == (400, True), refused.shown
+        assert "user name" not in refused.shown.partition("Present password")[2]
+
+
 async def test_a_key_does_what_was_ticked_from_where_and_until_when_was_said(console: Console) -> None:
     firm = console["tofu"]
     fields = {"note": "printer", "scope": "read", "networks": "192.0.2.0/24\n127.0.0.1", "expires": "2099-12-31"}

@@ -27,6 +27,7 @@ async def test_a_range_is_changed_frozen_retired_and_restored_once_its_size_is_c
     assert f"/ranges/one?first={FIRST}" in (await pump.get("/identifiers")).text.replace("%2F", "/")
     form = await pump.get(f"/ranges/change?first={FIRST}")
     assert "500 identifiers show the new values" in form.shown
+    assert '/console/identifiers" aria-current="page"' in form.text
     changed = {"first": FIRST, "revision": "1", "v.model": "R2", "reason": "new motor"}
     assert (await pump.post("/ranges/change", changed)).location.endswith("done=range_changed")
     same = await pump.post("/ranges/change", changed | {"revision": "2"})
