@@ -338,7 +338,7 @@ import asyncpg
 from node.counting import count_changes, count_segments
 from node.segment_keeping import keep_segments
 async def main():
-    conn = await asyncpg.connect(sys.argv[1])
+    conn = await asyncpg.connect(sys.argv[1], server_settings={"application_name": "agent to be killed"})
     print("ready", flush=True)
     while True:
         await count_changes(conn)
@@ -346,10 +346,7 @@ async def main():
         await keep_segments(conn, Path(sys.argv[2]), datetime.now(UTC), 0)
 asyncio.run(main())
 """
-OTHER_SESSIONS = """
-SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
-"""
+AGENTS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'agent to be killed'"
 
 
 async def test_an_agent_killed_at_any_moment_counts_everything_once(
@@ -374,7 +371,7 @@ async def test_an_agent_killed_at_any_moment_counts_everything_once(
         agent.stdout.close()
         assert await count_answers(conn) <= written
     writer.close()
-    while await conn.fetchval(OTHER_SESSIONS):  # the server may still be at the last statement of a killed agent
+    while await conn.fetchval(AGENTS):  # the server may still be at the last statement of a killed agent
         await asyncio.sleep(0.01)
     await count_all(conn, tmp_path)
     assert await count_answers(conn) == written
