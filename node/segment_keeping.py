@@ -42,7 +42,7 @@ async def keep_segments(conn: Connection, directory: Path, now: datetime, reserv
     async with alone(conn, f"keep {identity}"):
         await asyncio.to_thread(remove_abandoned, directory)
         async with alone(conn, f"count {identity}"):  # a pass must not meet a file that is half way
-            await _follow_database(conn, directory)
+            await _follow_database(conn, directory, now, reserve_bytes)
             found = await store.fetch_kept(conn, identity)
             kept = [await _check_file(conn, directory, segment, now) for segment in found]
         for segment in kept:
@@ -69,6 +69,8 @@ async def _check_file(conn: Connection, directory: Path, segment: Progress, now:
         return segment
     if segment.state == "closed" and packed.exists():
         return await _set_state(conn, segment, "compressed", now)
+    if segment.state in ("open", "damaged") and packed.exists():  # waits for room to be unpacked, or cannot be
+        return segment
     log.error("segment %s is gone, with %d answers", segment.name, segment.records)
     async with conn.transaction():
         gap = LogGap(segment.name, "lost", segment.first_at, segment.last_at, segment.records)
@@ -99,7 +101,7 @@ def _remove_files(directory: Path, name: str) -> None:
     get_compressed_path(directory, name).unlink(missing_ok=True)
 
 
-async def _follow_database(conn: Connection, directory: Path) -> None:
+async def _follow_database(conn: Connection, directory: Path, now: datetime, reserve_bytes: int) -> None:
     """Remove what was purged; unpack what is no longer known to be counted, so that it is.
 
     A database that was set back, by a promotion that lost the last entries or a recovery to a point in time, has
@@ -114,19 +116,29 @@ async def _follow_database(conn: Connection, directory: Path) -> None:
     begun = [name for name in uncounted if name in known]
     forgotten = [name for name in uncounted if name not in known]
     for name in begun + forgotten[:1]:  # one a round, since they need room: the next packs it again
+        if get_free_bytes(directory) <= reserve_bytes // 2:
+            return
         log.warning("the database does not know that %s was counted: its answers are counted again", name)
-        await asyncio.to_thread(_unpack, directory, name)
+        damage = await asyncio.to_thread(_unpack, directory, name)
+        if damage is not None:  # said once: else it would be tried for ever, before all others
+            segment = known.get(name) or Progress(name, identify_directory(directory), 0)
+            async with conn.transaction():
+                await store.note_gap(conn, LogGap(name, "damaged", segment.last_at, None, None, damage))
+                await _set_state(conn, segment, "damaged", now)
 
 
-def _unpack(directory: Path, name: str) -> None:
+def _unpack(directory: Path, name: str) -> str | None:
+    """What is wrong with a compressed segment that cannot be unpacked."""
     new = directory / f"{name}.new"
     try:
         with gzip.open(get_compressed_path(directory, name)) as source, new.open("wb") as target:
             shutil.copyfileobj(source, target, READ_BYTES)
-    except (EOFError, gzip.BadGzipFile, zlib.error):
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         log.exception("%s cannot be decompressed", name)
-    else:
-        new.rename(directory / name)
+        new.unlink()
+        return f"cannot be decompressed: {error}"
+    new.rename(directory / name)
+    return None
 
 
 async def _make_room(conn: Connection, directory: Path, now: datetime, reserve_bytes: int) -> None:

@@ -21,6 +21,10 @@ from schemas.segments import SegmentWriter
 from tests.node.counting_world import DAY, NOON, TABLES, answer, count_all, count_answers, write_segment
 
 LATER = NOON + timedelta(days=1)
+FORGOTTEN = (
+    "DELETE FROM counted_segments",  # all of it was opened, counted and compressed after what is left
+    "UPDATE counted_segments SET state = 'open', counted_bytes = 0, records = 0, checksum = 0",
+)
 
 
 @pytest_asyncio.fixture
@@ -96,13 +100,7 @@ async def test_a_clock_that_is_ahead_purges_nothing_until_it_is_believed(
     assert await fetch_states(conn) == {"a": "purged"}
 
 
-@pytest.mark.parametrize(
-    "forgotten",
-    [
-        "DELETE FROM counted_segments",  # all of it was opened, counted and compressed after what is left
-        "UPDATE counted_segments SET state = 'open', counted_bytes = 0, records = 0, checksum = 0",
-    ],
-)
+@pytest.mark.parametrize("forgotten", FORGOTTEN)
 async def test_answers_whose_counting_a_database_forgot_when_it_was_set_back_are_counted_again(
     conn: asyncpg.Connection, tmp_path: Path, forgotten: str
 ) -> None:
@@ -117,6 +115,45 @@ async def test_answers_whose_counting_a_database_forgot_when_it_was_set_back_are
     assert await count_answers(conn) == 3
     assert await fetch_states(conn) == {"a": "compressed"}
     assert await conn.fetchval("SELECT count(*) FROM log_gaps") == 0
+
+
+async def test_a_forgotten_segment_that_cannot_be_unpacked_is_a_gap_and_keeps_no_other_waiting(
+    conn: asyncpg.Connection, tmp_path: Path
+) -> None:
+    packed = get_compressed_path(tmp_path, write_segment(tmp_path, [answer()] * 3).name)
+    write_segment(tmp_path, [answer()] * 4, name="b")
+    await count_all(conn, tmp_path)
+    await keep(conn, tmp_path)
+    packed.write_bytes(packed.read_bytes()[:40])
+    await conn.execute("TRUNCATE resolution_counts, resolution_days, counted_segments")
+    for _ in range(3):
+        await keep(conn, tmp_path)
+        await count_all(conn, tmp_path)
+    await keep(conn, tmp_path)
+    assert await count_answers(conn) == 4
+    assert await fetch_states(conn) == {"a": "damaged", "b": "compressed"}
+    assert [tuple(row) for row in await conn.fetch("SELECT reason, missing FROM log_gaps")] == [("damaged", None)]
+    assert packed.exists() and not list(tmp_path.glob("*.new"))
+
+
+@pytest.mark.parametrize("forgotten", FORGOTTEN)
+async def test_on_a_full_disk_nothing_is_unpacked_until_others_have_made_room(
+    conn: asyncpg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgotten: str
+) -> None:
+    for name in "ab":
+        write_segment(tmp_path, [answer()] * 3, name=name)
+    await count_all(conn, tmp_path)
+    await keep(conn, tmp_path)
+    await conn.execute(f"TRUNCATE resolution_counts, resolution_days; {forgotten} WHERE name LIKE 'a%'")
+    with monkeypatch.context() as full:
+        full.setattr(node.segment_keeping, "get_free_bytes", lambda _: 0)
+        await keep(conn, tmp_path, reserve_bytes=1)
+    assert (await fetch_states(conn))["b"] == "purged" and not list(tmp_path.glob("*.segment"))
+    for _ in range(2):
+        await keep(conn, tmp_path)
+        await count_all(conn, tmp_path)
+    assert await count_answers(conn) == 3
+    assert await conn.fetchval("SELECT count(*) FROM log_gaps WHERE segment LIKE 'a%'") == 0
 
 
 async def test_a_purged_segment_whose_file_outlived_a_crash_is_not_counted_again(
