@@ -24,7 +24,7 @@ from registry.console.sections import Entry, Section
 from registry.console.visits import Form, Post, Posting, Problem, Visit, Visiting, find_number
 from registry.late_routes import LateRouter
 from registry.principals import Principal
-from schemas.errors import InvalidInput, ServiceError
+from schemas.errors import Forbidden, InvalidInput, ServiceError
 from schemas.texts.applications import PAGES
 
 
@@ -131,6 +131,8 @@ async def add(post: Posting) -> Response:
 @router.get("/one")
 async def show_one(visit: Visiting, number: int) -> Response:
     principal = _check(visit)
+    if not _may_write(principal):  # the list says what there is to see
+        raise Forbidden("operator_only")
     async with visit.connect() as conn:
         present = await get_application(conn, principal, number)
         fields = asdict(present.details) | {"kind": NAMES[present.details.kind]}

@@ -193,9 +193,9 @@ async def _find_due(conn: Connection, today: date) -> dict[str, Any] | None:
     month = list_months(today.isoformat()[:7], 2)[0]
     if not await fetch_unreported(conn, month, store.STATES):
         return None
-    due = get_working_day(month, REPORT_DUE)
+    sent_on, due = get_working_day(month, SENT_ON), get_working_day(month, REPORT_DUE)
     said = "outbox_month_overdue" if today > due else "outbox_month_due"
-    return {"month": month, "sent_on": get_working_day(month, SENT_ON), "due": due, "said": said}
+    return {"month": month, "sent_on": sent_on if today < sent_on else None, "due": due, "said": said}
 
 
 def _judge(row: Record | None, is_closed: bool) -> Cell:

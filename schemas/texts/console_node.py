@@ -159,14 +159,16 @@ NODE_LABELS: dict[str, tuple[str, str]] = {
     "own_application": ("这是您提交的申请", "You filed this application"),
     "own_application_why": ("须由其他审核员办理。", "Another reviewer decides on it."),
     "approve_button": ("通过", "Approve"),
-    "approve_firm_title": ("通过申请", "Approve"),
+    "approve_firm_title": ("通过申请", "Approve an application"),
+    "approve_change_title": ("通过资料变更", "Approve a changed dossier"),
     "approve_firm_consequence": (
         "企业及其前缀立即启用，可以注册标识。",
         "The enterprise and its prefix are enabled at once; it can register identifiers.",
     ),
     "approve_change_consequence": ("新资料立即取代原资料。", "The new dossier replaces the old one at once."),
     "refuse_button": ("驳回", "Refuse"),
-    "refuse_firm_title": ("驳回申请", "Refuse"),
+    "refuse_firm_title": ("驳回申请", "Refuse an application"),
+    "refuse_change_title": ("驳回资料变更", "Refuse a changed dossier"),
     "refuse_firm_consequence": (
         "企业看到原因，修改后可以重新提交。",
         "The enterprise sees the reason and can file again.",

@@ -39,10 +39,13 @@ PAGES: dict[str, tuple[str, str]] = {
     "outbox_month_overdue": ("{month} 的月报尚未上报，期限 {due} 已过",
                              "The monthly report of {month} was not sent yet; it was due by {due}"),
     "outbox_month_due_todo": (
-        "维护、应急等人工内容用 idnode report --month {month} --given 文件 填报并发送；"
-        "到 {day} 仍未发送的，按已有内容自动上报，未填的注明“未填报”。",
+        "维护、应急等人工内容用 idnode report --month {month} --given 文件 填报并发送。",
         "Say what only people know, maintenance and emergencies, and send it by idnode report --month {month} --given"
-        " FILE. On {day} it goes by itself as it is, with what is missing named so.",
+        " FILE.",
+    ),
+    "outbox_month_sent_on": (
+        "到 {day} 仍未发送的，按已有内容自动上报，未填的注明“未填报”。",
+        "On {day} it goes by itself as it is, with what is missing named so.",
     ),
     "outbox_file": ("下载文稿", "Download the sheet"),
     "outbox_waiting_now": ("等待中", "Waiting"),

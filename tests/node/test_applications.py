@@ -195,6 +195,8 @@ async def test_a_firm_registers_changes_and_retires_by_forms(console: Console) -
     assert "Scan <b> App" in listed.shown
     assert "1,000" in listed.shown
     (number,) = set(re.findall(r"applications/one\?number=(\d+)", listed.text))
+    assert "applications/one" not in (await engineer.get("/applications")).text, "nothing leads to a form of others'"
+    assert (await engineer.get(f"/applications/one?number={number}")).status == 403
     shown = await pump.get(f"/applications/one?number={number}")
     assert 'value="1000"' in shown.text
     changed = await pump.post("/applications/one", {"number": number, "name": "Scanner", "kind": "pc"})
