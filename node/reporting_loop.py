@@ -44,6 +44,7 @@ from node.toplevel_link import (
 )
 from registry.prefixes import NodeRules
 from registry.store import ANSWER_SECONDS
+from registry.store.changes import number_changes
 from schemas.days import ZONE, get_day, get_working_day, list_months
 from schemas.errors import ServiceError, SetupError
 from schemas.toplevel_tables import CURRENT
@@ -123,6 +124,7 @@ def make_reporter(settings: ReportSettings) -> Reporter:
 
 async def step(conn: Connection, link: Link, clock: Callable[[], datetime]) -> bool:
     """Write what is due, then send some of what waits; whether there is more of it. The clock is the caller's."""
+    await number_changes(conn)  # after a promotion it says what the log is called and which revision comes first
     await renew_signer(conn, link, clock())
     for name, seconds, work in SCHEDULE:
         now = clock()

@@ -51,6 +51,16 @@ async def test_a_step_sends_all_that_is_due_and_the_next_one_nothing_more(node: 
     )
 
 
+async def test_after_a_promotion_nothing_is_told_under_a_revision_that_may_have_been_sent(
+    node: Connection, above: Above
+) -> None:
+    link = await make_link(node, above)
+    await node.execute("UPDATE change_log SET timeline = 'one before'")  # nobody has asked for numbers since
+    above.clock.pass_(hours=1)
+    await step(node, link, above.clock)
+    assert min(message.revision for message in await store.fetch_messages(node)) > 1_000_000
+
+
 async def test_nothing_is_said_of_days_before_there_was_a_prefix(node: Connection, above: Above) -> None:
     link = await make_link(node, above)
     await node.execute("UPDATE prefixes SET created = $1", START)
