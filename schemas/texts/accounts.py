@@ -2,8 +2,6 @@
 
 from schemas.texts.table import Text
 
-_ASK_OPERATOR_ZH, _ASK_OPERATOR_EN = "请联系节点运营方。", "Ask the operator of the node."
-
 TEXTS = {
     "account_has_enterprise": Text(
         "账户 {user_name} 已属于企业或其他单位。",
@@ -213,8 +211,8 @@ TEXTS = {
     "account_not_yours": Text(
         "您不能管理该账户。",
         "You may not manage this account.",
-        _ASK_OPERATOR_ZH,
-        _ASK_OPERATOR_EN,
+        "请由本企业的管理员或节点运营方办理。",
+        "Ask an administrator of your enterprise, or the operator of the node.",
     ),
     "account_not_found": Text(
         "没有账户“{user_name}”。",

@@ -478,6 +478,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "try_it": ("试运行", "Try it"),
     "dry_run": ("试运行", "trial"),
     "trying": ("正在试运行，不会注册任何标识", "Trying; nothing is registered"),
+    "import_waits": ("排队中，前面的导入完成后开始", "It begins when the imports before it are done"),
     "importing": ("正在导入", "Importing"),
     "progress": ("进度", "Progress"),
     "rows_of": ("{done} / {total} 行", "{done} of {total} rows"),

@@ -160,10 +160,10 @@ TEXTS: dict[str, Text] = {
         "Give a string.",
     ),
     "dossier_field_characters": Text(
-        "企业档案的“{name}”含有不允许的字符。",
-        "The field “{name}” of the dossier holds characters it may not.",
-        "请删除控制字符；电话只写数字和 +()-，电子邮箱写成 name@example.com。",
-        "Remove control characters; a telephone has digits and +()- alone, an e-mail is like name@example.com.",
+        "企业档案的“{name}”格式不正确。",
+        "The field “{name}” of the dossier is not written as it must be.",
+        "电子邮箱写成 name@example.com，电话只写数字和 +()-；不能含有控制字符。",
+        "An e-mail is like name@example.com, a telephone has digits and +()- alone; control characters are not taken.",
     ),
     "dossier_dates": Text(
         "营业期限早于成立日期。",
@@ -239,7 +239,7 @@ TEXTS: dict[str, Text] = {
     ),
     "todo_legal_person": Text(
         "法定代表人信息不全。",
-        "The legal person is incomplete.",
+        "The details of the legal representative are incomplete.",
         "请填写法定代表人的姓名、证件号码并上传证件正反面。",
         "Give name and certificate number, and upload both sides of the certificate.",
     ),
@@ -257,7 +257,7 @@ TEXTS: dict[str, Text] = {
     ),
     "todo_legal_person_certificate": Text(
         "法定代表人的居民身份证号码校验位不正确。",
-        "The check character of the legal person's resident ID is wrong.",
+        "The check character of the legal representative's resident ID is wrong.",
         "请对照证件核对后变更档案。",
         "Compare it with the document and change the dossier.",
     ),

@@ -11,9 +11,9 @@ TEXTS: dict[str, Text] = {
     ),
     "prefix_not_here": Text(
         "该前缀不由本节点解析。",
-        "That prefix doesn't live here.",
+        "This node does not answer for that prefix.",
         "请核对编码的前缀，或通过国家顶级节点、递归节点查询。",
-        "Check the prefix, or ask a recursive node or the top-level node.",
+        "Check the prefix, or ask a recursive node or the national top-level node.",
     ),
     "prefix_elsewhere": Text(
         "标识 {identifier} 由企业自建的节点解析。",

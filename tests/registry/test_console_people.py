@@ -270,7 +270,7 @@ async def test_all_that_is_missing_or_wrong_is_called_as_the_form_calls_it(conso
     pump = replace(console["pump"], language="zh")
     for change, said in (
         ({"main_products": "长" * 256}, "“主要产品”太长"),
-        ({"contact.email": "a b"}, "“电子邮箱”含有"),
+        ({"contact.email": "a b"}, "“电子邮箱”格式不正确"),
     ):
         assert said in (await pump.post("/enterprise/edit", fields | change)).shown
     wrong = {"industry": "C/99", "area": "火星", "registered_capital_yuan": "abc", "contact.phone": "电话",
