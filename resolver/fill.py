@@ -99,7 +99,7 @@ class Filler:
                     fill.keep = False
         except DATABASE_TROUBLE as error:
             _log.warning("the database does not answer: %s", str(error) or type(error).__name__)
-        except (ServiceError, ValueError):
+        except (ServiceError, ValueError, TypeError, LookupError, AttributeError):
             _log.exception("a record or a template cannot be read")
         finally:
             self.statements_sent += 1

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from logging import getLogger
 from typing import Any
 from uuid import UUID
@@ -37,6 +38,7 @@ class Follower:
         self._templates = templates
         self._connect = connect
         self._connection: Any = None
+        self._server: datetime | None = None
         self.caught_up = asyncio.Event()  # the end of the log was reached once
         self._log_id: UUID | None = None
         self._position = 0
@@ -74,10 +76,11 @@ class Follower:
         if self._connection is None or self._connection.is_closed():
             async with asyncio.timeout(CONNECT_SECONDS):
                 self._connection = await self._connect()
-                self._cache.server = await fetch_server(self._connection)
+                self._server = await fetch_server(self._connection)
         async with asyncio.timeout(QUERY_SECONDS):
             await number_changes(self._connection)
             log_id, end = await fetch_log_end(self._connection)
+        self._cache.server = self._server
         if log_id != self._log_id or end < self._position:
             await self._start_again(log_id, end)
         while self._position < end:
@@ -92,7 +95,8 @@ class Follower:
         self.caught_up.set()
 
     async def _start_again(self, log_id: UUID, end: int) -> None:
-        """Know nothing, from the present end on."""
+        """Know nothing, from the present end on; if this breaks off, also the next time."""
+        self._log_id = None
         self._cache.forget_everything()
         self._templates.forget()
         self._cache.prefixes.replace(await self._read_prefixes())

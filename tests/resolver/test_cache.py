@@ -421,6 +421,47 @@ async def test_what_another_server_says_is_answered_and_not_kept(node: Node, pre
     assert len(node.cache) == 1
 
 
+async def test_a_server_whose_log_could_not_be_read_leaves_nothing_behind(
+    node: Node, prefix_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next address of several may answer once, and with older rows, before the first one is back."""
+
+    async def break_off(_: Any) -> Any:
+        raise ConnectionResetError
+
+    async def meet_another(_: Any) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC)
+
+    with monkeypatch.context() as before_its_log:
+        before_its_log.setattr("resolver.follow.fetch_server", meet_another)
+        before_its_log.setattr("resolver.follow.fetch_log_end", break_off)
+        node.follower.disconnect()
+        with pytest.raises(ConnectionResetError):
+            await node.poll()
+        await node.get("88.101.5/SN1")
+        assert len(node.cache) == 1, "the log that is followed is still that of the first"
+        node.follower.disconnect()
+    await node.poll()
+    await node.writer.execute("UPDATE change_log SET position = position - 1")
+    with monkeypatch.context() as after_its_log:
+        after_its_log.setattr("resolver.follow.fetch_prefixes", break_off)
+        with pytest.raises(ConnectionResetError):
+            await node.poll()
+        await node.get("88.101.5/SN1")
+    await node.writer.execute("UPDATE change_log SET position = position + 1")
+    await node.poll()
+    assert len(node.cache) == 0
+
+
+@pytest.mark.parametrize(
+    "packed", [b"\x01[0,[[1]]]", b"\x01[0,5]", b'\x01[0,[[1,"t",null,{}]]]', b"\x01[0,[[1,2,3]]]", b""]
+)
+async def test_a_damaged_record_is_not_answered_and_harms_no_other(node: Node, prefix_id: int, packed: bytes) -> None:
+    await node.writer.execute("UPDATE records SET packed = $1, template_id = 0", packed)
+    assert await node.get("88.101.5/SN1") is None
+    assert await node.get_verdict("88.101.5/NONE") is Outcome.NOT_FOUND
+
+
 async def test_a_worker_stops_when_what_fills_its_cache_dies(
     node: Node, prefix_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
