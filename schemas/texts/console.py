@@ -291,6 +291,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "actor_account": ("账户 {name}", "account {name}"),
     "actor_key": ("密钥 {name}", "key {name}"),
     "actor_cli": ("命令行 {name}", "command line {name}"),
+    "actor_node": ("本节点首次启动", "this node at its first start"),
     "actor_anonymous": ("匿名", "anonymous"),
     "shown_rows": ("本页 {count} 个", "{count} on this page"),
     "no_prefix_yet": ("还没有已启用的前缀", "There is no enabled prefix yet"),

@@ -90,6 +90,7 @@ PEOPLE_LABELS: dict[str, tuple[str, str]] = {
     "chain_fits": ("末尾一致", "its end fits"),
     "chain_broken": ("末尾不一致，记录可能被删改", "its end does not fit: entries may have been removed"),
     "chain_end": ("最后序号 {n}，链值", "Last position {n}, link"),
+    "chain_empty": ("还没有记录", "No entry yet"),
     "audit_verify": ("逐条核对整条链：", "To prove every entry of both chains, run on the node:"),
     "audit_find": ("何人、操作或对象", "Who, what or about what"),
     "audit_position": ("序号", "Position"),
