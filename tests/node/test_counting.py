@@ -159,7 +159,7 @@ async def test_counting_ends_while_answers_and_changes_keep_coming(
     busy = asyncio.create_task(go_on())
     try:
         for _ in range(3):
-            await asyncio.wait_for(count(conn, tmp_path), 30)
+            await asyncio.wait_for(count(conn, tmp_path), 60)
             assert not busy.done()
     finally:
         busy.cancel()

@@ -474,7 +474,7 @@ async def test_a_worker_stops_when_what_fills_its_cache_dies(
     stop = asyncio.Event()
     async with _run(node.filler.run(), stop):
         answers = node.ask("88.101.5/SN1")
-        await asyncio.wait_for(stop.wait(), 10)
+        await asyncio.wait_for(stop.wait(), 30)
     assert answers == [None]
 
 
