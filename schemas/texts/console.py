@@ -9,7 +9,10 @@ from schemas.texts.table import Text
 
 TEXTS: dict[str, Text] = {
     "sign_in_needed": Text(
-        "请先登录。", "Sign in first.", "登录后会回到刚才的页面。", "You come back to this page afterwards.",
+        "登录已失效，未作任何更改。",
+        "You are no longer signed in; nothing was changed.",
+        "请重新登录；返回上一页可找回刚才填写的内容。",
+        "Sign in again; what you typed is still on the page before this one.",
     ),
     "form_expired": Text(
         "这张表单已过期，未作任何更改。",
