@@ -34,7 +34,7 @@ _BOM = "\ufeff"
 _WORDS = {("standing", state): PAGES[f"standing_{state}"] for state in ("connected", "suspended", "departed")}
 _WORDS |= {("stage", stage): PAGES[f"fig_stage_{stage}"] for stage in STAGES}
 _WORDS |= {("kind", kind): NODE_LABELS[f"tag_{kind}"] for kind in ("above_scale", "industrial_chain", "pilot_batch")}
-_NOBODY = dict.fromkeys(("unit", "area", "industry", "tag"), PAGES["fig_not_assigned"])
+_NOBODY = dict.fromkeys(("unit", "area", "industry_name", "tag"), PAGES["fig_not_assigned"])
 _RANKED = {"industry": ("industry_name",), "template": ("version", "prefix")}  # what names a row in a chart
 
 

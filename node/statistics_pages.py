@@ -48,7 +48,7 @@ TILES = ("enterprises_connected", "enterprises_new", "registered_new", "register
 # What names a row on the page; the files have numbers and codes besides.
 NAMED = {
     "enterprise": ("enterprise", "prefix", "unit", "standing"), "unit": ("unit",), "area": ("area",),
-    "industry": ("industry", "industry_name"), "tag": ("kind", "tag"), "template": ("version", "stage", "prefix"),
+    "industry": ("industry_name", "industry"), "tag": ("tag", "kind"), "template": ("version", "stage", "prefix"),
     "stage": ("stage",), "day": ("day",),
 }  # fmt: skip
 MAX_ROWS = 500

@@ -11,6 +11,9 @@ PAGES: dict[str, tuple[str, str]] = {
         "建立一个可“查看统计”的访问密钥（要上报应用则还须“管理”），节点即可按接口约定接入。",
         "Make a key that may see figures (and manage, if it shall tell of applications); a node attaches with it.",
     ),
+    "own_nodes_none_yet": (
+        "企业自建的节点接入后显示在这里。", "A node that an enterprise runs stands here once it has attached."
+    ),
     "own_node": ("节点", "Node"),
     "own_node_day": ("统计日", "Day"),
     "own_node_route": ("路由", "Route"),

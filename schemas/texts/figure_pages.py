@@ -32,6 +32,7 @@ PAGES: dict[str, tuple[str, str]] = {
     ),
     "fig_statements": ("封账记录", "Statements"),
     "fig_node_prefix": ("二级节点前缀", "Secondary prefix"),
+    "fig_day": ("日期", "Day"),
     "fig_prefix": ("前缀", "Prefix"),
     "fig_state": ("状态", "State"),
     "fig_closed_at": ("封账时间", "Stated at"),
