@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -37,6 +38,7 @@ from node.postgres_probe import (
 from schemas.errors import SetupError
 
 START_SECONDS = 900.0  # recovery after a crash reads up to max_wal_size again, on slow disks for minutes
+PROGRAM_LOOK_SECONDS = 0.02
 # Fast, then immediate (what is lost of it is recovered at the next start), then none.
 STOPPING = ((signal.SIGINT, 120.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0))
 REINITIALISATION_SECONDS = 10.0  # after the crash of a backend
@@ -72,6 +74,10 @@ PARAMETERS = {
 log = logging.getLogger("idnode.postgres")
 
 
+def _go_on() -> None:
+    pass
+
+
 @dataclass
 class EmbeddedPostgres:
     """One server on one data directory; `start` it again after it died. For the main thread only."""
@@ -79,6 +85,7 @@ class EmbeddedPostgres:
     data_dir: Path
     user: str | None = None  # the account when root starts it; None: `postgres`, else `nobody`
     parameters: dict[str, str] = field(default_factory=dict)
+    watch: Callable[[], None] = _go_on  # called while `start` waits; what it raises ends that
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
     _lock: IO[str] | None = field(default=None, init=False, repr=False)
     _borrowed_socket_dir: Path | None = field(default=None, init=False, repr=False)
@@ -111,11 +118,11 @@ class EmbeddedPostgres:
             if not can_reach(self.root, account):  # before anything is made there
                 raise SetupError("data_dir_unreachable", path=str(self.data_dir), account=account.name)
             self._take_lock()
-            wait_for_orphans(self.cluster)
+            wait_for_orphans(self.cluster, self.watch)
             binaries = choose_binaries(self.root, read_version(self.cluster), account)
             self._claim_directories(account)
             if not (self.cluster / "PG_VERSION").exists():
-                make_cluster(self.cluster, binaries, account)
+                make_cluster(self.cluster, binaries, account, self.watch)
             return self._launch(binaries, account)
         except OSError as error:
             self.stop()
@@ -244,6 +251,7 @@ class EmbeddedPostgres:
             waited = time.monotonic() - started
             if process.poll() is not None or waited > START_SECONDS:
                 raise start_failure(self.data_dir, self.log_dir, said_before)
+            self.watch()
             time.sleep(pause_after(waited))
         self._has_answered = True
         return dsn_of(socket_dir)
@@ -310,7 +318,7 @@ def forget_stale_pid_files(cluster: Path, socket_dir: Path) -> None:
         left.unlink(missing_ok=True)
 
 
-def wait_for_orphans(cluster: Path) -> None:
+def wait_for_orphans(cluster: Path, watch: Callable[[], None] = _go_on) -> None:
     """Wait until no server process works in the cluster: one whose supervisor was killed still has to write."""
     started = time.monotonic()
     while processes := find_processes(cluster):
@@ -320,6 +328,7 @@ def wait_for_orphans(cluster: Path) -> None:
         # Our own were told to stop when their supervisor died. One that goes on serving is somebody else's.
         if waited > ORPHAN_SECONDS or (serving and waited > SERVING_ORPHAN_SECONDS):
             raise SetupError("database_runs_already", path=str(cluster), pid=min(processes))
+        watch()
         time.sleep(pause_after(waited))
 
 
@@ -328,7 +337,7 @@ def pause_after(waited_seconds: float) -> float:
     return min(0.02 + waited_seconds / 20, 0.5)
 
 
-def make_cluster(cluster: Path, binaries: Binaries, account: Account) -> None:
+def make_cluster(cluster: Path, binaries: Binaries, account: Account, watch: Callable[[], None]) -> None:
     """Make a cluster with our database in it, in place only when it is complete."""
     for left in cluster.parent.glob("new-*"):
         # The programs of a killed supervisor may still write there for a moment; then the next start removes it.
@@ -337,26 +346,38 @@ def make_cluster(cluster: Path, binaries: Binaries, account: Account) -> None:
     claim(fresh, account)
     locale = ["--locale=C.UTF-8"] + (["--locale-provider=builtin"] if binaries.major >= 17 else [])
     options = ["-U", ROLE, "-E", "UTF8", "--data-checksums", "--auth=trust"]
-    run_program([str(binaries.initdb), "-D", str(fresh), *options, *locale], fresh, account)
+    run_program([str(binaries.initdb), "-D", str(fresh), *options, *locale], fresh, account, watch)
     statement = f"CREATE DATABASE {DATABASE}\n".encode()
-    run_program([str(binaries.postgres), "--single", "-D", str(fresh), "postgres"], fresh, account, statement)
+    run_program([str(binaries.postgres), "--single", "-D", str(fresh), "postgres"], fresh, account, watch, statement)
     cluster.rmdir()  # empty: there was no PG_VERSION in it
     fresh.rename(cluster)
 
 
-def run_program(command: list[str], cwd: Path, account: Account, stdin: bytes = b"") -> None:
-    done = subprocess.run(
-        command,
-        input=stdin,
-        capture_output=True,
-        cwd=cwd,
-        env=account.environment(),
-        preexec_fn=account.prepare_child(os.getpid()),
-        **account.popen_arguments(),
-    )
-    output = (done.stdout + done.stderr).decode(errors="replace").strip()
-    if done.returncode or "FATAL:" in output or "ERROR:" in output:  # a single-user server exits with 0 all the same
-        reason = find_reason(output) or f"exit status {done.returncode}"
+def run_program(command: list[str], cwd: Path, account: Account, watch: Callable[[], None], stdin: bytes = b"") -> None:
+    with tempfile.TemporaryFile(dir=cwd.parent) as given, tempfile.TemporaryFile(dir=cwd.parent) as printed:
+        given.write(stdin)
+        given.seek(0)
+        with subprocess.Popen(
+            command,
+            stdin=given,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=account.environment(),
+            preexec_fn=account.prepare_child(os.getpid()),
+            **account.popen_arguments(),
+        ) as process:
+            try:
+                while (status := process.poll()) is None:
+                    watch()
+                    time.sleep(PROGRAM_LOOK_SECONDS)
+            except BaseException:
+                process.kill()
+                raise
+        printed.seek(0)
+        output = printed.read().decode(errors="replace").strip()
+    if status or "FATAL:" in output or "ERROR:" in output:  # a single-user server exits with 0 all the same
+        reason = find_reason(output) or f"exit status {status}"
         raise SetupError("database_not_made", path=str(cwd.parent), reason=reason)
 
 

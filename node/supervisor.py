@@ -67,7 +67,8 @@ class Supervisor:
         self._postgres_due, self._postgres_failures = 0.0, 0
         self._lock: IO[str] | None = None
         self._stop_requests, self._reload_wanted = 0, False
-        self._interruptible = self._stopping_postgres = False
+        self._task: asyncio.Task[Any] | None = None  # what `_call` waits for
+        self._stopping_postgres = False
         self._dsn = ""
         self._stats = StatsFile(settings.stats_dir, f"supervisor-{part}")
         self._published, self._postgres_deaths = -PUBLISH_SECONDS, 0
@@ -97,7 +98,10 @@ class Supervisor:
 
     @contextmanager
     def _signals(self) -> Iterator[socket.socket]:
-        """Signals become bytes on the socket that is given, beside being counted."""
+        """Signals become bytes on the socket that is given, beside being counted.
+
+        None of them raises anything by itself: that could happen anywhere, between taking a lock and noting it as well.
+        """
         wakeup, waker = socket.socketpair()
         with wakeup, waker:
             wakeup.setblocking(False)
@@ -113,6 +117,8 @@ class Supervisor:
                 yield wakeup
             finally:
                 signal.set_wakeup_fd(-1)
+                for number in STOP_SIGNALS:  # it has been obeyed
+                    signal.signal(number, signal.SIG_IGN)
 
     def _note_reload(self, number: int, frame: FrameType | None) -> None:
         self._reload_wanted = True
@@ -122,30 +128,30 @@ class Supervisor:
         if self._stopping_postgres and self._postgres is not None and self._postgres.pid is not None:
             with suppress(ProcessLookupError):  # asked twice: at once, and the next start recovers
                 os.kill(self._postgres.pid, signal.SIGQUIT)
-        if self._interruptible:
-            self._interruptible = False
-            raise Stopped
-
-    @contextmanager
-    def _may_be_interrupted(self) -> Iterator[None]:
-        """Around what takes long: a signal ends it by `Stopped`; elsewhere signals are only counted."""
-        self._raise_if_stopped()
-        self._interruptible = True
-        try:
-            yield
-        finally:
-            self._interruptible = False
+        if self._task is not None and self._stop_requests == 1:
+            self._task.cancel()
+            self._task.get_loop().call_soon_threadsafe(lambda: None)  # wakes the loop
 
     def _raise_if_stopped(self) -> None:
         if self._stop_requests:
             raise Stopped
 
     def _call(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """The result of what takes long; a signal cancels it. Raises Stopped."""
         try:
-            with self._may_be_interrupted():
-                return asyncio.run(work)
+            return asyncio.run(self._run(work))
+        except asyncio.CancelledError:
+            raise Stopped from None
         finally:
             work.close()
+
+    async def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        self._task = asyncio.current_task()
+        try:
+            self._raise_if_stopped()
+            return await work
+        finally:
+            self._task = None
 
     def _say(self, label: str, **details: object) -> None:
         print_line(say(LABELS[label], self._settings.language, **details))
@@ -223,9 +229,8 @@ class Supervisor:
             self._dsn = settings.database_url
         else:
             self._say("database_starting")
-            self._postgres = EmbeddedPostgres(settings.data_dir, settings.database_user)
-            with self._may_be_interrupted():
-                self._dsn = self._postgres.start()
+            self._postgres = EmbeddedPostgres(settings.data_dir, settings.database_user, watch=self._raise_if_stopped)
+            self._dsn = self._postgres.start()
         self._call(migrate(self._dsn))
         if self._with_demo:
             self._call(check_demo_allowed(self._dsn))
@@ -330,10 +335,9 @@ class Supervisor:
             self._postgres_deaths += 1
             self._say("database_ended")
         try:
-            with self._may_be_interrupted():
-                if postgres.is_running():
-                    postgres.stop()
-                postgres.start()
+            if postgres.is_running():
+                postgres.stop()
+            postgres.start()
         except SetupError as error:
             print_line(format_message(error.code, self._settings.language, **error.details))
             pause = PAUSES_SECONDS[min(self._postgres_failures, len(PAUSES_SECONDS) - 1)]

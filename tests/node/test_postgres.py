@@ -1,6 +1,7 @@
 """The embedded PostgreSQL: what it survives, what it refuses, and whom it leaves alone."""
 
 import asyncio
+import codecs
 import os
 import pwd
 import shutil
@@ -68,6 +69,7 @@ def as_ordinary_user(
     data_dir.mkdir()
     os.chown(data_dir, account.uid, account.gid)
     data_dir.chmod(mode)
+    codecs.lookup("ascii")  # what the child needs of the interpreter is read before
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -15,7 +15,7 @@ import pytest
 
 from tests import database
 from tests.system.accounts import use_own
-from tests.system.running_node import PATIENCE_SECONDS, RunningNode, read_memory_bytes, run_node, wait_until
+from tests.system.running_node import PATIENCE_SECONDS, RunningNode, is_alive, read_memory_bytes, run_node, wait_until
 
 CHILDREN = {"registry", "resolver-0", "resolver-1", "agent", "postgres"}
 MEMORY_BYTES = 400 * 1_048_576  # registry, one worker and agent at start
@@ -148,6 +148,16 @@ def test_ctrl_c_while_it_starts_leaves_nothing_behind(node: RunningNode, moment:
     node.launch()
     wait_until(lambda: moment in node.printed)
     for _ in range(times - 1):
+        os.kill(node.pid, signal.SIGINT)
+    assert node.stop(signal.SIGINT) == 0, node.printed
+    assert node.find_leftovers() == []
+
+
+def test_whoever_cannot_stop_pressing_ctrl_c_still_gets_an_orderly_end(node: RunningNode) -> None:
+    node.end()
+    node.launch()
+    wait_until(lambda: "Starting the database" in node.printed)
+    while is_alive(node.pid):
         os.kill(node.pid, signal.SIGINT)
     assert node.stop(signal.SIGINT) == 0, node.printed
     assert node.find_leftovers() == []
