@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -12,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from aiohttp import web
 from asyncpg import Connection
@@ -106,6 +108,24 @@ async def test_a_standby_that_lacks_what_the_primary_has_is_noticed(connection: 
     await connection.execute("UPDATE change_log SET position = position + 3")  # nobody else sees this
     finding = await doctor.check_standby(connection, database_url)
     assert (*judge(finding), finding.details["behind"]) == ("error", "standby_behind", "3")
+
+
+async def test_a_standby_that_freezes_while_it_is_asked_is_left(
+    connection: Connection, pool: asyncpg.Pool, database_url: str
+) -> None:
+    await connection.execute("LOCK TABLE change_log")  # the standby has to wait, we do not
+    look = asyncio.create_task(doctor.check_standby(connection, database_url))
+    waits = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'SELECT NOT pg_is_in_%'"
+    async with pool.acquire() as other:
+        while (frozen := await other.fetchval(waits)) is None:
+            await asyncio.sleep(0.01)
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        look.cancel()  # as the time limit of a check does
+        left, _ = await asyncio.wait([look], timeout=30)
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    assert left
 
 
 @pytest.mark.parametrize(
