@@ -225,7 +225,7 @@ async def show_message(visit: Visiting, number: int, start: Annotated[int, Query
     return visit.page(
         "outbox_message.html", message=message, revisions=revisions, is_newest=revisions[0].number == number,
         refusals=[(one, *_word(visit, one), places.get(one.row_key, "")) for one in shown],
-        refused=len({one.row_number for one in refusals}), refusals_left=len(refusals) - len(shown),
+        refused=_count_rows(message, refusals), refusals_left=len(refusals) - len(shown),
         rows=[(at, _list_values(row)) for at, row in enumerate(rows)][start : start + SHOWN_ROWS], total=len(rows),
         start=start, size=SHOWN_ROWS, has_body=body is not None, may_read=principal.is_operator,
         has_file=body is not None and TABLES[message.table_name].form,
@@ -252,6 +252,12 @@ async def _get_message(conn: Connection, number: int) -> Message:
     if found is None:
         raise NotFound("outbox_unknown", field="number", number=number)
     return found
+
+
+def _count_rows(message: Message, refusals: list[Refusal]) -> int:
+    """How many were refused: all, if the message was refused as a whole."""
+    rows = {one.row_number for one in refusals}
+    return message.row_count if min(rows, default=0) < 0 else len(rows)
 
 
 def _word(visit: Visit, refusal: Refusal) -> tuple[str, str]:

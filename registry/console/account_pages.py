@@ -89,7 +89,7 @@ async def add(post: Posting) -> Response:
                 row = await add_account(conn, post.state.config.rules.key_ring, post.order(), new)
     if problems:
         return await _show_list(post, post.form.to_dict(), problems)
-    return post.page("account_made.html", user_name=row.user_name, password=password)
+    return post.page("account_made.html", title="account_made", user_name=row.user_name, password=password)
 
 
 async def read_standing(conn: Connection, post: Post, problems: dict[str, Problem]) -> NewAccount:
@@ -153,5 +153,5 @@ async def act(post: Posting) -> Response:
     if problems:
         return post.page("account_act.html", status=400, user_name=user_name, action=action, problems=problems)
     if action == "password":
-        return post.page("account_made.html", user_name=user_name, password=password)
+        return post.page("account_made.html", title="new_password", user_name=user_name, password=password)
     return post.redirect("/accounts", f"account_{action}d")

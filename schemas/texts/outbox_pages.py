@@ -140,8 +140,8 @@ PAGES: dict[str, tuple[str, str]] = {
     "outbox_trouble": ("最近的问题", "Last trouble"),
     "outbox_refusals": ("退回的行", "Refused rows"),
     "outbox_refusals_text": (
-        "{rows} 行被退回，其余已被接收。改正资料后，节点自动以下一修订版重报。",
-        "Rows refused: {rows}; the others were accepted. What is repaired goes again as the next revision by itself.",
+        "{total} 行中有 {rows} 行被退回。改正资料后，节点自动以下一修订版重报。",
+        "Rows refused: {rows} of {total}. What is repaired goes again as the next revision by itself.",
     ),
     "outbox_refusals_left": ("另有 {count} 条，idnode outbox show {number} 全部列出。",
                              "{count} more; idnode outbox show {number} lists them all."),

@@ -144,6 +144,7 @@ async def test_messages_are_found_by_table_day_and_state_and_listed_page_by_page
 async def test_a_refused_row_is_named_in_words_and_leads_to_the_dossier(console: Console) -> None:
     message = await find(console, "T6")
     page = await console["operator"].get(f"/outbox/{message.number}")
+    assert "Rows refused: 2 of 2." in page.shown
     assert "T6 E506 The social credit code does not check (crtCode)." in page.shown
     assert "The node above says: does not check" in page.shown
     assert "T6 X999 so be it" in page.shown, "a code of a later contract is shown as it came"
