@@ -24,7 +24,7 @@ from registry.console.sections import Entry, Section
 from registry.console.visits import Form, Post, Posting, Problem, Visit, Visiting, find_number
 from registry.late_routes import LateRouter
 from registry.principals import Principal
-from schemas.errors import Forbidden, InvalidInput, ServiceError
+from schemas.errors import Forbidden, ServiceError
 from schemas.texts.applications import PAGES
 
 
@@ -98,7 +98,6 @@ async def _show_form(
 
 
 def read_details(form: Form) -> Details:
-    """Raises InvalidInput for a number that is none."""
     return Details(
         form["name"], parse_kind(form["kind"]), form["intro"], _parse_number(form, "users", 10**12), form["developer"],
         form["recursion"], form["recursion_ip"], _parse_number(form, "recursion_port", 65_535),
@@ -110,9 +109,7 @@ def _parse_number(form: Form, name: str, most: int) -> int | None:
     if not text:
         return None
     number = find_number(text, 20)
-    if number is None or number > most:
-        raise InvalidInput("application_malformed", field=name)
-    return number
+    return -1 if number is None or number > most else number  # which is refused with what else is wrong
 
 
 @router.post("/new")

@@ -10,6 +10,7 @@ from node.plan_files import clean_text
 from node.store import applications as store
 from node.store.applications import Application, Details
 from node.store.outbox import find_mark
+from registry.api.problems import InvalidBody
 from registry.prefixes import lock_own_prefix
 from registry.principals import Order, Principal
 from registry.record_views import format_instant
@@ -56,7 +57,7 @@ def parse_kind(text: str) -> int:
 
 
 def check_details(prefix: str, details: Details, node_prefixes: Sequence[str]) -> Details:
-    """Without blanks, and such that the top-level node takes it; raises InvalidInput with the field."""
+    """Without blanks, and such that the top-level node takes it; raises InvalidBody that names all fields at fault."""
     cleaned = replace(
         details, name=clean_text(details.name, 1_000), intro=clean_text(details.intro, 2_000),
         developer=clean_text(details.developer, 1_000), recursion=clean_text(details.recursion, 1_000),
@@ -67,15 +68,19 @@ def check_details(prefix: str, details: Details, node_prefixes: Sequence[str]) -
         ("developer", cleaned.developer, 255), ("recursion", cleaned.recursion, 255),
         ("recursion_ip", cleaned.recursion_ip, 45),
     )  # fmt: skip
-    for field, value, most in limits:
-        if len(value) > most:
-            raise InvalidInput("application_too_long", field=field, most=most)
+    wrong: list[tuple[str, str, dict[str, Any]]] = []
+    wrong += [("application_too_long", field, {"most": most}) for field, value, most in limits if len(value) > most]
     of_node = prefix in node_prefixes
     row = _make_columns(cleaned) | {"prefix": prefix}
     problems = judge_row(TABLES["T5" if of_node else "T10"], row, prefix if of_node else prefix.rpartition(".")[0], "")
-    if problems:
-        field, is_missing = _FIELDS.get(problems[0].field, problems[0].field), problems[0].code == "E101"
-        raise InvalidInput("application_missing" if is_missing else "application_malformed", field=field)
+    known = {field for _, field, _ in wrong}
+    for problem in problems:
+        code = "application_missing" if problem.code == "E101" else "application_malformed"
+        if (field := _FIELDS.get(problem.field, problem.field)) not in known:
+            wrong.append((code, field, {}))
+            known.add(field)
+    if wrong:
+        raise InvalidBody(wrong)
     return cleaned
 
 

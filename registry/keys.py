@@ -56,13 +56,11 @@ async def add_key(
         order.principal.check_enterprise(enterprise_id)
         if await fetch_enterprise(conn, enterprise_id) is None:
             raise NotFound("enterprise_not_found", field="enterprise", enterprise=enterprise_id)
-    if len(note) > MAX_NOTE_CHARACTERS or not note.isprintable():
-        raise InvalidInput("key_note_too_long", field="note", length=len(note), limit=MAX_NOTE_CHARACTERS)
+    check_note(note)
     scopes, networks = check_scopes(terms.scopes), check_networks(terms.networks)
     organisation = check_uscc(terms.organisation) if terms.organisation else ""
     order.principal.check_gives(scopes or (_PARTNER_SCOPES if organisation else SCOPES))
-    if terms.expires is not None and terms.expires <= order.at:
-        raise InvalidInput("key_expiry_past", field="expires")
+    check_expiry(terms.expires, order.at)
     networks, expires = await _limit(conn, order.principal, networks, terms.expires)
     access_key, secret_key = f"ak_{secrets.token_hex(10)}", secrets.token_urlsafe(32)
     sealed = None
@@ -71,6 +69,18 @@ async def add_key(
     row = KeyRow(access_key, enterprise_id, "", note, order.at, None, organisation, scopes or None, networks, expires)
     await insert_key(conn, row, _hash(secret_key) if sealed is None else hash_secret(secret_key), sealed)
     return access_key, secret_key
+
+
+def check_note(note: str) -> None:
+    """Raises InvalidInput."""
+    if len(note) > MAX_NOTE_CHARACTERS or not note.isprintable():
+        raise InvalidInput("key_note_too_long", field="note", length=len(note), limit=MAX_NOTE_CHARACTERS)
+
+
+def check_expiry(expires: datetime | None, at: datetime) -> None:
+    """Raises InvalidInput."""
+    if expires is not None and expires <= at:
+        raise InvalidInput("key_expiry_past", field="expires")
 
 
 async def _limit(

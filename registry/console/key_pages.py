@@ -9,12 +9,21 @@ from fastapi import Query, Response
 from registry.console.account_pages import read_enterprise_id
 from registry.console.frame import format_day, format_moment
 from registry.console.sections import Entry, Section
-from registry.console.visits import Post, Posting, Visit, Visiting
-from registry.keys import KeyTerms, add_key, get_key, list_keys, revoke_key
+from registry.console.visits import Post, Posting, Problem, Visit, Visiting, collect
+from registry.keys import (
+    KeyTerms,
+    add_key,
+    check_expiry,
+    check_networks,
+    check_note,
+    get_key,
+    list_keys,
+    revoke_key,
+)
 from registry.late_routes import LateRouter
 from registry.principals import SCOPES, Principal
 from schemas.days import ZONE
-from schemas.errors import InvalidInput, ServiceError
+from schemas.errors import InvalidInput
 from schemas.identifiers import shorten
 
 
@@ -62,14 +71,24 @@ async def make(post: Posting) -> Response:
     """The answer is the page with the secret; it is not shown again."""
     principal, note = post.get_principal(), post.form["note"]
     principal.check_scope("manage")
-    try:
-        terms = _read_terms(post)
-        async with post.write() as conn:
-            access_key, secret_key = await add_key(conn, post.order(), await _read_owner(conn, post), note, terms)
-    except ServiceError as error:
+    problems: dict[str, Problem] = {}
+    with collect(problems, post):
+        check_note(note)
+    with collect(problems, post, _FIELDS):
+        _read_scopes(post)
+    with collect(problems, post):
+        check_networks(post.form["networks"].split())
+    with collect(problems, post):
+        check_expiry(_read_end(post.form["expires"]), post.state.now())
+    if not problems:
+        with collect(problems, post, _FIELDS):
+            async with post.write() as conn:
+                owner = await _read_owner(conn, post)
+                access_key, secret_key = await add_key(conn, post.order(), owner, note, _read_terms(post))
+    if problems:
         return post.page(
             "key_new.html", status=400, fields=post.form.to_dict(), chosen=post.form.get_all("scope"),
-            scopes=_list_scopes(post), problems=post.explain(error, _FIELDS),
+            scopes=_list_scopes(post), problems=problems,
         )  # fmt: skip
     return post.page("key_made.html", access_key=access_key, secret_key=secret_key, note=note)
 
@@ -82,14 +101,18 @@ async def _read_owner(conn: Connection, post: Post) -> int | None:
 
 
 def _read_terms(post: Post) -> KeyTerms:
+    form = post.form
+    organisation = form["organisation"] if post.get_principal().is_operator else ""
+    return KeyTerms(_read_scopes(post), tuple(form["networks"].split()), _read_end(form["expires"]), organisation,
+                    post.state.config.rules.key_ring)  # fmt: skip
+
+
+def _read_scopes(post: Post) -> tuple[str, ...]:
     """No scope would be all of them to `add_key`: who ticks nothing is asked instead."""
-    form, scopes = post.form, post.form.get_all("scope")
+    scopes = post.form.get_all("scope")
     if not scopes:
         raise InvalidInput("scope_needed", field="scopes")
-    organisation = form["organisation"] if post.get_principal().is_operator else ""
-    given = () if set(scopes) >= set(_list_scopes(post)) else tuple(scopes)
-    return KeyTerms(given, tuple(form["networks"].split()), _read_end(form["expires"]), organisation,
-                    post.state.config.rules.key_ring)  # fmt: skip
+    return () if set(scopes) >= set(_list_scopes(post)) else tuple(scopes)
 
 
 def _read_end(text: str) -> datetime | None:

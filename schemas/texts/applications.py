@@ -22,14 +22,14 @@ TEXTS: dict[str, Text] = {
         "Register it anew if it is needed.",
     ),
     "application_missing": Text(
-        "此项必须填写。",
-        "This must be filled in.",
+        "“{field}”必须填写。",
+        "“{field}” must be filled in.",
         "请补充；填写了递归节点时，其地址和端口也要填写。",
         "Fill it in; a recursive node is given with its address and its port.",
     ),
     "application_malformed": Text(
-        "此项的格式不对。",
-        "This has not the form it must have.",
+        "“{field}”的格式不对。",
+        "“{field}” is not written as it must be.",
         "数字只写数字，地址写 IPv4 或 IPv6。",
         "Write numbers in digits, and an address as IPv4 or IPv6.",
     ),

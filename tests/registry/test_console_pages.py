@@ -327,7 +327,11 @@ async def test_a_key_is_shown_once_and_ends_when_it_is_revoked(console: Console)
     assert secret not in (await tofu.get("/keys")).text
     assert f"{access_key} MES of line 1" in (await tofu.get(f"/keys/revoke?access_key={access_key}")).shown
     assert (await tofu.post("/keys/revoke", {"access_key": access_key})).location.endswith("done=key_revoked")
-    assert (await tofu.post("/keys", {"note": "x" * 201, "scope": "write"})).status == 400
+    wrong = {"note": "x" * 201, "networks": "300.1.1.1", "expires": "2020-01-01"}
+    refused = await tofu.post("/keys", wrong)
+    assert refused.status == 400
+    found = re.findall(r'id="f-(\w+)-problem"', refused.text)
+    assert found == ["note", "scope", "networks", "expires"], "all of them at once"
 
 
 async def test_signing_in_is_slowed_down_and_a_new_session_can_be_ended(console: Console) -> None:
