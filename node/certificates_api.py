@@ -98,6 +98,12 @@ def answer_file(number: str, content: bytes) -> Response:
 verifying = LateRouter()
 
 
+@verifying.get("/verify", include_in_schema=False)
+async def choose() -> Response:
+    """Whoever comes without a number is asked for it."""
+    return RedirectResponse("/console/verify", 303)
+
+
 @verifying.get(
     "/verify/{number}",
     response_model=VerifiedCertificate,

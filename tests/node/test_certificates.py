@@ -221,6 +221,8 @@ async def test_a_firm_gets_a_signed_file_that_anybody_can_verify(console: Consol
         "GET", f"/verify/{one['number']}", who="", headers={"Accept": "text/html"}, allow_redirects=False
     )
     assert (led.status, led.headers["Location"]) == (303, f"/console/verify/{one['number']}")
+    led = await world.ask("GET", "/verify", who="", allow_redirects=False)
+    assert (led.status, led.headers["Location"]) == (303, "/console/verify")
     page = await console["nobody"].get(f"/verify/{one['number']}")
     assert page.status == 200 and "Firm 901" in page.shown and "Valid" in page.shown and one["sha256"] in page.shown
 
