@@ -85,13 +85,18 @@ async def _count(
 ) -> None:
     """Count until nothing is left, or until it is time to stop; say after every pass that the agent lives."""
     more = True
-    while more and not (stop is not None and stop.is_set()):
-        began = datetime.now(UTC)
-        more_changes = await count_changes(conn)
-        more = await count_segments(conn, directory, datetime.now(UTC), stats) or more_changes
-        await set_fact(conn, SEEN_FACT, datetime.now(UTC).isoformat(timespec="seconds"))
-        if not more:  # what was written before this pass began is counted
-            await save_counted_until(conn, identify_directory(directory), began)
+    try:
+        while more and not (stop is not None and stop.is_set()):
+            began = datetime.now(UTC)
+            more_changes = await count_changes(conn)
+            more = await count_segments(conn, directory, datetime.now(UTC), stats) or more_changes
+            await set_fact(conn, SEEN_FACT, datetime.now(UTC).isoformat(timespec="seconds"))
+            if not more:  # what was written before this pass began is counted
+                await save_counted_until(conn, identify_directory(directory), began)
+    except TROUBLE:
+        if stats is not None:  # a standby that took over may not know that these seconds were counted
+            stats.peaks.forget()
+        raise
     if stats is not None and not more:
         stats.note_counted()
 

@@ -26,6 +26,10 @@ class Peaks:
         for key, count in seconds.items():
             self._open[key] += count
 
+    def forget(self) -> None:
+        """What was not taken: a second that is read twice would be a peak that never was."""
+        self._open.clear()
+
     def take(self, until: datetime) -> dict[tuple[int, date], tuple[int, datetime]]:
         """(prefix_id, day) → the busiest second before `until`: requests and when. Everything if it became too much."""
         last = until.timestamp() if len(self._open) < MAX_OPEN else float("inf")

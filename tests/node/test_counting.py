@@ -20,8 +20,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node.agent import _count
+from node.agent_stats import AgentStats
 from node.cli.closing_commands import _count_all
 from node.counting import PASS_BYTES, count_changes, count_segments
+from node.peaks import WHOLE_NODE
 from node.store.counting import NAMED_ADDRESSES
 from node.store.registrations import Entry, sum_entries
 from registry.issuing import draft_record, issue
@@ -176,6 +178,22 @@ async def test_a_pass_that_could_not_read_all_says_so(conn: asyncpg.Connection, 
     while await count_segments(conn, tmp_path, NOON):
         pass
     assert await count_answers(conn) == PASS_BYTES // 2_000 + 1
+
+
+async def test_no_second_is_twice_as_busy_because_a_standby_took_over_that_had_not_heard_of_it(
+    conn: asyncpg.Connection, database_url: str, tmp_path: Path
+) -> None:
+    stats = AgentStats()
+    write_segment(tmp_path, [answer()] * 3)
+    await _count(conn, tmp_path, None, stats)
+    cut = await asyncpg.connect(database_url)
+    cut.terminate()
+    with pytest.raises(asyncpg.InterfaceError):
+        await _count(cut, tmp_path, None, stats)
+    await conn.execute("TRUNCATE counted_segments, resolution_counts, resolution_days, resolution_clients")
+    await _count(conn, tmp_path, None, stats)
+    assert await count_answers(conn) == 3
+    assert stats.peaks.take(datetime.now(UTC))[WHOLE_NODE, DAY] == (3, NOON)
 
 
 async def test_a_segment_without_answers_leaves_no_trace(conn: asyncpg.Connection, tmp_path: Path) -> None:
