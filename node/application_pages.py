@@ -46,7 +46,8 @@ SECTION = Section(
     labels=PAGES,
 )
 Text = Annotated[str, Query(max_length=100)]
-FIELDS = ("name", "prefix", "kind", "users", "intro", "developer", "recursion", "recursion_ip", "recursion_port")
+# In the order of the form.
+FIELDS = ("name", "kind", "prefix", "users", "developer", "intro", "recursion", "recursion_ip", "recursion_port")
 
 
 @router.get("")
@@ -91,6 +92,7 @@ async def _show_form(
     if present is None:
         prefixes += [(row.prefix, row.prefix) for row in await list_own_prefixes(conn, visit)]
     kinds = [(name, visit.say(f"application_kind_{name}")) for name in KINDS]
+    problems = dict(sorted(problems.items(), key=lambda one: FIELDS.index(one[0]) if one[0] in FIELDS else len(FIELDS)))
     return visit.page(
         "application_edit.html", status=400 if problems else 200, present=present, fields=fields, problems=problems,
         prefixes=prefixes, kinds=kinds, names=FIELDS,

@@ -106,8 +106,8 @@ TEXTS: dict[str, Text] = {
         "The operator should set IDNODE_PUBLIC_URL.",
     ),
     "answer_is_stale": Text(
-        "数据库暂时不可用，以下为 {seconds} 秒前的内容。",
-        "The database is away; what you see is {seconds} seconds old.",
+        "暂时无法查询最新内容，以下为 {seconds} 秒前的内容。",
+        "The latest cannot be looked up now; what you see is {seconds} seconds old.",
         "内容可能已有更新，请稍后刷新。",
         "There may be news; reload in a moment.",
     ),
