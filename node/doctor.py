@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-import asyncpg
 from asyncpg import Connection
 
 from node.alarms import PAGE, list_open
@@ -38,7 +37,7 @@ from node.table import format_table
 from node.tls import read_end
 from node.toplevel_health import judge_reports
 from node.wording import say
-from registry.store import takes_writes
+from registry.store import DATABASE_AWAY, takes_writes
 from schemas.days import get_day
 from schemas.errors import ServiceError, Unavailable
 from schemas.texts import format_message, format_remedy
@@ -139,7 +138,7 @@ async def _ask_database(connection: Connection, settings: NodeSettings, dsn: str
         except TimeoutError:  # somebody holds a lock, or the disk hangs
             reason = f"no answer within {CHECK_SECONDS:g} s"
             findings.append(Finding(name, "error", "check_failed", {"check": name, "reason": reason}))
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+        except (*DATABASE_AWAY, ValueError) as error:
             findings.append(Finding(name, "error", "check_failed", {"check": name, "reason": str(error)}))
     return findings
 

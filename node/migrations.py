@@ -78,7 +78,7 @@ async def connect(dsn: str) -> asyncpg.Connection:
         return await asyncpg.connect(dsn, timeout=20)
     except asyncpg.InsufficientResourcesError as error:
         raise SetupError("database_without_room", reason=str(error)) from error
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         reason = str(error) or type(error).__name__
         raise SetupError("database_unreachable", database=describe(dsn), reason=reason) from error
 

@@ -110,9 +110,8 @@ def health(
 
 def metrics() -> None:
     """监控指标，格式与 /metrics 相同 / What monitoring reads, as the registry's /metrics has it"""
-    import asyncpg
-
     from node.metrics import collect
+    from registry.store import DATABASE_AWAY
 
     settings = load()
 
@@ -120,7 +119,7 @@ def metrics() -> None:
         try:
             async with open_database(settings) as conn:
                 return await collect(settings, conn)
-        except (ServiceError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (ServiceError, *DATABASE_AWAY):
             return await collect(settings, None)
 
     print(run(read()), end="")

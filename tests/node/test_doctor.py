@@ -91,6 +91,15 @@ async def test_without_a_database_the_other_checks_are_made(settings: MakeSettin
     assert "agent" not in findings
 
 
+async def test_where_no_server_of_several_is_the_primary_that_is_said(
+    database_url: str, settings: MakeSettings
+) -> None:
+    """As between the loss of a primary and the promotion of its standby."""
+    url = f"{database_url}{'&' if '?' in database_url else '?'}target_session_attrs=standby"  # which ours is not
+    findings = {f.check: judge(f) for f in await doctor.examine(settings(DATABASE_URL=url))}
+    assert findings["database"] == ("error", "database_unreachable")
+
+
 async def test_who_waits_for_a_locked_table_is_named_and_keeps_no_other_check_waiting(
     connection: Connection, database_url: str, settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
