@@ -6,8 +6,8 @@ TEXTS: dict[str, Text] = {
     "range_not_found": Text(
         "没有以 {first} 起始的号段。",
         "There is no range that begins with {first}.",
-        "请填写号段的第一个号码；可用 GET /api/v1/ranges 或 idnode range list 查看。",
-        "Give the first serial of the range; GET /api/v1/ranges or idnode range list shows them.",
+        "请填写号段的第一个号码；号段列表中都有。",
+        "Give the first serial of the range; the list of ranges has it.",
     ),
     "range_retired": Text(
         "以 {first} 起始的号段已停用，后继：{successor}。",

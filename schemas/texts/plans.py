@@ -69,9 +69,9 @@ LABELS: dict[str, tuple[str, str]] = {
 TEXTS: dict[str, Text] = {
     "plan_not_found": Text(
         "没有名为“{name}”的计划。",
-        "There is no plan {name}.",
-        "用 idnode plan list 查看已有计划。",
-        "idnode plan list shows those there are.",
+        "There is no plan “{name}”.",
+        "请在计划列表中核对名称。",
+        "The list of plans shows those there are.",
     ),
     "plan_name": Text(
         "计划名称“{name}”不可用。",
@@ -150,15 +150,15 @@ TEXTS: dict[str, Text] = {
     "plan_area": Text(
         "“{area}”既不是行政区划，也不是已登记的乡镇或园区。",
         "“{area}” is neither a division nor a town or park the node knows.",
-        "先载入企业名单或用 idnode unit add 登记，或用 --add-units 区划代码（接口为 add_units_in）登记文件中的新单位。",
-        "Import the firms first, add it with idnode unit add, or let --add-units CODE (in the API: add_units_in)"
-        " add the units of the file.",
+        "请先在控制台“地区与标签”中登记它，或先载入企业名单；命令行可用 --add-units 区划代码（接口为 add_units_in）。",
+        "Add it under “Areas and tags” of the console, or import the firms first; a command takes --add-units CODE, the"
+        " API add_units_in.",
     ),
     "plan_target_not_found": Text(
         "计划“{name}”中没有 {area} 的指标 {indicator}。",
         "Plan {name} has no target of {area} for {indicator}.",
-        "用 idnode plan show 查看各项目标。",
-        "idnode plan show lists the targets.",
+        "请在该计划的各项目标中核对。",
+        "The plan itself lists its targets.",
     ),
     "plan_indicator_measured": Text(
         "指标 {indicator} 由节点计量，不能录入。",
