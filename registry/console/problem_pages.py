@@ -5,13 +5,16 @@ from typing import Annotated
 from fastapi import Query, Response
 
 from registry.console.sections import Entry, Section, is_registrar
-from registry.console.visits import Anybody, AnybodyPosting, Post, Posting, Problem, Visit, Visiting
+from registry.console.visits import Anybody, AnybodyPosting, Post, Posting, Problem, Visit, Visiting, collect
 from registry.late_routes import LateRouter
 from registry.principals import Principal
 from registry.problem_reports import (
     KINDS,
+    MAX_CONTACT_CHARACTERS,
+    MAX_DESCRIPTION_CHARACTERS,
     STATES,
     NewReport,
+    check_text,
     count_waiting,
     decide,
     file_report,
@@ -71,9 +74,17 @@ async def _show_form(
 async def file(post: AnybodyPosting) -> Response:
     form = post.form
     wanted = NewReport(form["identifier"], form["kind"], form["description"], form["contact"])
-    try:
+    problems: dict[str, Problem] = {}
+    with collect(problems, post):
         if wanted.kind not in KINDS:
             raise InvalidInput("choice_missing", field="kind")
+    with collect(problems, post):
+        check_text(wanted.description, "description", MAX_DESCRIPTION_CHARACTERS)
+    with collect(problems, post):
+        check_text(wanted.contact, "contact", MAX_CONTACT_CHARACTERS)
+    if problems:
+        return await _show_form(post, wanted.identifier, form.to_dict(), problems, 400)
+    try:
         async with post.write() as conn:
             number = await file_report(conn, post.state.config.rules.key_ring, post.find_origin(), wanted)
     except ServiceError as error:

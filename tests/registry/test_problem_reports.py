@@ -97,6 +97,14 @@ async def test_a_code_that_was_never_issued_gets_a_clear_answer(console: Console
     assert "<script>alert" not in page.text
 
 
+async def test_all_that_is_wrong_with_a_report_is_named_at_once(console: Console) -> None:
+    fields = {"identifier": f"{PUMP}/seen", "description": "x" * 1_001, "contact": "y" * 201}
+    refused = await send(make_scanner(console), fields)
+    assert refused.status == 400
+    assert re.findall(r'<li><a href="#f-(\w+)"', refused.text) == ["kind", "description", "contact"]
+    assert "y" * 201 in refused.text, "what was typed is still there"
+
+
 async def test_without_a_code_the_page_says_how_to_come_by_one(console: Console) -> None:
     assert "Scan the code" in (await console["nobody"].get("/report")).shown
 
