@@ -297,7 +297,7 @@ NODE_LABELS: dict[str, tuple[str, str]] = {
         "本进程所知的情况；完整检查请运行 idnode doctor。",
         "What this process knows; idnode doctor looks further.",
     ),
-    "health_text_others": ("节点各部分的运行情况。", "How the parts of the node are."),
+    "health_text_others": ("节点各部分的运行情况。", "The state of the node's parts."),
     "health_ok": ("正常", "fine"),
     "health_degraded": ("需要处理", "needs attention"),
     "part": ("部分", "Part"),
