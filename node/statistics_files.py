@@ -67,7 +67,9 @@ def guard_formula(text: str) -> str:
 
 def list_notes(table: Table, language: str) -> list[tuple[str, ...]]:
     """What stands beside the figures in every file: rows of texts."""
-    return [*list_facts(table, language), *list_definitions(table, language)]
+    label = say(LABELS["definitions"], language)
+    explained = [(f"{label} {code}", name, definition) for code, name, definition in list_definitions(table, language)]
+    return [*list_facts(table, language), *explained]
 
 
 def list_facts(table: Table, language: str) -> list[tuple[str, ...]]:
@@ -92,10 +94,10 @@ def list_facts(table: Table, language: str) -> list[tuple[str, ...]]:
     return notes
 
 
-def list_definitions(table: Table, language: str) -> list[tuple[str, ...]]:
-    """What each figure of the table counts."""
+def list_definitions(table: Table, language: str) -> list[tuple[str, str, str]]:
+    """What each figure of the table counts: its code, its name and in words."""
     return [
-        (f"{say(LABELS['definitions'], language)} {one['code']}", one["name"], one["definition"])
+        (one["code"], one["name"], one["definition"])
         for one in define_counters(language)
         if one["counter"] in table.figure_columns
     ]
