@@ -129,13 +129,13 @@ TEXTS: dict[str, Text] = {
         _CHECK_EN,
     ),
     "counter_resolutions": Text(
-        "解析量：对本节点标识的每一次已答复的查询，无论是否找到；自查、探测和沙箱流量除外。",
+        "对本节点标识的每一次已答复的查询，无论是否找到；自查、探测和沙箱流量除外。",
         "Answered questions about identifiers of this node, found or not; not those of owners, probes and sandboxes.",
         _CHECK_ZH,
         _CHECK_EN,
     ),
     "counter_resolutions_ok": Text(
-        "成功解析量：答复中至少有一个值，或给出了有效转介。",
+        "答复中至少有一个值，或给出了有效转介。",
         "Resolutions answered with at least one value or a valid referral.",
         _CHECK_ZH,
         _CHECK_EN,
@@ -159,7 +159,7 @@ TEXTS: dict[str, Text] = {
         _CHECK_EN,
     ),
     "counter_enterprises_connected": Text(
-        "接入企业数：截至期末至少有一个启用前缀的不同统一社会信用代码的数目，按接入日期计；已暂停和已退出的单列。",
+        "截至期末至少有一个启用前缀的不同统一社会信用代码的数目，按接入日期计；已暂停和已退出的单列。",
         "Distinct social credit codes with at least one enabled prefix, by the day on which they were connected;"
         " not those suspended or departed.",
         _DOSSIER_ZH,
