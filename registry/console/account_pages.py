@@ -77,12 +77,13 @@ def _names(row: AccountRow, text: str) -> bool:
 @router.post("")
 async def add(post: Posting) -> Response:
     """The first password is made here and shown once: it is handed over with the name."""
-    problems: dict[str, Problem] = {}
+    problems, of_standing = dict[str, Problem](), dict[str, Problem]()
     password = make_password()
     async with post.connect() as conn:
-        new = await read_standing(conn, post, problems)
+        new = await read_standing(conn, post, of_standing)
         with collect(problems, post):
             await check_user_name(conn, post.form["user_name"], new.enterprise_id)
+        problems |= of_standing  # in the order of the form
         if not problems:
             with collect(problems, post):
                 new = replace(new, user_name=post.form["user_name"], password=password)

@@ -70,9 +70,9 @@ async def send(post: Posting) -> Response:
     """The link is shown once: it is handed on by whatever way is safe."""
     form, problems = post.form, dict[str, Problem]()
     async with post.connect() as conn:
-        new = await read_standing(conn, post, problems)
         with collect(problems, post):
             check_remark(form["remark"])
+        new = await read_standing(conn, post, problems)
         if not problems:
             with collect(problems, post):
                 wanted = NewInvitation(new.roles, new.enterprise_id, new.organisation, new.area, form["remark"])
