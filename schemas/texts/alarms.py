@@ -38,7 +38,7 @@ TEXTS: dict[str, Text] = {
         "Reports refused by the top-level node: {refused}; given up undelivered: {dead}; tables that are not the same"
         " above: {differing}.",
         "请在控制台“上报”页（或用 idnode outbox list --state refused）查看被退回的报文及各行的原因，"
-        "修正后会以新的修订号自动重报；不一致的日期也在该页，可请上级下达 resend 任务。",
+        "修正后会以新的修订号自动重报；不一致的日期也在该页，可请上级下达重报任务。",
         "The page “Reports upwards” (or idnode outbox list --state refused) says which and why; once repaired they go"
         " again as the next revision. It marks days that differ, too: let the node above ask for a resend.",
     ),

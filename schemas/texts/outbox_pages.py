@@ -74,7 +74,7 @@ PAGES: dict[str, tuple[str, str]] = {
     # what differs
     "outbox_differences": ("与上级不一致的报表", "Not the same above"),
     "outbox_differences_text": (
-        "最近一次比对时的两方数字；每半小时再比对一次，一致后即从这里消失。请上级下达 resend 任务重报。",
+        "最近一次比对时的两方数字；每半小时再比对一次，一致后即从这里消失。可请上级下达重报任务。",
         "What both sides had when they were last compared; it is compared every half hour and goes from here once it is"
         " equal. Let the node above ask for a resend.",
     ),
