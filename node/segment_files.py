@@ -82,9 +82,13 @@ def list_segments(directory: Path) -> dict[str, Path]:
 
 
 def _get_age(path: Path) -> tuple[int, str]:
-    """By the time it was opened, which stands in the name."""
-    opened = path.name.split(".")[1:2]
-    return (int(opened[0]) if opened and opened[0].isdigit() else 0, path.name)
+    return (get_opened_us(path.name), path.name)
+
+
+def get_opened_us(name: str) -> int:
+    """When a segment was opened, which stands in its name; 0 if it does not."""
+    opened = name.split(".")[1:2]
+    return int(opened[0]) if opened and opened[0].isdigit() else 0
 
 
 def get_compressed_path(directory: Path, name: str) -> Path:

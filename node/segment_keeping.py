@@ -11,12 +11,13 @@ from pathlib import Path
 
 from asyncpg import Connection
 
-from node.counting import alone
+from node.counting import alone, read_time
 from node.segment_files import (
     READ_BYTES,
     compress,
     get_compressed_path,
     get_free_bytes,
+    get_opened_us,
     identify_directory,
     list_compressed,
     list_segments,
@@ -123,7 +124,8 @@ async def _follow_database(conn: Connection, directory: Path, now: datetime, res
         if damage is not None:  # said once: else it would be tried for ever, before all others
             segment = known.get(name) or Progress(name, identify_directory(directory), 0)
             async with conn.transaction():
-                await store.note_gap(conn, LogGap(name, "damaged", segment.last_at, None, None, damage))
+                since = segment.last_at or read_time(get_opened_us(name))
+                await store.note_gap(conn, LogGap(name, "damaged", since, now, None, damage))
                 await _set_state(conn, segment, "damaged", now)
 
 

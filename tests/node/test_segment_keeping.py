@@ -132,7 +132,8 @@ async def test_a_forgotten_segment_that_cannot_be_unpacked_is_a_gap_and_keeps_no
     await keep(conn, tmp_path)
     assert await count_answers(conn) == 4
     assert await fetch_states(conn) == {"a": "damaged", "b": "compressed"}
-    assert [tuple(row) for row in await conn.fetch("SELECT reason, missing FROM log_gaps")] == [("damaged", None)]
+    gaps = await conn.fetch("SELECT reason, from_at, to_at, missing FROM log_gaps")
+    assert [tuple(gap) for gap in gaps] == [("damaged", NOON, LATER, None)], "no other day lacks anything"
     assert packed.exists() and not list(tmp_path.glob("*.new"))
 
 
