@@ -127,6 +127,7 @@ async def test_a_standby_that_freezes_while_it_is_asked_is_left(
     waits = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'SELECT NOT pg_is_in_%'"
     async with pool.acquire() as other:
         while (frozen := await other.fetchval(waits)) is None:
+            assert not look.done()
             await asyncio.sleep(0.01)
     os.kill(frozen, signal.SIGSTOP)
     try:
