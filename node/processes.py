@@ -173,6 +173,7 @@ def run_resolver(settings: "ResolverSettings", worker: int, sockets: dict[str, s
         trusted_proxies=settings.trusted_proxies,
         upstream=upstream,
         stats=StatsFile(settings.stats_dir, f"resolver-{worker}"),
+        prefix_memory=settings.run_dir / "prefixes.json",
         link=find_asking(settings),
         link_tls=make_asking_context(settings),
         probe_token=get_probe_token(settings.run_dir),

@@ -154,6 +154,8 @@ class RecordCache:
 
     def find_prefix_id(self, raw: bytes) -> int:
         """Whose question it is that got no answer, for the log; 0: nobody's of ours."""
+        if not self.prefixes.is_known:
+            return self.prefixes.recall(raw)
         located = self.prefixes.locate(raw)
         return located.prefix_id if isinstance(located, Entry) else located.prefix.prefix_id
 

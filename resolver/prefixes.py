@@ -3,14 +3,18 @@
 Decision table: domain.md appendix 3.4. What is left over is looked up among the records.
 """
 
+import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from resolver.entry import Entry, make_fixed
 from schemas.ranges import Shape, find_member
 from schemas.records import pack_values
 from schemas.resolution_log import ClientClass, Outcome
+from schemas.small_files import replace_json
 from schemas.values import Value
 from schemas.viewing import Verdict
 
@@ -56,9 +60,13 @@ class Lookup(NamedTuple):
 
 
 class PrefixTable:
-    """All prefixes by name. `own` are our secondary prefixes, `site` the HS_SITE record of this node."""
+    """All prefixes by name. `own` are our secondary prefixes, `site` the HS_SITE record of this node.
 
-    def __init__(self, own: Iterable[str], site: bytes) -> None:
+    `memory` is a file that keeps their numbers: a worker that starts while the database is away can answer nothing,
+    but says in the log whose questions those were.
+    """
+
+    def __init__(self, own: Iterable[str], site: bytes, memory: Path | None = None) -> None:
         self._own = tuple(name.upper().encode() for name in own)
         self._below_own = tuple(name + b"." for name in self._own)
         self._site = site
@@ -66,6 +74,13 @@ class PrefixTable:
         self._by_id: dict[int, Prefix] = {}
         self.sandboxes: set[int] = set()  # always this one object
         self.is_known = False  # the table was read once: before, nobody can say what is not here
+        self._memory = memory
+        self._numbers: dict[str, int] = {}  # as they stand in the memory
+        if memory is not None:
+            with suppress(OSError, ValueError, LookupError, TypeError):
+                kept = json.loads(memory.read_text(encoding="ascii"))
+                self._numbers = dict(kept["prefixes"])
+                self.sandboxes |= set(kept["sandboxes"])
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -77,6 +92,21 @@ class PrefixTable:
         self._by_name = {prefix.name.upper().encode(): prefix for prefix in self._by_id.values()}
         self.sandboxes.clear()
         self.sandboxes |= {prefix.prefix_id for prefix in self._by_id.values() if prefix.is_sandbox}
+        self._remember({prefix.name.upper(): prefix.prefix_id for prefix in self._by_id.values()})
+
+    def _remember(self, numbers: dict[str, int]) -> None:
+        if self._memory is None or numbers == self._numbers:
+            return
+        self._numbers = numbers
+        with suppress(OSError):  # a full disk is no reason to stop
+            replace_json(self._memory, json.dumps({"prefixes": numbers, "sandboxes": sorted(self.sandboxes)}))
+
+    def recall(self, raw: bytes) -> int:
+        """Whose identifier it was when the table was read last, maybe by another worker; 0: nobody's of ours."""
+        name, slash, suffix = raw.partition(b"/")
+        if slash and name.upper() == PREFIX_OF_PREFIXES:
+            name = suffix
+        return self._numbers.get(name.decode("ascii", "replace").upper(), 0)
 
     def choose_class(self, prefix_id: int, client_class: ClientClass) -> ClientClass:
         """Questions about sandboxes are a class of their own, whoever asks."""

@@ -84,6 +84,7 @@ class WorkerConfig:
     upstream: UpstreamSettings | None = None
     short_cut: bool = True
     stats: StatsFile | None = None  # where the worker says how it is
+    prefix_memory: Path | None = None  # a file that all workers of a machine share
     tls: ssl.SSLContext | None = None  # who gave it renews its certificate
     link: Path | LinkPlace | None = None  # the registry's Unix socket or place, for requests with credentials
     link_tls: ssl.SSLContext | None = None  # for a place
@@ -116,7 +117,7 @@ async def serve_worker(config: WorkerConfig, ready: asyncio.Event | None = None)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     site = config.site or make_site("127.0.0.1", 2641, 8081)
-    prefixes = PrefixTable(config.own_prefixes, site)
+    prefixes = PrefixTable(config.own_prefixes, site, config.prefix_memory)
     cache = RecordCache(prefixes, config.cache_bytes, time.monotonic)
     templates = TemplateShelf()
     bounds = Bounds(SourceLimit(config.udp_per_second, config.udp_exempt), ReadBudget(config.half_read_bytes))

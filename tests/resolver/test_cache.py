@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -14,6 +15,7 @@ from resolver.cache import Entry, RecordCache
 from resolver.fill import SERVER_SETTINGS, Filler, TemplateShelf
 from resolver.follow import Follower
 from resolver.prefixes import PrefixTable
+from resolver.store import fetch_prefixes
 from resolver.worker import _run
 from schemas.changes import ChangeKind
 from schemas.handle_values import Site, encode_site
@@ -634,6 +636,28 @@ async def test_more_questions_than_can_wait_are_answered_not_now(
     assert asked[3] == asked[4] == [None]
     await node.fill()
     assert all(asked[n][0] is not None for n in range(3))
+
+
+async def test_whose_a_question_was_is_known_to_a_worker_that_starts_while_the_database_is_away(
+    node: Node, prefix_id: int, tmp_path: Path
+) -> None:
+    memory = tmp_path / "prefixes.json"
+    before = PrefixTable(["88.101"], OUR_SITE, memory)
+    before.replace(await fetch_prefixes(node.writer))
+    cache = RecordCache(PrefixTable(["88.101"], OUR_SITE, memory), 1_000_000, Clock())
+    for raw in (b"88.101.5/SN1", b"88.101.5/other", b"0.NA/88.101.5", b"0.na/88.101.5", b"88.101.5"):
+        assert cache.find_prefix_id(raw) == prefix_id, raw
+    for raw in (b"88.101.55/SN1", b"10.1/x", b"\xff/x", b"", b"88.101"):
+        assert cache.find_prefix_id(raw) == 0, raw
+
+
+@pytest.mark.parametrize(
+    "kept", ["", "[]", "{}", "[1", '{"prefixes": [1], "sandboxes": []}', '{"prefixes": {}, "sandboxes": 7}']
+)
+def test_a_damaged_memory_of_prefixes_keeps_no_worker_from_starting(tmp_path: Path, kept: str) -> None:
+    memory = tmp_path / "prefixes.json"
+    memory.write_text(kept)
+    assert RecordCache(PrefixTable(["88.101"], OUR_SITE, memory), 1_000_000, Clock()).find_prefix_id(b"88.101.5/x") == 0
 
 
 def test_before_the_prefixes_are_known_nothing_is_said_not_to_be_there() -> None:
