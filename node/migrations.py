@@ -14,7 +14,8 @@ from schemas.errors import SetupError
 
 MIGRATIONS = Path(schemas.__file__).parent / "migrations"
 MINIMUM_SERVER = 15
-LOCK_SECONDS, LOCK_PAUSE_SECONDS, LOCK_ATTEMPTS = 1.0, 0.5, 60
+# Well below the second after which a server looks for deadlocks: it is the migration that gives way, not who works.
+LOCK_SECONDS, LOCK_PAUSE_SECONDS, LOCK_ATTEMPTS = 0.3, 0.5, 75
 LOCK = 0x69646E6F  # "idno": one migration at a time, whatever process asks for it
 FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 
