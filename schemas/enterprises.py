@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from schemas.certificates import check_resident_id, check_uscc
-from schemas.errors import Conflict, InvalidInput
+from schemas.errors import Conflict, InvalidInput, list_refusals
 from schemas.identifiers import shorten
 from schemas.industries import check_industry, check_industry_path, load_divisions, load_industries
 from schemas.texts import format_message, format_remedy
@@ -276,17 +276,8 @@ _STAND_INS = {"name": "—", "certificate_code": "0" * 18}
 
 def list_problems(document: dict[str, Any]) -> list[InvalidInput]:
     """What `parse_dossier` refuses, each field once: what it names is left out for the next look at the rest."""
-    found: dict[str | None, InvalidInput] = {}
     rest = deepcopy(document)
-    while True:
-        try:
-            parse_dossier(rest)
-        except InvalidInput as error:
-            if error.field not in found:
-                found[error.field] = error
-                _leave_out(rest, error.field or "")
-                continue
-        return list(found.values())
+    return list_refusals(lambda: parse_dossier(rest), lambda field: _leave_out(rest, field))
 
 
 def _leave_out(document: dict[str, Any], field: str) -> None:

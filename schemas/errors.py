@@ -3,6 +3,8 @@
 Every error carries a `code`, the key of its texts in `schemas.texts`, and the details that fill them.
 """
 
+from collections.abc import Callable
+
 
 class ServiceError(Exception):
     """Base of everything we raise on purpose; `field` names the input at fault, as the caller spelled it."""
@@ -61,3 +63,20 @@ class Unavailable(ServiceError):
 
 class SetupError(ServiceError):
     """The node cannot start like this; said in one sentence with the remedy, exit status 1."""
+
+
+def list_refusals(check: Callable[[], object], leave_out: Callable[[str], None]) -> list[InvalidInput]:
+    """All that is wrong with something of which `check` names one field at a time, each field once.
+
+    `leave_out` takes a named field away, so that the next look finds what else there is.
+    """
+    found: dict[str | None, InvalidInput] = {}
+    while True:
+        try:
+            check()
+        except InvalidInput as error:
+            if error.field not in found:
+                found[error.field] = error
+                leave_out(error.field or "")
+                continue
+        return list(found.values())

@@ -12,7 +12,7 @@ from enum import IntEnum
 from functools import cached_property
 from typing import Any
 
-from schemas.errors import InvalidInput
+from schemas.errors import InvalidInput, list_refusals
 from schemas.identifiers import shorten
 from schemas.industries import check_industry
 
@@ -260,16 +260,7 @@ def list_problems(document: dict[str, Any]) -> list[InvalidInput]:
     rest = deepcopy(document)
     for item in rest["items"]:
         item.pop("index", None)
-    found: dict[str | None, InvalidInput] = {}
-    while True:
-        try:
-            parse_template(rest)
-        except InvalidInput as error:
-            if error.field not in found:
-                found[error.field] = error
-                _leave_out(rest, error.field or "")
-                continue
-        return list(found.values())
+    return list_refusals(lambda: parse_template(rest), lambda field: _leave_out(rest, field))
 
 
 def _leave_out(document: dict[str, Any], field: str) -> None:
