@@ -70,7 +70,8 @@ PAGES: dict[str, tuple[str, str]] = {
     "fig_source": ("来源", "Source"),
     "fig_provisional": ("暂定", "provisional"),
     "fig_sealed": ("已封存", "sealed"),
-    "fig_provisional_text": ("这些数字仍会变化。已封账至 {day}。", "These figures still change. Sealed until {day}."),
+    "fig_provisional_text": ("这些数字仍会变化。", "These figures still change."),
+    "fig_sealed_until": ("已封账至 {day}。", "Sealed until {day}."),
     "fig_unsealed_text": (
         "这些数字仍会变化；还没有封账的日子，每天零点五分封存前一天。",
         "These figures still change. No day is sealed yet: at five minutes past midnight the day before is.",
