@@ -16,9 +16,8 @@ _HANDLE_AT = 48  # of a request: envelope 20, header 24, length of the identifie
 _REQUEST_ID = slice(8, 12)
 
 
-def serve_http(port: int, answers: dict[bytes, bytes]) -> None:
+def serve_http(listening: socket.socket, answers: dict[bytes, bytes]) -> None:
     poll, read, write = select.epoll(), os.read, os.write
-    listening = socket.create_server(("127.0.0.1", port), backlog=1_024)
     poll.register(listening, select.EPOLLIN)
     connections: dict[int, socket.socket] = {}
     while True:
@@ -27,17 +26,18 @@ def serve_http(port: int, answers: dict[bytes, bytes]) -> None:
                 accepted, _ = listening.accept()
                 connections[accepted.fileno()] = accepted
                 poll.register(accepted, select.EPOLLIN)
-            elif data := read(descriptor, 65_536):
+                continue
+            try:
+                data = read(descriptor, 65_536)
                 write(descriptor, answers[data[17 : data.index(b" ", 17)]])  # behind `GET /api/handles/`
-            else:
+            except (ConnectionError, ValueError):  # the client has ended: there is nothing to find a blank in
                 connections.pop(descriptor).close()
 
 
-def serve_udp(port: int, answers: dict[bytes, bytes]) -> None:
-    poll, bound = select.epoll(), socket.socket(type=socket.SOCK_DGRAM)
+def serve_udp(bound: socket.socket, answers: dict[bytes, bytes]) -> None:
+    poll = select.epoll()
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
         bound.setsockopt(socket.SOL_SOCKET, option, 4_194_304)
-    bound.bind(("127.0.0.1", port))
     bound.setblocking(False)
     poll.register(bound, select.EPOLLIN)
     receive, send = bound.recvfrom, bound.sendto
@@ -54,8 +54,14 @@ def main() -> None:
     transport, port, identifiers, answer = sys.argv[1:]
     names, template = Path(identifiers).read_bytes().split(), Path(answer).read_bytes()
     answers = {name: template.replace(names[0], name) for name in names}
+    address = ("127.0.0.1", int(port))
+    if transport == "http":
+        listening = socket.create_server(address, backlog=1_024)
+    else:
+        listening = socket.socket(type=socket.SOCK_DGRAM)
+        listening.bind(address)
     print("ready", flush=True)
-    (serve_http if transport == "http" else serve_udp)(int(port), answers)
+    (serve_http if transport == "http" else serve_udp)(listening, answers)
 
 
 if __name__ == "__main__":

@@ -171,12 +171,12 @@ class Node:
         """
         agents = self.list_children(" agent") if os.geteuid() == 0 and len(os.sched_getaffinity(0)) == 2 else []
         for pid in agents:
-            os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+            schedule(pid, os.SCHED_IDLE)
         try:
             yield
         finally:
             for pid in agents:
-                os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+                schedule(pid, os.SCHED_OTHER)
 
     def unpin(self, cores: Cores) -> None:
         for pid in list_tree(self.pid):
@@ -244,6 +244,13 @@ def pin(pid: int, *cores: int) -> None:
     with contextlib.suppress(OSError):  # it has just ended
         for task in Path(f"/proc/{pid}/task").iterdir():
             os.sched_setaffinity(int(task.name), cores)
+
+
+def schedule(pid: int, policy: int) -> None:
+    """All threads of a process; those it starts later inherit it."""
+    with contextlib.suppress(OSError):  # it has just ended
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setscheduler(int(task.name), policy, os.sched_param(0))
 
 
 def read_cpu_seconds(pid: int) -> float:

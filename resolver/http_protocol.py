@@ -98,6 +98,8 @@ class ResolverProtocol(HttpToolsProtocol):
         self._find: Callable[[bytes], Entry | None] = short.cache.find
         self._log = short.log.append
         self._judged: dict[bytes, Traits] = {}
+        self._traits: Traits | None = None  # of the header block that came last, which `_block` holds
+        self._block, self._cut = b"", 0
         self._peer = b""
         self._idle = short.is_on  # nothing is being read, looked up or answered
         self._in_head = self._in_message = False
@@ -125,10 +127,24 @@ class ResolverProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """The commonest request, with the head of the one before, is answered right here: each call would cost 1 %."""
         if self._idle:
-            at = data.find(_VERSION)
-            traits = self._judged.get(data[at:])
-            if traits is not None and self._answer_short(data, at, traits):
+            traits = self._traits
+            if traits is not None and data.endswith(self._block) and data.startswith(_API):
+                raw = data[17 : self._cut]
+                entry = self._find(raw)
+                if entry is not None and entry.is_plain and not self.flow.write_paused:
+                    if self.timeout_keep_alive_task is not None:
+                        self._unset_keepalive_if_required()
+                    self._served = True
+                    address = traits.address or self._peer
+                    self._log(raw, entry.prefix_id, entry.template_id, _HTTP, _FOUND, traits.client_class, address)
+                    tail = entry.rest_tail()
+                    self.transport.write(b"".join((self._short.found_head, _LENGTHS[len(raw) + len(tail)], raw, tail)))
+                    return
+                if self._answer_known(data, raw, entry, traits, is_api=True):
+                    return
+            elif self._answer_short(data):
                 return
         elif self._waits:
             self._hold(data)
@@ -147,23 +163,31 @@ class ResolverProtocol(HttpToolsProtocol):
 
     # The short way
 
-    def _answer_short(self, data: bytes, at: int, traits: Traits) -> bool:
+    def _answer_short(self, data: bytes) -> bool:
         """Answer from the cache, or ask the database; False if this is not for the short way."""
+        at = data.find(_VERSION)
+        block = data[at:]
+        traits = self._judged.get(block)
+        if traits is None:
+            return False
+        self._traits, self._block, self._cut = traits, block, -len(block)
         if data.startswith(_API):
             raw = data[17:at]
-            is_api = True
-        elif data.startswith(b"GET /") and not traits.wants_page:
+            return self._answer_known(data, raw, self._find(raw), traits, is_api=True)
+        if data.startswith(b"GET /") and not traits.wants_page:
             raw = data[5:at]
-            is_api = False
-        else:
+            return self._answer_known(data, raw, self._find(raw), traits, is_api=False)
+        return False
+
+    def _answer_known(self, data: bytes, raw: bytes, entry: Entry | None, traits: Traits, is_api: bool) -> bool:
+        """As `_answer_short`, when it is known what the cache has."""
+        if self.flow.write_paused:
             return False
-        entry = self._find(raw)
-        if entry is not None and entry.is_plain and not self.flow.write_paused:
-            if self.timeout_keep_alive_task is not None:
-                self._unset_keepalive_if_required()
+        if entry is not None and entry.is_plain:
+            self._unset_keepalive_if_required()
             self._send_found(raw, entry, traits, is_api)
             return True
-        if _PLAIN_IDENTIFIER.fullmatch(raw) is None or self.flow.write_paused:
+        if _PLAIN_IDENTIFIER.fullmatch(raw) is None:
             return False
         self._unset_keepalive_if_required()
         if entry is not None:

@@ -14,7 +14,7 @@ import pytest
 from resolver import http_protocol
 from resolver.entry import Entry
 from resolver.http_protocol import ResolverProtocol
-from schemas.resolution_log import Outcome
+from schemas.resolution_log import ClientClass, Outcome
 from tests.resolver.http_site import BROWSER, PLAIN, Client, Site
 
 # The connection
@@ -54,6 +54,15 @@ async def test_what_comes_while_the_database_is_asked_waits_for_its_turn(site: S
     assert [a.status for a in answers] == [200, 404, 200, 200] * 5
     assert [a.json["handle"] for a in answers[::4]] == ["88.101.5/ICE"] * 5
     assert {(await client.read()).status for _ in range(400)} == {200}
+
+
+async def test_each_request_is_judged_by_its_own_head(site: Site) -> None:
+    client, target = site.connect(), "/api/handles/88.101.5/pump-1"
+    for _ in range(3):
+        for headers in ({}, {"X_Idnode_Probe": "probe token"}, {"X_Idnode_Probe": "another"}):
+            assert (await client.ask(target, **headers)).json == PLAIN
+    public, probe = ClientClass.PUBLIC, ClientClass.PROBE
+    assert [answer.client_class for answer in site.read_log()] == [public, probe, public] * 3
 
 
 async def test_who_waits_for_an_answer_that_cannot_be_made_hears_of_it(
