@@ -70,6 +70,8 @@ def check_details(prefix: str, details: Details, node_prefixes: Sequence[str]) -
     )  # fmt: skip
     wrong: list[tuple[str, str, dict[str, Any]]] = []
     wrong += [("application_too_long", field, {"most": most}) for field, value, most in limits if len(value) > most]
+    numbers = (("users", cleaned.users, 10**12), ("recursion_port", cleaned.recursion_port, 65_535))
+    wrong += [("application_malformed", name, {}) for name, n, most in numbers if n is not None and not 0 <= n <= most]
     of_node = prefix in node_prefixes
     row = _make_columns(cleaned) | {"prefix": prefix}
     problems = judge_row(TABLES["T5" if of_node else "T10"], row, prefix if of_node else prefix.rpartition(".")[0], "")
