@@ -137,7 +137,7 @@ async def _get_node(conn: Any, principal: Principal, prefix: str) -> Record:
     is_known = "\0" not in prefix and (own is None or prefix in own)
     node = await store.find_node(conn, prefix, area) if is_known else None
     if node is None:
-        raise NotFound("prefix_not_found", field="prefix", prefix=shorten(prefix))
+        raise NotFound("enterprise_node_not_found", field="prefix", prefix=shorten(prefix))
     return node
 
 

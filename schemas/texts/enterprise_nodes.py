@@ -21,6 +21,12 @@ TEXTS: dict[str, Text] = {
     "ent_e302": Text(
         "“{field}”不属于所报的前缀。", "“{field}” is not of the prefix that is reported.", _ROW_ZH, _ROW_EN
     ),
+    "enterprise_node_not_found": Text(
+        "前缀 {prefix} 下没有接入的企业节点。",
+        "No enterprise's node is connected for the prefix {prefix}.",
+        "请核对前缀；企业节点发来第一次报告后才会显示在这里。",
+        "Check the prefix; a node is shown here once it has sent its first report.",
+    ),
     "enterprise_node_clock": Text(
         "请求时间与本节点相差超过 300 秒。",
         "The time of the call is more than 300 seconds from ours.",
