@@ -101,7 +101,7 @@ TEXTS: dict[str, Text] = {
         "请用账户登录。", "Sign in with an account.",
     ),
     "password_repeated_wrong": Text(
-        "两次输入的新密码不一致。", "The two new passwords differ.", "请重新输入。", "Enter them again.",
+        "两次输入的密码不一致。", "The two passwords differ.", "请重新输入。", "Enter them again.",
     ),
 }  # fmt: skip
 
@@ -204,7 +204,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "identifier": ("标识", "Identifier"),
     "identifiers_text": (
         "已注册的标识，按后缀排序；限定日期时按注册时间排序。",
-        "Registered identifiers, in order of suffix; of some days, in order of time.",
+        "Registered identifiers by suffix; when dates are chosen, by time of registration.",
     ),
     "register_one": ("注册一个标识", "Register one"),
     "register_one_text": (
@@ -309,9 +309,9 @@ LABELS: dict[str, tuple[str, str]] = {
     "is_retired": ("该标识已停用", "This identifier is retired"),
     "successor": ("后继标识", "Successor"),
     "change_title": ("修改内容", "Change the values"),
-    "hint_reason": ("记入历史。", "Stands in the history."),
-    "hint_notice": ("扫码的人会先看到它，最多 500 字。", "Who scans the code sees it first; up to 500 characters."),
-    "hint_successor": ("扫码的人会被引导到它，例如更换后的新标识。", "Who scans the code is led to it."),
+    "hint_reason": ("记入历史。", "Recorded in the history."),
+    "hint_notice": ("扫码的人会先看到它，最多 500 字。", "Whoever scans the code sees it first; up to 500 characters."),
+    "hint_successor": ("扫码的人会被引导到它，例如更换后的新标识。", "Whoever scans the code is led to it."),
     "hint_text": ("文本，最长 {most} 个字符", "Text, up to {most} characters"),
     "hint_number": ("数字，例如 13.5", "A number, such as 13.5"),
     "hint_integer": ("整数，例如 12", "A whole number, such as 12"),
@@ -507,6 +507,8 @@ LABELS: dict[str, tuple[str, str]] = {
     "columns_used": ("使用的列", "Columns used"),
     "columns_left": ("未使用的列", "Columns left out"),
     "outcome_registered": ("注册", "Registered"),
+    "trial_registered": ("将注册", "To register"),
+    "trial_updated": ("将更新", "To update"),
     "outcome_updated": ("更新", "Updated"),
     "outcome_unchanged": ("无变化", "Unchanged"),
     "outcome_differs": ("内容不同", "Differs"),

@@ -130,9 +130,9 @@ TEXTS: dict[str, Text] = {
         "Name another identifier.",
     ),
     "successor_not_found": Text(
-        "后继标识 {successor} 不存在。",
-        "The successor {successor} does not exist.",
-        "请先登记后继标识。",
+        "后继标识“{successor}”不存在。",
+        "The successor “{successor}” does not exist.",
+        "请先注册后继标识。",
         "Register the successor first.",
     ),
     "notice_missing": Text(
@@ -232,9 +232,9 @@ TEXTS: dict[str, Text] = {
         "For example SN00000001 to SN10000000.",
     ),
     "range_backwards": Text(
-        "号段的起点 {first} 大于终点 {last}。",
+        "号段的首号 {first} 大于末号 {last}。",
         "The range begins at {first}, after its end {last}.",
-        "请交换起点和终点。",
+        "请交换首号和末号。",
         "Swap the two.",
     ),
     "range_too_wide": Text(

@@ -2,7 +2,7 @@
 
 from schemas.texts.table import Text
 
-_ASK_ZH, _ASK_EN = "请向邀请您的人索取新的链接。", "Ask who invited you for a new link."
+_ASK_ZH, _ASK_EN = "请向邀请您的人索取新的链接。", "Ask whoever invited you for a new link."
 
 TEXTS: dict[str, Text] = {
     "invitation_unknown": Text(

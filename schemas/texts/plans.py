@@ -170,7 +170,7 @@ TEXTS: dict[str, Text] = {
         "指标 {indicator} 由人工录入，节点没有对应的企业清单。",
         "{indicator} is entered by hand: the node knows no firms behind it.",
         "请向录入人核实。",
-        "Ask who entered it.",
+        "Ask whoever entered it.",
     ),
     "plan_entry_before": Text(
         "{day} 早于统计期起始日期 {first}。",

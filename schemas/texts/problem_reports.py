@@ -158,8 +158,8 @@ PROBLEM_LABELS: dict[str, tuple[str, str]] = {
     "problem_course_none": ("尚无人处理。", "Nobody has taken it in hand yet."),
     "problem_freeze": ("冻结此标识", "Freeze this identifier"),
     "problem_freeze_text": (
-        "每次扫码都会先看到一则公告；内容不变，可随时解冻。",
-        "Everyone who scans the code sees a notice first; its values stay, and it can be unfrozen at any time.",
+        "冻结后，扫码的人会先看到公告；内容不变，可随时解冻。",
+        "Once frozen, whoever scans the code sees the notice first; values stay, and it can be unfrozen at any time.",
     ),
     "problem_freeze_reason": ("问题反馈 {n}", "Problem report {n}"),
     "done_problem_open": ("反馈已重新打开。", "The report is open again."),
