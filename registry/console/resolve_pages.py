@@ -16,8 +16,9 @@ from registry.console.sections import Entry, Section, is_anybody
 from registry.console.visits import Anybody, AnybodyPosting, Problem, Visit
 from registry.late_routes import LateRouter
 from registry.records import get_stored
+from registry.store.records import find_prefix_rule
 from registry.templates import find_template_by_id
-from schemas.errors import InvalidInput, Retired, ServiceError
+from schemas.errors import InvalidInput, NotFound, Retired, ServiceError
 from schemas.identifiers import parse_any_identifier, shorten
 
 router = LateRouter(prefix="/resolve")
@@ -72,6 +73,8 @@ async def show(visit: Anybody, text: Annotated[str, Query(max_length=8_192)] = "
         async with visit.connect() as conn:
             stored = (await get_stored(conn, parse_any_identifier(view["identifier"]))).stored
             template = await find_template_by_id(conn, stored.template_id)
+    except NotFound as error:
+        return _show_problem(visit, text, await _find_reason(visit, identifier) or error, None)
     except Retired as error:
         return _show_problem(visit, text, error, str(error.details.get("successor") or "").strip("—"))
     except ServiceError as error:
@@ -79,6 +82,13 @@ async def show(visit: Anybody, text: Annotated[str, Query(max_length=8_192)] = "
             raise
         return _show_problem(visit, text, error, None)
     return visit.page("resolve.html", text=text, view=view, template=template, problems={}, told=None, retired=None)
+
+
+async def _find_reason(visit: Visit, identifier: str) -> NotFound | None:
+    """Nobody here issues under a prefix of another node: its manufacturer cannot register it here."""
+    async with visit.connect() as conn:
+        rule = await find_prefix_rule(conn, parse_any_identifier(identifier).prefix)
+    return NotFound("prefix_not_here", field="text") if rule is None else None
 
 
 def _show_problem(visit: Visit, text: str, error: ServiceError, successor: str | None) -> Response:

@@ -175,6 +175,8 @@ async def test_an_identifier_is_registered_changed_frozen_and_retired(console: C
     assert "Recall: stop using it" in page.shown
     assert (await console["nobody"].get(f"/resolve?text={name}")).shown.count("Recall: stop using it") == 1
     assert (await console["nobody"].get(f"/resolve?text={PUMP}/lost")).shown.count("There is no identifier") == 1
+    elsewhere = await console["nobody"].get("/resolve?text=88.500.1/lost")
+    assert (elsewhere.status, "does not answer for that prefix" in elsewhere.shown) == (404, True), "nobody here to ask"
     successor = await register(pump, "next")
     retired = {"identifier": name, "action": "retire", "successor": successor}
     lost = await pump.post("/identifiers/act", retired | {"successor": f"{PUMP}/nobody"})
