@@ -17,6 +17,7 @@ NODE_LABELS: dict[str, tuple[str, str]] = {
     "missing_n": ("缺 {n} 项", "{n} missing"),
     "complete": ("完整", "complete"),
     "todo": ("待补资料", "Still missing"),
+    "todo_of_administrator": ("由企业管理员补充。", "Your enterprise administrator fills it in."),
     "todo_proposed": ("已填写，待审核。", "Filled in; it waits for approval."),
     "dossier": ("企业资料", "Dossier"),
     "edit_dossier": ("编辑企业资料", "Edit the dossier"),

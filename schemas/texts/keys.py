@@ -34,9 +34,9 @@ TEXTS: dict[str, Text] = {
         "Sign in with an account; your enterprise's administrator or the operator makes one.",
     ),
     "key_note_too_long": Text(
-        "密钥备注有 {length} 个字符，最多 {limit} 个。",
-        "The note of the key has {length} characters; the limit is {limit}.",
-        "请缩短备注。",
+        "密钥的用途有 {length} 个字符，最多 {limit} 个。",
+        "What the key is for has {length} characters; the limit is {limit}.",
+        "请缩短。",
         "Shorten it.",
     ),
     "operator_only": Text(
