@@ -549,6 +549,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "print_now": ("打印", "Print"),
     "print_hint": ("打印时选择实际大小（100%），不加页边距。", "Print at actual size (100 %), without margins."),
     "labels_count": ("{count} 枚，{sheets} 张", "{count} labels on {sheets} sheets"),
+    "labels_on_roll": ("{count} 枚", "{count} labels"),
     "labels_left_out": ("另有 {n} 枚标识已停用，不再打印", "{n} retired left out"),
     "next_labels": ("后面的标签", "Following labels"),
     # resolving

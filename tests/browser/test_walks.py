@@ -20,6 +20,7 @@ from PIL import Image
 from node.outbox import Report, enqueue
 from node.store.outbox import Outcome, Refusal, set_mark, store_outcome
 from node.toplevel_link import LINK
+from registry.console.label_pages import CARRIERS, SHEETS
 from schemas.days import get_day, get_start
 from tests.browser.judging import Judge, find_serious, prepare
 from tests.browser.walking import (
@@ -199,6 +200,24 @@ async def test_without_script_nothing_is_offered_that_needs_it_and_high_contrast
     assert read_codes(await plain.page.locator(".one").screenshot(scale="device")) == {f"{PUBLIC_URL}/{identifier}"}
 
 
+async def test_a_label_of_any_size_shows_its_whole_number(town: Town, operator: Person) -> None:
+    clerk = await town.let_in("lan", await add_account(operator, "lan", "enterprise_user", enterprise_id="10"))
+    identifier = f"{TOFU}/LINE01-2026-11-24-SHIFT-B-000000000017"
+    values = (
+        "product_code=DF02",
+        "product_name=老卤豆腐（北豆腐）450g 盒装",
+        "produced_on=2026-11-24",
+        "batch=B20261124",
+    )
+    town.world.command("register", identifier, "--template", "batch-1", *(f"--value={value}" for value in values))
+    for sheet in SHEETS:
+        for carrier in CARRIERS:
+            await clerk.open(f"/labels/sheet?prefix={TOFU}&identifier={identifier}&sheet={sheet}&carrier={carrier}")
+            number = clerk.page.locator(".one .id")
+            assert await number.inner_text() == identifier
+            assert not await number.evaluate(_IS_CUT), f"{sheet} {carrier}: the serial stands at the end"
+
+
 async def test_an_identifier_is_frozen_beside_the_machine(town: Town, operator: Person) -> None:
     foreman = await town.let_in("gu", await add_account(operator, "gu", "enterprise_user", enterprise_id="5"), NARROW)
     await foreman.open("/identifiers/one?identifier=88.101.5/0000000001")
@@ -210,6 +229,10 @@ async def test_an_identifier_is_frozen_beside_the_machine(town: Town, operator: 
     assert not await foreman.page.locator("nav.side").is_visible()
     await foreman.page.check("#menu", force=True)
     assert await foreman.page.locator("nav.side").is_visible()
+
+
+_IS_CUT = """text => text.scrollHeight > text.clientHeight + 1
+    || text.getBoundingClientRect().bottom > text.closest(".one").getBoundingClientRect().bottom"""
 
 
 def read_codes(picture: bytes) -> set[str]:

@@ -40,7 +40,7 @@ class Page:
     @property
     def shown(self) -> str:
         """What a reader sees: no tags, one blank between words."""
-        return " ".join(unescape(re.sub(r"<[^>]+>", " ", self.text)).split())
+        return " ".join(unescape(re.sub(r"<[^>]+>", " ", self.text.replace("<wbr>", ""))).split())
 
 
 @dataclass(slots=True)
