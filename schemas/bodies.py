@@ -18,6 +18,7 @@ VERSION = Annotated[str, Field(max_length=128, examples=["pump-1"])]
 SUFFIX = Annotated[str, Field(max_length=LONGEST, examples=["PUMP-0000001"])]
 
 IDENTIFIER = Annotated[str, Field(max_length=LONGEST, examples=["88.101.5/PUMP-0000001"])]
+SUCCESSOR = Annotated[str, Field(max_length=LONGEST, examples=["88.101.5/PUMP-0000002"])]
 
 
 def _read_instant(text: object) -> object:
@@ -34,6 +35,11 @@ VALUES = Annotated[
 REASON = Annotated[str, Field(max_length=1_000, description="Stands in the history.", examples=["label misprinted"])]
 State = Literal["live", "frozen", "retired"]
 
+# What gives an identifier names it once: whole, or by its suffix.
+ITEM_EXAMPLE: dict[str, Any] = {
+    "identifier": "88.101.5/PUMP-0000001",
+    "values": {"model": "WQ15", "flow": "13.5"},
+}
 
 TEMPLATE_EXAMPLE: dict[str, Any] = {
     "name": {"zh": "水泵", "en": "Pump"},
@@ -62,6 +68,8 @@ class Body(BaseModel):
 class NewIdentifier(Request):
     """`identifier`, or `prefix` and `suffix`."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"template": "pump-1", **ITEM_EXAMPLE}]})
+
     template: VERSION
     values: VALUES = {}
     identifier: IDENTIFIER | None = None
@@ -71,6 +79,8 @@ class NewIdentifier(Request):
 
 class BatchItem(Request):
     """`identifier` or `suffix`."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [ITEM_EXAMPLE]})
 
     identifier: IDENTIFIER | None = None
     suffix: SUFFIX | None = None
@@ -97,7 +107,7 @@ class ChangedValues(Request):
 
 
 class Retirement(Request):
-    successor: IDENTIFIER | None = None
+    successor: SUCCESSOR | None = None
     reason: REASON = ""
 
 

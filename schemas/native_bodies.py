@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from schemas.bodies import (
     IDENTIFIER,
@@ -11,6 +11,7 @@ from schemas.bodies import (
     MAX_BATCH,
     PREFIX,
     REASON,
+    SUCCESSOR,
     SUFFIX,
     VALUES,
     VERSION,
@@ -22,7 +23,8 @@ from schemas.bodies import (
     StateBody,
 )
 
-NOTICE = Annotated[str, Field(max_length=LONGEST, examples=["召回：请停止使用并联系厂家 400-000-0000"])]
+NOTICE_EXAMPLE = "召回：请停止使用并联系厂家 400-000-0000"
+NOTICE = Annotated[str, Field(max_length=LONGEST, examples=[NOTICE_EXAMPLE])]
 Action = Literal["update", "retire", "restore", "freeze", "unfreeze"]
 STREAM_TYPE = "application/x-ndjson"
 
@@ -59,18 +61,25 @@ class WriteItem(Request):
     identifier: IDENTIFIER | None = None
     suffix: SUFFIX | None = None
     values: Annotated[VALUES, Field(default_factory=dict)]
-    successor: IDENTIFIER | None = None
+    successor: SUCCESSOR | None = None
     notice: NOTICE | None = None
 
 
 class WriteBatch(Request):
     """Up to 10,000 identifiers of one prefix; `notice` and `successor` hold for items that have none of their own."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{
+            "prefix": "88.101.5", "items": [{"identifier": "88.101.5/PUMP-0000001"}], "notice": NOTICE_EXAMPLE,
+            "reason": "label misprinted",
+        }]}
+    )  # fmt: skip
+
     prefix: PREFIX
     items: Annotated[list[WriteItem], Field(max_length=MAX_BATCH)]
     template: Annotated[VERSION | None, Field(description="Update: moves them to this template.")] = None
     replace: Annotated[bool, Field(description="Update: values that are not named are removed.")] = False
-    successor: IDENTIFIER | None = None
+    successor: SUCCESSOR | None = None
     notice: NOTICE | None = None
     reason: REASON = ""
 

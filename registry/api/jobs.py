@@ -42,14 +42,20 @@ RECEIPT = "receipt-"  # names of files that are being sent begin with it
 class ImportForm(BaseModel):
     """Exactly one of `identifier_column` and `identifier` (a pattern such as `{产品代码}-{生产日期:yyyyMMdd}`)."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{
+            "file": "(file)", "prefix": "88.101.5", "template": "pump-1", "identifier_column": "产品编码",
+            "map": ["规格=model"],
+        }]},
+    )  # fmt: skip
 
     file: UploadFile
-    prefix: Annotated[str, Field(max_length=64, examples=["88.101.5"])]
-    template: Annotated[str, Field(max_length=128, examples=["pump-1"])]
-    identifier_column: Annotated[str | None, Field(max_length=255, examples=["产品编码"])] = None
+    prefix: Annotated[str, Field(max_length=64)]
+    template: Annotated[str, Field(max_length=128)]
+    identifier_column: Annotated[str | None, Field(max_length=255)] = None
     identifier: Annotated[str | None, Field(max_length=1_000)] = None
-    map: Annotated[list[str], Field(description="`COLUMN=TYPE`, once for each column.", examples=[["规格=model"]])] = []
+    map: Annotated[list[str], Field(description="`COLUMN=TYPE`, once for each column.")] = []
     sheet: Annotated[str | None, Field(max_length=255)] = None
     header_row: Annotated[int | None, Field(ge=1, le=1_048_576)] = None
     encoding: Annotated[str | None, Field(max_length=40)] = None
@@ -73,7 +79,7 @@ class ImportForm(BaseModel):
 
 
 @router.post("", status_code=201, response_model=JobBody, summary="Import a file")
-async def post_job(call: Writing, form: Annotated[ImportForm, Form()]) -> Response:
+async def post_job(call: Writing, form: Annotated[ImportForm, Form(media_type="multipart/form-data")]) -> Response:
     """CSV, NDJSON, XLSX or .xls. What is wrong with the file as a whole is said at once; rows are answered in the
     receipt. A dry run is a job like any other, which writes nothing."""
     options = form.to_options(call.dry_run or form.dry_run)

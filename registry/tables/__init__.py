@@ -1,6 +1,7 @@
 """Files of factories as tables: CSV, NDJSON, .xlsx and .xls, told apart by their content, never by their name."""
 
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from registry.tables.csv_table import open_csv
 from registry.tables.excel_table import open_xlsx
@@ -57,6 +58,9 @@ def open_table(path: Path, wanted: Wanted, options: TableOptions = TableOptions(
 def detect_kind(path: Path) -> str:
     """csv, ndjson, xlsx or xls; raises FileRefused for what is none of them."""
     try:
+        mode = path.stat().st_mode
+        if not (S_ISREG(mode) or S_ISDIR(mode)):  # a pipe gives its bytes once; a file is read several times
+            raise FileRefused("file_not_ordinary", field="file")
         with path.open("rb") as file:
             head = file.read(4_096)
     except OSError as error:

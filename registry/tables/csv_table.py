@@ -33,11 +33,12 @@ def open_csv(path: Path, wanted: Wanted, options: TableOptions) -> Table:
 
 
 def _choose_separator(path: Path, survey: TextSurvey, wanted: Wanted, options: TableOptions) -> tuple[str, Header]:
-    if options.separator is not None and len(options.separator) != 1:
-        raise FileRefused("file_separator_unknown", field="separator", separator=options.separator)
+    asked = "\t" if options.separator == "tab" else options.separator
+    if asked is not None and len(asked) != 1:
+        raise FileRefused("file_separator_unknown", field="separator", separator=asked)
     found: list[tuple[str, Header]] = []
     failure: FileRefused | None = None
-    for separator in (options.separator,) if options.separator else SEPARATORS:
+    for separator in (asked,) if asked else SEPARATORS:
         try:
             sample = _read_sample(path, survey, separator, options.header_row)
             found.append((separator, find_header(sample, wanted, options.header_row)))

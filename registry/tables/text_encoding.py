@@ -39,6 +39,8 @@ def survey_text(path: Path, asked: str | None = None) -> TextSurvey:
         encoding = _ALIASES.get(asked.strip().lower().replace("_", "-"))
         if encoding is None:
             raise FileRefused("file_encoding_unknown", field="encoding", encoding=asked)
+        if encoding == "utf-16":  # which shows itself, and would have been found above
+            raise FileRefused("file_encoding_wrong", field="encoding", encoding=asked)
         candidates: tuple[str, ...] = (encoding,)
     elif head.startswith(codecs.BOM_UTF8):
         candidates = ("utf-8-sig",)

@@ -22,6 +22,12 @@ TEXTS: dict[str, Text] = {
         "请核对路径和读取权限。",
         "Check its path and the right to read it.",
     ),
+    "file_not_ordinary": Text(
+        "这是管道或设备，不是普通文件。",
+        "This is a pipe or a device, not an ordinary file.",
+        "请先把内容保存为文件再导入。",
+        "Save its content to a file and import that.",
+    ),
     "file_empty": Text(
         "文件是空的。",
         "The file is empty.",
@@ -109,8 +115,8 @@ TEXTS: dict[str, Text] = {
     "file_separator_unknown": Text(
         "分隔符“{separator}”不是单个字符。",
         "The separator “{separator}” is not one character.",
-        "请填写逗号、分号或制表符，或不填写由系统识别。",
-        "Give a comma, a semicolon or a tab, or leave it out to have it found.",
+        "请填写逗号、分号或 tab（制表符），或不填写由系统识别。",
+        "Give a comma, a semicolon or the word tab, or leave it out to have it found.",
     ),
     "file_not_ndjson": Text(
         "文件不是 NDJSON（每行一个 JSON 对象）。",
@@ -200,8 +206,8 @@ TEXTS: dict[str, Text] = {
         "Map every column once.",
     ),
     "identifier_rule_needed": Text(
-        "没有说明标识由哪一列构成。",
-        "It was not said what the identifier is made from.",
+        "须说明标识取自哪一列，或按什么规则构成：两者只能给出一个。",
+        "Say what the identifier is made from: one column, or a pattern, and not both.",
         "请给出 --identifier-column 列名，或 --identifier 规则，两者取一。",
         "Give either --identifier-column COLUMN or --identifier PATTERN.",
     ),

@@ -55,6 +55,30 @@ async def test_the_examples_of_answers_are_what_their_models_allow(world: World)
                 model.model_validate(content["example"])
 
 
+async def test_the_examples_of_registering_are_taken_as_they_stand(world: World) -> None:
+    paths = (await get_document(world))["paths"]
+
+    async def paste(path: str, at: str = "") -> Any:
+        example = paths[path]["post"]["requestBody"]["content"]["application/json"]["example"]
+        return (await world.ask("POST", at or path, example)).json
+
+    assert (await paste("/api/v1/identifiers"))["state"] == "live"
+    assert (await paste("/api/v1/identifiers/batch"))["unchanged"] == 1
+    for action in ("update", "freeze", "unfreeze", "retire", "restore"):
+        answer = await paste("/api/v1/identifiers/batch/{action}", f"/api/v1/identifiers/batch/{action}")
+        assert (answer["rows"], answer["refused"]) == (1, 0), action
+    assert (await paste("/api/v1/identifiers/resolve"))["found"] == 1
+    assert (await paste("/api/v1/ranges"))["members"] == 10_000_000
+
+
+async def test_files_go_up_in_the_form_that_the_document_names(world: World) -> None:
+    paths = (await get_document(world))["paths"]
+    for path in ("/api/v1/jobs", "/api/v1/enterprises/file", "/api/v1/attachments"):
+        assert list(paths[path]["post"]["requestBody"]["content"]) == ["multipart/form-data"], path
+    form = paths["/api/v1/jobs"]["post"]["requestBody"]["content"]["multipart/form-data"]["example"]
+    assert ("identifier" in form) != ("identifier_column" in form)
+
+
 @pytest.mark.parametrize(("language", "title"), [("zh", "接口文档"), ("en", "API reference")])
 async def test_the_page_speaks_both_languages_and_loads_nothing(world: World, language: str, title: str) -> None:
     page = await world.ask("GET", f"/docs?lang={language}", who="nobody")

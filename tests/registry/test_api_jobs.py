@@ -165,7 +165,8 @@ async def test_jobs_of_others_are_not_found(world: World) -> None:
 
 
 async def test_the_list_is_paged_newest_first(world: World) -> None:
-    await wait_for(world, await upload(world))
+    for _ in range(3):
+        await wait_for(world, await upload(world))
     found, before = [], ""
     while before is not None:
         query = f"&before={before.replace('+', '%2B')}" if before else ""

@@ -41,6 +41,7 @@ def test_chinese_that_begins_a_million_bytes_into_the_file_still_decides_the_enc
     [
         ({"encoding": "utf-8"}, "file_encoding_wrong"),
         ({"encoding": "latin-9"}, "file_encoding_unknown"),
+        ({"encoding": "utf-16"}, "file_encoding_wrong"),
         ({"separator": "::"}, "file_separator_unknown"),
         ({"separator": ";"}, "file_header_not_found"),
         ({"header_row": 9}, "file_header_row_empty"),
@@ -54,6 +55,11 @@ def test_a_wrong_choice_of_the_caller_is_refused_by_name(tmp_path: Path, options
             TableOptions(**options),  # type: ignore[arg-type]
         )
     assert refused.value.code == code
+
+
+def test_a_tab_is_given_by_its_name(tmp_path: Path) -> None:
+    path = write_bytes(tmp_path, "编码\t备注,甲\nA1\tx,y\n".encode())
+    assert read_texts(open_table(path, want("编码"), TableOptions(separator="tab"))) == [(2, ["A1", "x,y"])]
 
 
 def test_a_text_in_no_known_encoding_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A file is what it holds, whatever its name says."""
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -61,3 +62,10 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileRefused) as refused:
         open_table(tmp_path / "none.csv", WANTED)
     assert refused.value.code == "file_cannot_be_opened"
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileRefused) as refused:
+        open_table(tmp_path / "pipe", WANTED)
+    assert refused.value.code == "file_not_ordinary"
