@@ -26,7 +26,10 @@ def resolve(
     server: Annotated[
         str | None, typer.Option("--server", metavar="HOST:PORT", help="缺省为本节点 / this node")
     ] = None,
-    index: Annotated[list[int] | None, typer.Option("--index", help="只要这些索引 / only these indexes")] = None,
+    index: Annotated[
+        list[int] | None,
+        typer.Option("--index", min=1, max=2**31 - 1, help="只要这些索引 / only these indexes"),
+    ] = None,
     value_type: Annotated[list[str] | None, typer.Option("--type", help="只要这些类型 / only these types")] = None,
     udp: Annotated[bool, typer.Option("--udp", help="UDP")] = False,
     as_json: AsJson = False,
@@ -62,6 +65,10 @@ def _parse_server(server: str | None) -> tuple[str, int]:
     host, colon, port = server.rpartition(":")
     if not colon or not port.isdecimal() or not host:
         raise InvalidInput("server_malformed", field="server", text=server)
+    try:
+        host.encode("idna")
+    except UnicodeError:  # no name of a machine
+        raise InvalidInput("server_malformed", field="server", text=server) from None
     return host.strip("[]"), int(port)
 
 

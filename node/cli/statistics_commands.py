@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer._click.exceptions import UsageError  # typer's own copy of click; no public name for it
 
 from node.cli.frame import AsJson, get_language, load, open_database, print_json, run
 from node.table import format_table
@@ -67,6 +68,7 @@ def stats(
 ) -> None:
     """登记和解析统计，含正在进行的一天 / Registrations and resolutions, the running day included"""
     if context.invoked_subcommand is not None:
+        _check_no_options(context)
         return
     from node.statistics import Limits
     from node.statistics_tables import Question
@@ -84,11 +86,20 @@ def stats(
         from node.statistics_files import make_file
 
         target.write_bytes(make_file(table, file_format, language, days))
-        print(say(WORDS["exported"], language, path=target))
-    elif as_json:
+    if as_json:
         print_json(table.format(language) if provisional else table.rows)
+    elif target is not None:
+        print(say(WORDS["exported"], language, path=target))
     else:
         _print_table(table, language)
+
+
+def _check_no_options(context: typer.Context) -> None:
+    """Raise UsageError: what stands before `recompute` is meant for it, and would be lost."""
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"{option.opts[0]} goes behind {context.invoked_subcommand}", context)
 
 
 def _find_period(name: str, today: date) -> tuple[date, date]:
@@ -191,9 +202,11 @@ def sources(
 
 def parse_day(text: str | None, field: str) -> date | None:
     """A day of an option; raises InvalidInput."""
+    from node.statistics import check_day
+
     if text is None:
         return None
     try:
-        return date.fromisoformat(text)
+        return check_day(date.fromisoformat(text), field)
     except ValueError:
         raise InvalidInput("day_malformed", field=field, text=text[:40]) from None

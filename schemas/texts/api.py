@@ -37,10 +37,10 @@ TEXTS: dict[str, Text] = {
         "Try again in a few seconds; with the same Idempotency-Key a write is not carried out twice.",
     ),
     "disk_full": Text(
-        "存储空间已满，未写入任何内容。",
-        "The disk is full; nothing was written.",
-        "请节点运营方清理磁盘后重试。",
-        "Ask the operator to make room, then try again.",
+        "磁盘已满，没有写完。",
+        "The disk is full; not everything was written.",
+        "请清理磁盘；重做之前，先查看命令是否已经生效。",
+        "Make room, and look whether the command took effect before you repeat it.",
     ),
     "route_not_found": Text(
         "没有这个地址。",

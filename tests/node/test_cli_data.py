@@ -184,7 +184,10 @@ def list_readers(pid: int) -> list[int]:
         (["key", "revoke", "ak_none"], "key_not_found"),
         (["stats", "--by", "colour"], "statistics_grouping_unknown"),
         (["stats", "--from", "yesterday"], "day_malformed"),
+        (["stats", "recompute", "--day", "9999-12-31"], "statistics_day_out_of_bounds"),
+        (["stats", "recompute", "--day", "0001-01-01"], "statistics_day_out_of_bounds"),
         (["resolve", "88.101.10/x", "--server", "nowhere"], "server_malformed"),
+        (["resolve", "88.101.10/x", "--server", "..:2641"], "server_malformed"),
         (["resolve", "88.101.10/x", "--server", "127.0.0.1:1"], "resolve_not_answered"),
         (["prefix", "host", "88.101.11", "--address", "not-an-address", "--tcp-port", "2641"], "site_address"),
         (["enterprise", "add", "--name", "N", "--uscc", "91321302MA00000A18", "--area", "宿城区", "--industry",
@@ -288,6 +291,24 @@ def test_statistics_come_as_a_list_of_objects(node: Node) -> None:
     assert {"prefix", "registered_total", "registered_live", "resolutions", "resolutions_ok"} <= rows[0].keys()
     for by in ("unit", "area", "industry", "template", "day"):
         assert isinstance(node.get("stats", "--by", by), list)
+
+
+def test_a_file_of_statistics_is_written_and_stdout_is_json_all_the_same(node: Node) -> None:
+    assert isinstance(node.get("stats", "--by", "unit", "--export", "units.csv"), list)
+    assert "陈集镇" in (node.data_dir / "units.csv").read_text(encoding="utf-8-sig")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("stats", "--json", "recompute"), ("stats", "--from", "2024-01-01", "recompute", "--json"),
+     ("resolve", "88.101.10/x", "--index", "99999999999", "--json")],
+)  # fmt: skip
+def test_an_option_that_would_be_lost_or_is_no_number_makes_a_wrong_command_line(
+    node: Node, arguments: tuple[str, ...]
+) -> None:
+    done = node.run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert json.loads(done.stderr)["code"] == "command_line_wrong"
 
 
 @pytest.mark.parametrize(
