@@ -21,7 +21,7 @@ from registry.console.range_pages import check_action, name_values, read_page, r
 from registry.console.search import Search, search_records
 from registry.console.sections import Entry, Section, is_registrar
 from registry.console.start_pages import is_final
-from registry.console.visits import Posting, Problem, Visit, Visiting, collect, find_number, needs
+from registry.console.visits import ABOUT, Posting, Problem, Visit, Visiting, collect, find_number, needs
 from registry.freezes import find_held
 from registry.issuing import Outcome
 from registry.late_routes import LateRouter
@@ -102,6 +102,7 @@ async def list_identifiers(
     async with visit.connect() as conn:
         context["prefixes"] = prefixes = await list_own_prefixes(conn, visit)
         asked["prefix"] = chosen = choose_prefix(prefix, prefixes)
+        setattr(visit.request.state, ABOUT, {"prefix": chosen})
         if chosen:
             rule = await get_rule(conn, visit, chosen)
             with collect(problems, visit):
@@ -128,7 +129,7 @@ def _read_search(asked: dict[str, str], rule: PrefixRule) -> Search:
         if not is_storable(text):
             raise InvalidInput("text_not_unicode", field=name)
     states = {state.name.lower(): int(state) for state in RecordState}
-    start, end = _read_day(asked["since"], "since"), _read_day(asked["until"], "until")
+    start, end = _read_day(asked["since"], "since"), _read_day(asked["until"], "until", 1)
     text = asked["text"].strip().removeprefix(f"{rule.prefix}/")
     return Search(
         format_suffix_key(asked["starts_with"].strip().removeprefix(f"{rule.prefix}/"), rule.folds_case),
@@ -136,18 +137,19 @@ def _read_search(asked: dict[str, str], rule: PrefixRule) -> Search:
         text,
         states.get(asked["state"]),
         start,
-        end + timedelta(days=1) if end else None,
+        end,
     )
 
 
-def _read_day(text: str, field: str) -> datetime | None:
-    """The beginning of a day at UTC+8."""
+def _read_day(text: str, field: str, days: int = 0) -> datetime | None:
+    """The beginning of a day at UTC+8, or of so many days later."""
     if not text:
         return None
     try:
-        return datetime.combine(datetime.strptime(text, "%Y-%m-%d").date(), time(), ZONE)
-    except ValueError:
+        day = datetime.strptime(text, "%Y-%m-%d").date() + timedelta(days)
+    except (ValueError, OverflowError):
         raise InvalidInput("day_malformed", field=field, text=shorten(text, 40)) from None
+    return datetime.combine(day, time(), ZONE)
 
 
 async def _format_row(visit: Visit, templates: Templates, located: Located) -> dict[str, Any]:

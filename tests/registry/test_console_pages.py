@@ -214,6 +214,7 @@ async def test_search_narrows_by_beginning_text_and_state(console: Console) -> N
         page = await pump.get(f"/identifiers?prefix={PUMP}&{query}")
         assert set(re.findall(r"find-\d(?=</a>)", page.text)) == found, query
     assert (await pump.get(f"/identifiers?prefix={PUMP}&since=yesterday")).status == 400
+    assert (await pump.get(f"/identifiers?prefix={PUMP}&until=9999-12-31")).status == 400  # no day comes after it
 
 
 async def test_a_rare_text_is_looked_for_page_after_page_until_it_is_found(
