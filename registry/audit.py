@@ -1,7 +1,7 @@
 """The audit trail: numbered and chained after commit, like the change log; proof that neither was altered."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 
@@ -23,6 +23,12 @@ from schemas.identifiers import shorten
 
 NUMBER_SECONDS = 1.0
 MAX_TEXT = 300
+MAX_REASON = 1_000  # as long as forms and programs may give
+# What a request's address or form says it is about, what matters most first; all else in them is left out.
+NAMES = (
+    "action", "what", "prefix", "identifier", "first", "last", "suffix", "version", "template", "starter", "user_name",
+    "organisation", "access_key", "invitation_id", "enterprise_id", "job", "text",
+)  # fmt: skip
 
 Connect = Callable[[], AbstractAsyncContextManager[Connection]]
 
@@ -41,9 +47,15 @@ async def note(conn: Connection, order: Order, action: str, subject: str, outcom
 
     What a client chose, such as a path, is shown with its control characters as codes: terminals obey them.
     """
-    about, why = shorten(subject, MAX_TEXT), shorten(" ".join(order.reason.split()), MAX_TEXT)
+    about, why = shorten(subject, MAX_TEXT), shorten(" ".join(order.reason.split()), MAX_REASON)
     entry = AuditEntry(order.at, order.principal.actor, order.address, action, about, outcome, why)
     await append_audit(conn, entry)
+
+
+def name_subject(path: str, asked: Mapping[str, str]) -> str:
+    """A path with what was asked for there, which alone says whose identifiers a page showed or a form ended."""
+    named = "&".join(f"{name}={asked[name]}" for name in NAMES if asked.get(name))
+    return f"{path}?{named}" if named else path
 
 
 async def keep_numbering(connect: Connect) -> None:

@@ -6,13 +6,13 @@ from contextlib import suppress
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from registry.api.problems import WrongContentType, answer_problem, translate
 from registry.api.rights import find_scope
 from registry.api.state import RegistryState
-from registry.audit import note
+from registry.audit import name_subject, note
 from registry.keys import read_bearer
 from registry.principals import Order, Principal
 from registry.sign_in import Visit
@@ -83,7 +83,8 @@ class Gate:
         outcome = outcome if status < 400 or outcome != "ok" else str(status)
         scope["state"]["audited"] = True
         async with self._state.connect() as conn:
-            await note(conn, order, name_action(scope), scope["path"], outcome)
+            subject = name_subject(scope["path"], Request(scope).query_params)
+            await note(conn, order, name_action(scope), subject, outcome)
 
     async def _find_principal(self, scope: Scope, headers: Headers) -> Principal | None:
         """Of an access key with its secret, or of a bearer token. None for an anonymous reader.

@@ -61,7 +61,7 @@ def say_action(visit: Visit, entry: AuditEntry) -> str:
     said = texts[0 if is_chinese else 1]
     if not entry.action.endswith(ROOT):
         return said
-    page = "/" + entry.subject.removeprefix(ROOT).strip("/").partition("/")[0]
+    page = "/" + entry.subject.removeprefix(ROOT).partition("?")[0].strip("/").partition("/")[0]
     groups = visit.frame.list_entries(visit.principal).values()
     place = next((visit.say(line.label) for lines in groups for line in lines if line.path == page), "")
     return f"{place or visit.say('audit_console')}{'：' if is_chinese else ': '}{said}"

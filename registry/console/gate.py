@@ -12,17 +12,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from registry.api.gate import receive_at_most
 from registry.api.problems import get_status, translate
 from registry.api.state import RegistryState
-from registry.audit import note
+from registry.audit import name_subject, note
 from registry.console.frame import ROOT, Frame
 from registry.console.security import HEADERS, LANGUAGE_COOKIE, SAFE_METHODS, check_origin
-from registry.console.visits import Visit, open_visit, say_to_people
+from registry.console.visits import ABOUT, Visit, open_visit, say_to_people
 from schemas.errors import ServiceError, Unauthenticated
 from schemas.texts import LANGUAGES, choose_language
 
 MAX_FORM_BYTES = 2 * 1024 * 1024
 MAX_UPLOAD_BYTES = 256 * 1024 * 1024
 MAX_STRANGERS_BYTES = 32 * 1024 * 1024  # a dossier with its pictures, a photograph: on disk before it is looked at
-PRIVATE = ("/identifiers/one", "/identifiers/act", "/identifiers/change", "/imports/")  # values of enterprises
+PRIVATE = ("/identifiers", "/ranges", "/imports", "/files/", "/resolve")  # values and files of enterprises
 YEAR_SECONDS = 31_536_000
 
 
@@ -67,14 +67,15 @@ async def note_visit(visit: Visit, scope: Scope, status: int) -> None:
     """In the audit trail, before anything is answered: what was written, what was refused for lack of a right, and
     looks of the operator's people at what belongs to others."""
     principal, path = visit.principal, scope["path"].removeprefix(ROOT)
-    if principal is None or path.startswith("/resolve") or 400 <= status != 403:
+    if principal is None or path == "/resolve/photo" or 400 <= status != 403:
         return
     is_write = scope["method"] not in SAFE_METHODS
     if is_write or status == 403 or (principal.sees_all and path.startswith(PRIVATE)):
         async with visit.connect() as conn:
             outcome = "ok" if status < 400 else scope["state"].get("refusal", str(status))
+            subject = name_subject(scope["path"], dict(visit.request.query_params) | scope["state"].get(ABOUT, {}))
             order = visit.order(scope["state"].get("reason", ""))  # as the page's own order had it
-            await note(conn, order, f"{scope['method']} {ROOT}", scope["path"], outcome)
+            await note(conn, order, f"{scope['method']} {ROOT}", subject, outcome)
 
 
 def find_language(scope: Scope, headers: Headers, default: str) -> tuple[str, str]:

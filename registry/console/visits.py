@@ -43,6 +43,7 @@ _HEADS = {
     ("scope_not_given", "scope"): "key_may",
 }
 FORM_PAGE = "form_page"  # the field of every form that says where it stands
+ABOUT = "about"  # of a request's state: what its form named, or its page chose, for the audit trail
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +273,7 @@ async def read_form(visit: Visit) -> AsyncIterator[Post]:
             if not (is_storable(name) and is_storable(text)):
                 raise InvalidInput("text_not_unicode", field=name if is_storable(name) else "?")
         form = Form(tuple(texts), files)
+        setattr(visit.request.state, ABOUT, form.to_dict())
         setattr(visit.request.state, FORM_PAGE, find_own_path(form.get(FORM_PAGE), f"{ROOT}/"))
         check_token(visit.cookie, form.get("token"))
         yield Post(

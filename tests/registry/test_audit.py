@@ -48,6 +48,9 @@ async def test_every_write_is_told_of_once(world: World) -> None:
     path = f"{V1}/identifiers/{PUMP}/A1"
     assert (await world.ask("POST", f"{path}/retire", {"reason": "worn out"})).status == 200
     assert [(e[2], e[4]) for e in await read_new(world)] == [(f"{path}/retire", "worn out")]
+    reason = "x" * 1_000
+    assert (await world.ask("POST", f"{path}/restore", {"reason": reason})).status == 200
+    assert [e[4] for e in await read_new(world)] == [reason]
 
 
 async def test_what_was_not_written_is_not_told_of(world: World) -> None:

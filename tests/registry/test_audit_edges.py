@@ -40,9 +40,12 @@ async def test_what_is_done_on_pages_is_told_of_and_a_form_with_mistakes_is_not(
     assert (await console["pump"].get("/identifiers")).status == 200
     assert await read_new(console) == []
     assert (await console["pump"].post("/identifiers/new", FIELDS)).status == 303
-    assert await read_new(console) == [(pump, "POST /console", "/console/identifiers/new", "ok")]
-    assert (await console["pump"].post("/partners", {"prefix": PUMP, "organisation": make_uscc(7)})).status < 400
-    assert [entry[2] for entry in await read_new(console)] == ["/console/partners"]
+    assert await read_new(console) == [
+        (pump, "POST /console", f"/console/identifiers/new?prefix={PUMP}&suffix=C1&template=pump-1", "ok")
+    ]
+    named = {"prefix": PUMP, "organisation": make_uscc(7)}
+    assert (await console["pump"].post("/partners", named)).status < 400
+    assert [e[2] for e in await read_new(console)] == [f"/console/partners?prefix={PUMP}&organisation={make_uscc(7)}"]
 
 
 async def test_looks_at_pages_of_others_and_refused_attempts_are_told_of(console: Console) -> None:
@@ -55,9 +58,38 @@ async def test_looks_at_pages_of_others_and_refused_attempts_are_told_of(console
     assert (await console["pump"].get("/areas")).status == 403
     told = await read_new(console)
     assert [(entry[1], entry[2], entry[3]) for entry in told] == [
-        ("GET /console", "/console/identifiers/one", "ok"),
+        ("GET /console", f"/console/identifiers/one?identifier={PUMP}/C1", "ok"),
         ("GET /console", "/console/areas", "operator_only"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/identifiers", f"/console/identifiers?prefix={PUMP}"),  # the first of them is chosen
+        (f"/identifiers?text={'9' * 400}&prefix={PUMP}", f"/console/identifiers?prefix={PUMP}&text=999"),
+        (f"/ranges?prefix={PUMP}", f"/console/ranges?prefix={PUMP}"),
+        (f"/resolve?text={PUMP}/C1", f"/console/resolve?text={PUMP}/C1"),
+        ("/imports", "/console/imports"),
+    ],
+)
+async def test_every_page_that_shows_values_of_others_is_told_of_with_whose_they_are(
+    console: Console, path: str, told: str
+) -> None:
+    await console["pump"].post("/identifiers/new", FIELDS)
+    await read_new(console)
+    assert (await console["pump"].get(path)).status == 200
+    assert await read_new(console) == []  # its own
+    assert (await console["operator"].get(path)).status == 200
+    [entry] = await read_new(console)
+    assert entry[2].startswith(told)
+
+
+async def test_lists_that_programs_of_the_operator_read_are_told_of_with_whose_they_are(console: Console) -> None:
+    await read_new(console)
+    path = "/api/v1/identifiers"
+    assert (await console.world.ask("GET", f"{path}?limit=1&prefix={PUMP}", who="operator")).status == 200
+    assert [entry[2] for entry in await read_new(console)] == [f"{path}?prefix={PUMP}"]
 
 
 async def test_calls_of_the_published_interface_are_told_of(console: Console) -> None:
