@@ -52,7 +52,8 @@ By = Literal["enterprise", "unit", "area", "industry", "tag", "template", "stage
 From = Annotated[date | None, Query(alias="from", description="First day; since the beginning if left out.")]
 To = Annotated[date | None, Query(alias="to", description="Last day; today if left out.")]
 Level = Annotated[
-    int | None, Query(description="Of `industry` 1 to 4, section to class; of `area` 1 to 3, province to county.")
+    int | None,
+    Query(ge=0, le=99, description="Of `industry` 1 to 4, section to class; of `area` 1 to 3, province to county."),
 ]
 Division = Annotated[str, Query(description="Only this division and what lies below it.", examples=["321302"])]
 Industry = Annotated[str, Query(description="Only this industry and what lies below it.", examples=["C/34"])]
@@ -89,7 +90,7 @@ def make_question(
     first: From = None,
     last: To = None,
     level: Level = None,
-    industry_level: Annotated[int | None, Query(description="As `level`, of industries.")] = None,
+    industry_level: Annotated[int | None, Query(ge=0, le=99, description="As `level`, of industries.")] = None,
     division: Division = "",
     unit_id: Unit = None,
     industry: Industry = "",

@@ -54,6 +54,11 @@ async def test_everyone_sees_his_own(world: World, who: str, total: int, by: str
     assert (totals["registered_total"], totals["status"]) == (total, "sealed")
 
 
+@pytest.mark.parametrize("query", [f"level={'9' * 20}", "level=-1", f"by=industry&industry_level={'9' * 20}"])
+async def test_a_level_that_is_none_is_refused(world: World, query: str) -> None:
+    assert (await world.ask("GET", f"{V1}/table?{query}", who="operator")).status == 400
+
+
 @pytest.mark.parametrize(
     ("path", "unknown"),
     [
