@@ -200,7 +200,12 @@ def _say_missing(visit: Visit) -> Problem:
 
 
 def _read_options(form: Form, table: Table) -> ImportOptions:
-    mapping = {column: form[f"m.{n}"] for n, column in enumerate(table.columns) if column}
+    mapping: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for n, column in enumerate(table.columns):
+        if column:  # of columns that are called alike none is left out silently: what is chosen for any is refused
+            first = names.setdefault(match_key(column), column)
+            mapping[first] = mapping.get(first) or form[f"m.{n}"]
     by_column = form["by"] != "pattern"
     return ImportOptions(
         identifier_column=form["identifier_column"] if by_column else None,

@@ -19,6 +19,7 @@ _WORD = re.compile(r"[A-Za-z0-9]+")
 _KINDS = ("integer", "number", "date", "boolean", "url")
 _MAX_DIGITS = 9
 _MAX_PART_CHARACTERS = 32
+_MAX_NAME_CHARACTERS = 255
 _ENOUGH = 0.9  # of the rows
 _MOSTLY = 0.97  # of the cells
 _PART_NAMES = re.compile(r"代码|编码|批号|批次|日期|code|batch|lot|date", re.IGNORECASE)
@@ -30,13 +31,15 @@ def sample(table: Table, rows: int = SAMPLED_ROWS) -> list[Row]:
 
 
 def propose_document(table: Table, rows: Sequence[Sequence[str]], version: str, name: str) -> dict[str, Any]:
-    """A template document with one item for each named column."""
+    """A template document with one item for each name of a column: rows are refused where two are called alike."""
     known = {match_key(text): kind for text, kind in list_known_names().items()}
     items: list[dict[str, Any]] = []
     used: set[str] = set()
+    names: set[str] = set()
     for position, column in enumerate(table.columns):
         cells = [row[position] for row in rows if position < len(row)]
-        if column:
+        if column and match_key(column) not in names:
+            names.add(match_key(column))
             items.append(_propose_item(column, cells, known, used))
     return {"name": {"zh": name, "en": ""}, "version": version, "stage": "production", "items": items}
 
@@ -47,7 +50,7 @@ def _propose_item(column: str, cells: list[str], known: dict[str, str], used: se
     longest = max(map(len, filled), default=0)
     return {
         "type": _make_type(column, known, used),
-        "name": {"zh": column, "en": ""},
+        "name": {"zh": column[:_MAX_NAME_CHARACTERS], "en": ""},
         "data": kind,
         "max_length": min(4_000, max(50, -(-longest * 2 // 50) * 50)),
         "required": bool(filled) and len(filled) == len(cells),
@@ -57,7 +60,8 @@ def _propose_item(column: str, cells: list[str], known: dict[str, str], used: se
 
 def _make_type(column: str, known: dict[str, str], used: set[str]) -> str:
     """What the column is called elsewhere, its own Latin letters, or a number."""
-    base = known.get(match_key(column)) or "_".join(_WORD.findall(column)).lower() or f"field_{len(used) + 1}"
+    own = "_".join(_WORD.findall(column)).lower().removeprefix("hs_")  # which means something to the Handle System
+    base = known.get(match_key(column)) or own or f"field_{len(used) + 1}"
     made, number = base[:100], 2
     while made.lower() in used:
         made, number = f"{base[:100]}_{number}", number + 1

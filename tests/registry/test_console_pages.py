@@ -217,6 +217,17 @@ async def test_search_narrows_by_beginning_text_and_state(console: Console) -> N
     assert (await pump.get(f"/identifiers?prefix={PUMP}&until=9999-12-31")).status == 400  # no day comes after it
 
 
+async def test_a_column_chosen_beside_one_called_alike_is_not_left_out_silently(console: Console) -> None:
+    pump = console["pump"]
+    files = {"file": ("t.csv", b"code,model,Model\nT1,A,B\n")}
+    draft = (await pump.post("/imports/new", {"prefix": PUMP}, files=files)).location.removeprefix("/console")
+    shown = (await pump.get(f"{draft}?template=pump-1")).text
+    assert all(f'name="m.{n}"' in shown for n in range(3))
+    fields = {"template": "pump-1", "by": "column", "identifier_column": "code", "m.0": "", "m.1": "model", "m.2": ""}
+    tried = await pump.post(draft, fields)
+    assert (tried.status, "model、Model" in tried.text) == (400, True)
+
+
 async def test_a_rare_text_is_looked_for_page_after_page_until_it_is_found(
     console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:

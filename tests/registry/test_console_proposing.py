@@ -45,6 +45,19 @@ def test_the_products_of_the_pump_works_have_a_column_of_codes() -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "types"),
+    [
+        ("x,名称,名称,Name ,NAME", ["x", "name", "name_2"]),  # one item for columns that are called alike
+        (f"{'宽' * 300},HS_ADMIN,hs_,type", ["field_1", "admin", "hs", "type"]),
+    ],
+)
+def test_what_is_proposed_is_always_a_template(tmp_path: Path, header: str, types: list[str]) -> None:
+    table = open_table(write_bytes(tmp_path, f"{header}\n1,2,3,4,5\n".encode()), Wanted(), TableOptions(header_row=1))
+    template = parse_template(propose_document(table, [row.texts for row in sample(table)], "t-1", "t"))
+    assert [item.type for item in template.items] == types
+
+
+@pytest.mark.parametrize(
     ("text", "pattern"),
     [
         ("序号,名称\n1,a\n2,b\n3,a\n", ""),  # the number of a line is no code
